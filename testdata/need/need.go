@@ -1,0 +1,42 @@
+// Package need states what a test needs of its machine. Where it is missing the
+// test is skipped with a line that says so, or fails when CI or LWC_TEST_STRICT
+// is set, so that nothing is skipped silently where it should run.
+package need
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// Program returns the path of a program, looking in the sbin folders too.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	for _, p := range []string{name, "/usr/sbin/" + name, "/sbin/" + name} {
+		if path, err := exec.LookPath(p); err == nil {
+			return path
+		}
+	}
+	Missing(t, "the program "+name+" (make deps installs it)")
+	return ""
+}
+
+// Root skips or fails unless the test runs as root.
+func Root(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Missing(t, "root")
+	}
+}
+
+// Missing skips the test, or fails it where skipping is not allowed.
+func Missing(t testing.TB, what string) {
+	t.Helper()
+	if Strict() {
+		t.Fatalf("this test needs %s", what)
+	}
+	t.Skipf("NOT RUN: this test needs %s", what)
+}
+
+// Strict tells whether a missing need is a failure.
+func Strict() bool { return os.Getenv("CI") != "" || os.Getenv("LWC_TEST_STRICT") != "" }
