@@ -13,7 +13,7 @@ const (
 	AssemblyBytes = 64 << 20
 	// partOverhead is charged for each part on top of its bytes, so that empty
 	// parts cannot fill memory unseen.
-	partOverhead = 256
+	partOverhead = 4 << 10
 )
 
 // Whole is a complete body with the header of its last part.
@@ -30,8 +30,9 @@ type Assembler struct {
 	// Key opens sealed bodies; the zero value refuses them.
 	Key BootKey
 
-	open map[string]*assembly
-	held int
+	open   map[string]*assembly
+	held   int
+	oldest time.Time // no assembly is older
 }
 
 type assembly struct {
@@ -72,6 +73,9 @@ func (a *Assembler) join(now time.Time, h Header, part []byte) ([]byte, Header, 
 	}
 	as := a.open[h.ID]
 	if as == nil {
+		if len(a.open) == 0 {
+			a.oldest = now
+		}
 		as = &assembly{first: now, parts: map[int][]byte{}}
 		a.open[h.ID] = as
 	}
@@ -124,10 +128,18 @@ func (a *Assembler) drop(id string) {
 	}
 }
 
+// expire forgets what is too old. It walks the open documents only when the
+// oldest of them may be, so that many of them do not make each Add slow.
 func (a *Assembler) expire(now time.Time) {
+	if now.Sub(a.oldest) <= AssemblyAge {
+		return
+	}
+	a.oldest = now
 	for id, as := range a.open {
 		if now.Sub(as.first) > AssemblyAge {
 			a.drop(id)
+		} else if as.first.Before(a.oldest) {
+			a.oldest = as.first
 		}
 	}
 }
