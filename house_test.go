@@ -1,0 +1,242 @@
+// Package lwc_test holds the rules of the house that no compiler checks: who
+// may import whom, and that every exported name is explained.
+package lwc_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// mayImport is the import table of docs/design.md. A folder stands for all
+// below it, the longest match counts; cmd wires everything and is not listed.
+var mayImport = map[string][]string{
+	"collector":        {"junos", "transport/wire", "transport/secret"},
+	"junos":            {},
+	"junos/junostest":  {"junos"},
+	"transport/secret": {},
+	"transport/wire":   {"transport/secret"},
+	"transport/device": {"transport/secret"},
+	"transport/uplink": {"transport/wire", "transport/secret"},
+	"netguard":         {},
+	"cloud":            {"transport/wire", "transport/secret", "junos", "cloud"},
+	"image":            {},
+	"testdata":         {},
+}
+
+// testsMayImport is what test files may use on top of the table.
+var testsMayImport = []string{"testdata", "junos/junostest"}
+
+type goPackage struct {
+	ImportPath, Dir                             string
+	Imports, TestImports, XTestImports, GoFiles []string
+}
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,TestImports,XTestImports,GoFiles", "./...")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []goPackage
+	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p goPackage
+		if err := dec.Decode(&p); err == io.EOF {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+// rowOf returns the row of the table that a folder belongs to.
+func rowOf(folder string) (row string, known bool) {
+	for r := range mayImport {
+		if (folder == r || strings.HasPrefix(folder, r+"/")) && len(r) > len(row) {
+			row, known = r, true
+		}
+	}
+	return row, known
+}
+
+func TestImportTable(t *testing.T) {
+	for _, p := range packages(t) {
+		folder := strings.TrimPrefix(p.ImportPath, "lwc/")
+		if folder == "lwc" || strings.HasPrefix(folder, "cmd/") {
+			continue
+		}
+		row, ok := rowOf(folder)
+		if !ok {
+			t.Errorf("%s is in no row of the import table", folder)
+			continue
+		}
+		checkImports(t, folder, row, p.Imports, mayImport[row])
+		withTests := append(slices.Clone(mayImport[row]), testsMayImport...)
+		checkImports(t, folder, row, append(p.TestImports, p.XTestImports...), withTests)
+	}
+}
+
+func checkImports(t *testing.T, folder, row string, imports, allowed []string) {
+	t.Helper()
+	for _, imp := range imports {
+		ours, ok := strings.CutPrefix(imp, "lwc/")
+		if !ok || ours == folder {
+			continue
+		}
+		other, known := rowOf(ours)
+		if !known || (!slices.Contains(allowed, other) && !(row == other && strings.HasPrefix(ours, folder+"/"))) {
+			t.Errorf("%s imports %s: the table allows %v", folder, ours, allowed)
+		}
+	}
+}
+
+// TestEveryExportedNameHasAComment reads all Go files but tests.
+func TestEveryExportedNameHasAComment(t *testing.T) {
+	for _, file := range goFiles(t) {
+		fset := token.NewFileSet()
+		f, err := parser.ParseFile(fset, file, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			for _, name := range uncommented(d) {
+				t.Errorf("%s: %s has no comment", fset.Position(d.Pos()), name)
+			}
+		}
+	}
+}
+
+func uncommented(d ast.Decl) []string {
+	var names []string
+	switch d := d.(type) {
+	case *ast.FuncDecl:
+		if d.Name.IsExported() && receiverExported(d) && d.Doc == nil {
+			names = append(names, d.Name.Name)
+		}
+	case *ast.GenDecl:
+		for _, s := range d.Specs {
+			names = append(names, uncommentedSpec(s, d.Doc != nil)...)
+		}
+	}
+	return names
+}
+
+func receiverExported(d *ast.FuncDecl) bool {
+	if d.Recv == nil || len(d.Recv.List) == 0 {
+		return true
+	}
+	typ := d.Recv.List[0].Type
+	if star, ok := typ.(*ast.StarExpr); ok {
+		typ = star.X
+	}
+	if index, ok := typ.(*ast.IndexExpr); ok {
+		typ = index.X
+	}
+	id, ok := typ.(*ast.Ident)
+	return !ok || id.IsExported()
+}
+
+func uncommentedSpec(s ast.Spec, group bool) []string {
+	switch s := s.(type) {
+	case *ast.TypeSpec:
+		if s.Name.IsExported() && s.Doc == nil && s.Comment == nil && !group {
+			return []string{s.Name.Name}
+		}
+	case *ast.ValueSpec:
+		if s.Doc != nil || s.Comment != nil || group {
+			return nil
+		}
+		for _, n := range s.Names {
+			if n.IsExported() {
+				return []string{n.Name}
+			}
+		}
+	}
+	return nil
+}
+
+func TestEveryPackageIsExplained(t *testing.T) {
+	for _, p := range packages(t) {
+		if len(p.GoFiles) == 0 {
+			continue
+		}
+		explained := slices.ContainsFunc(p.GoFiles, func(name string) bool {
+			f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.ParseComments|parser.PackageClauseOnly)
+			return err == nil && f.Doc != nil
+		})
+		if !explained {
+			t.Errorf("package %s has no comment", p.ImportPath)
+		}
+	}
+}
+
+// maxFileLines keeps a file readable in one sitting; tables and tests excepted.
+const maxFileLines = 400
+
+func TestFilesStayShort(t *testing.T) {
+	for _, file := range goFiles(t) {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(b, []byte("\n")); n > maxFileLines {
+			t.Errorf("%s has %d lines, more than %d", file, n, maxFileLines)
+		}
+	}
+}
+
+// maxFuncLines is the ceiling for one function outside tables.
+const maxFuncLines = 60
+
+func TestFunctionsStayShort(t *testing.T) {
+	for _, file := range goFiles(t) {
+		fset := token.NewFileSet()
+		f, err := parser.ParseFile(fset, file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			if n := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line; n > maxFuncLines {
+				t.Errorf("%s: %s has %d lines, more than %d", fset.Position(fn.Pos()), fn.Name.Name, n, maxFuncLines)
+			}
+		}
+	}
+}
+
+func goFiles(t *testing.T) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != "." {
+			return filepath.SkipDir
+		}
+		if !d.IsDir() && strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+			files = append(files, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
