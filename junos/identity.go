@@ -117,11 +117,17 @@ func elements(e *etree.Element, name string) []*etree.Element {
 // childText returns the text of the first child of that local name that has any.
 func childText(e *etree.Element, name string) string {
 	for _, c := range e.ChildElements() {
-		if t := strings.TrimSpace(c.Text()); c.Tag == name && t != "" {
-			return strings.ToValidUTF8(t[:min(len(t), maxFact)], "")
+		if t := clipText(c.Text(), maxFact); c.Tag == name && t != "" {
+			return t
 		}
 	}
 	return ""
+}
+
+// clipText trims white space and keeps at most max bytes of whole characters.
+func clipText(t string, max int) string {
+	t = strings.TrimSpace(t)
+	return strings.ToValidUTF8(t[:min(len(t), max)], "")
 }
 
 func versionFacts(root *etree.Element) Identity {

@@ -42,7 +42,7 @@ type RPCError struct {
 }
 
 // Result is what the scan of one document found. SHA256 (hexadecimal) and Size
-// are of the bytes that Read handed out.
+// are of its bytes as they came.
 type Result struct {
 	Outcome Outcome
 	Flags   []string

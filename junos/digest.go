@@ -1,0 +1,234 @@
+package junos
+
+import (
+	"bytes"
+	"regexp"
+	"strings"
+
+	"github.com/beevik/etree"
+)
+
+// digest keeps of a reply what decides its outcome: who it answers, whether
+// there is data in it, and the errors of the device wherever they hide.
+//
+// The envelope is rpc-reply and, on devices with several routing engines,
+// members or nodes, multi-routing-engine-results and -item. An element inside
+// the envelope is payload, but for the CLI banner, the name of the routing
+// engine and the errors.
+type digest struct {
+	messageID *string // nil: the root has none
+	release   string
+	content   bool   // the payload holds more than an empty element
+	payload   int    // depth of the open payload element; 0: none
+	output    bool   // the payload element is <output>: text for people
+	aside     int    // depth of the open element that is no payload; 0: none
+	capture   []byte // the error being read, as XML; nil: none
+	finished  bool   // the error ended with the bytes of this step
+	starting  bool   // the error began with the bytes of this step
+	errors    []RPCError
+	plain     []byte // the beginning of the text outside the payload and in <output>
+}
+
+// start takes a start tag; the root has depth 1.
+func (d *digest) start(name, tag []byte, depth int) {
+	if depth == 1 {
+		d.messageID = attribute(tag, "message-id")
+	}
+	if d.release == "" {
+		d.release = releaseOf(tag)
+	}
+	if d.aside > 0 {
+		return
+	}
+	prefix, local := splitName(name)
+	switch {
+	case isError(prefix, local, tag, d.payload == 0 && depth > 1):
+		d.aside, d.starting = depth, true
+		d.capture = append(append(append(make([]byte, 0, 512), '<'), tag...), '>')
+	case d.payload > 0:
+		d.content, d.output = true, false
+	case string(local) == "cli" || string(local) == "re-name":
+		d.aside = depth
+	case !isEnvelope(local):
+		d.payload, d.output = depth, string(local) == "output"
+	}
+}
+
+func (d *digest) end(depth int) {
+	switch depth {
+	case d.aside:
+		d.aside, d.finished = 0, d.capture != nil
+	case d.payload:
+		d.payload, d.output = 0, false
+	}
+}
+
+// text takes character data inside the element of that depth.
+func (d *digest) text(p []byte, depth int) {
+	switch {
+	case d.aside > 0:
+	case d.payload > 0 && !d.output:
+		d.content = d.content || len(bytes.TrimSpace(p)) > 0
+	default:
+		d.keepPlain(p)
+	}
+}
+
+// keepPlain folds white space, so that indentation does not use up the bound,
+// but keeps lines apart.
+func (d *digest) keepPlain(p []byte) {
+	for _, c := range p {
+		last := len(d.plain) - 1
+		switch space := c == ' ' || c == '\t' || c == '\r' || c == '\n'; {
+		case last+1 == maxText:
+			return
+		case !space:
+			d.plain = append(d.plain, c)
+		case last < 0 || d.plain[last] == '\n':
+		case c == '\n' && d.plain[last] == ' ':
+			d.plain[last] = c
+		case c == '\n':
+			d.plain = append(d.plain, c)
+		case d.plain[last] != ' ':
+			d.plain = append(d.plain, ' ')
+		}
+	}
+}
+
+// raw takes every byte of the document, after start, end and text saw it.
+func (d *digest) raw(p []byte) {
+	if d.capture == nil {
+		return
+	}
+	if !d.starting {
+		d.capture = append(d.capture, p[:min(len(p), max(0, maxCapture-len(d.capture)))]...)
+	}
+	d.starting = false
+	if d.finished {
+		d.keep(d.capture)
+		d.capture, d.finished = nil, false
+	}
+}
+
+func (d *digest) keep(xml []byte) {
+	if len(d.errors) == maxErrors {
+		return
+	}
+	e := RPCError{Severity: SeverityError, Message: clipText(string(xml), maxFact)}
+	if root, err := parseSmall(xml); err == nil {
+		e = rpcError(root.ChildElements()[0])
+	}
+	d.errors = append(d.errors, e)
+}
+
+// rpcError reads an rpc-error (RFC 6241 §4.3), an xnm:error or an xnm:warning.
+// What has no severity is an error.
+func rpcError(e *etree.Element) RPCError {
+	r := RPCError{
+		Severity: childText(e, "error-severity"),
+		Type:     childText(e, "error-type"),
+		Tag:      childText(e, "error-tag"),
+		Path:     childText(e, "error-path"),
+		Element:  deepText(e, "bad-element"),
+		Daemon:   childText(e, "source-daemon"),
+	}
+	for _, c := range e.ChildElements() {
+		if c.Tag == "error-message" || c.Tag == "message" {
+			r.Message = first(r.Message, oneLine(c.Text()))
+		}
+	}
+	r.Message = first(r.Message, oneLine(e.Text()))
+	if r.Severity != SeverityWarning {
+		r.Severity = SeverityError
+	}
+	if e.Tag == "warning" {
+		r.Severity = SeverityWarning
+	}
+	return r
+}
+
+func oneLine(t string) string {
+	return clipText(strings.Join(strings.Fields(t), " "), 4*maxFact)
+}
+
+func isEnvelope(local []byte) bool {
+	switch string(local) {
+	case "rpc-reply", "multi-routing-engine-results", "multi-routing-engine-item":
+		return true
+	}
+	return false
+}
+
+// isError tells an error of the device from data that only has such a name.
+func isError(prefix, local, tag []byte, inEnvelope bool) bool {
+	switch string(local) {
+	case "rpc-error":
+		return true
+	case "error", "warning":
+		return string(prefix) == "xnm" || inEnvelope || bytes.Contains(tag, []byte("xml.juniper.net/xnm/"))
+	}
+	return false
+}
+
+func splitName(name []byte) (prefix, local []byte) {
+	if i := bytes.IndexByte(name, ':'); i >= 0 {
+		return name[:i], name[i+1:]
+	}
+	return nil, name
+}
+
+var attributePattern = regexp.MustCompile(`\s(?:[\w.-]+:)?([\w.-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')`)
+
+// attribute returns the value of an attribute of a start tag.
+func attribute(tag []byte, local string) *string {
+	for _, m := range attributePattern.FindAllSubmatch(tag, -1) {
+		if string(m[1]) == local {
+			v := string(m[2]) + string(m[3])
+			return &v
+		}
+	}
+	return nil
+}
+
+// releaseOf finds the release in the URI of a Junos namespace.
+func releaseOf(tag []byte) string {
+	const base = "http://xml.juniper.net/junos/"
+	i := bytes.Index(tag, []byte(base))
+	if i < 0 {
+		return ""
+	}
+	v, _, found := bytes.Cut(tag[i+len(base):], []byte("/"))
+	if !found || len(v) == 0 || len(v) > maxFact || v[0] < '0' || v[0] > '9' {
+		return ""
+	}
+	return string(v)
+}
+
+var (
+	textError   = regexp.MustCompile(`(?mi)^\s*(error|warning): *(.+)$`)
+	textVerdict = regexp.MustCompile(`(?i)^(syntax error|unknown command|permission denied|unrecognized command)`)
+	unescape    = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&apos;", "'", "&quot;", `"`, "&amp;", "&")
+)
+
+// allErrors returns the errors in elements and those in text.
+func (d *digest) allErrors() []RPCError {
+	text := unescape.Replace(string(d.plain))
+	all := d.errors[:len(d.errors):len(d.errors)]
+	for _, m := range textError.FindAllStringSubmatch(text, maxErrors-len(all)) {
+		all = append(all, RPCError{Severity: strings.ToLower(m[1]), Message: oneLine(m[2])})
+	}
+	if t := oneLine(text); len(all) == 0 && textVerdict.MatchString(t) {
+		all = append(all, RPCError{Severity: SeverityError, Message: t})
+	}
+	return all
+}
+
+// hasContent tells whether the reply holds data: payload, or text that is
+// neither an error nor stands beside one.
+func (d *digest) hasContent() bool {
+	if d.content {
+		return true
+	}
+	text := strings.TrimSpace(textError.ReplaceAllString(string(d.plain), ""))
+	return text != "" && !hasError(d.allErrors()[len(d.errors):])
+}

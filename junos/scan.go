@@ -1,0 +1,388 @@
+package junos
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"hash"
+	"slices"
+	"unicode/utf8"
+)
+
+// Bounds of what a scan holds, whatever the document.
+const (
+	maxMarkup  = 64 << 10 // one tag
+	maxDepth   = 1024     // open elements, and
+	maxNames   = 64 << 10 // the bytes of their names
+	maxCapture = 16 << 10 // one error of the device
+	maxErrors  = 32       // errors of one document
+	maxText    = 2 << 10  // text in which an error may hide
+)
+
+// mode is what the next byte belongs to.
+type mode uint8
+
+const (
+	inText mode = iota
+	inReference
+	afterLess // after '<'
+	inTag
+	inQuote // of an attribute
+	afterBang
+	inComment
+	inCDATA
+	inDeclaration // <!DOCTYPE and the like
+	inInstruction // <? ?>
+	opaque        // beyond the bounds: only hash, size and UTF-8 are kept
+)
+
+// scan looks once at each byte of a document as it streams by. It checks that
+// tags balance, quotes close, references end and text has no control characters,
+// so that a cut or broken document is known as such, and hands the rest to a
+// digest, which keeps what decides the outcome. It is no XML parser: names,
+// attributes and entities are not checked.
+type scan struct {
+	sum   hash.Hash
+	size  int64
+	tail  []byte // of an unfinished UTF-8 sequence, at most 3 bytes
+	utf8  bool   // false: invalid
+	mode  mode
+	quote byte
+	run   int    // bytes of a terminator seen ("--", "]]", "?"), or of a reference
+	tag   []byte // the tag so far, without '<' and '>'; in afterBang what follows "<!"
+	names []byte // of the open elements, one after the other
+	ends  []int  // where in names each ends
+	roots int
+	bad   string // why the document is not well-formed; empty: it is so far
+	reply digest
+}
+
+func newScan() *scan {
+	return &scan{sum: sha256.New(), utf8: true}
+}
+
+func (s *scan) write(p []byte) {
+	s.sum.Write(p)
+	s.size += int64(len(p))
+	s.checkUTF8(p)
+	for len(p) > 0 && s.mode != opaque {
+		n := s.step(p)
+		s.reply.raw(p[:n])
+		p = p[n:]
+	}
+}
+
+// checkUTF8 carries a sequence that is split over two writes.
+func (s *scan) checkUTF8(p []byte) {
+	for len(s.tail) > 0 && len(p) > 0 {
+		s.tail = append(s.tail, p[0])
+		p = p[1:]
+		if utf8.FullRune(s.tail) {
+			s.utf8 = s.utf8 && utf8.Valid(s.tail)
+			s.tail = s.tail[:0]
+		}
+	}
+	whole := len(p)
+	for i := 1; i <= min(utf8.UTFMax-1, len(p)); i++ {
+		if utf8.RuneStart(p[len(p)-i]) {
+			if !utf8.FullRune(p[len(p)-i:]) {
+				whole = len(p) - i
+			}
+			break
+		}
+	}
+	s.utf8 = s.utf8 && utf8.Valid(p[:whole])
+	s.tail = append(s.tail, p[whole:]...)
+}
+
+// step consumes at least one byte of p and returns how many.
+func (s *scan) step(p []byte) int {
+	switch s.mode {
+	case inText:
+		return s.stepText(p)
+	case inReference:
+		return s.stepReference(p[0])
+	case inTag:
+		return s.stepTag(p)
+	case inQuote:
+		return s.stepQuote(p)
+	case inComment:
+		return s.until(p, '-', 2)
+	case inCDATA:
+		return s.until(p, ']', 2)
+	case inInstruction:
+		return s.until(p, '?', 1)
+	case inDeclaration:
+		return s.until(p, 0, 0)
+	case afterBang:
+		return s.stepBang(p[0])
+	default:
+		return s.stepLess(p[0])
+	}
+}
+
+// textClass marks the bytes at which text needs a look.
+var textClass = func() (class [256]bool) {
+	for c := range 0x20 {
+		class[c] = c != '\t' && c != '\n' && c != '\r'
+	}
+	class['<'], class['&'] = true, true
+	return class
+}()
+
+func (s *scan) stepText(p []byte) int {
+	i := 0
+	for i < len(p) && !textClass[p[i]] {
+		i++
+	}
+	if i > 0 {
+		s.text(p[:i])
+		return i
+	}
+	switch p[0] {
+	case '<':
+		s.mode = afterLess
+	case '&':
+		s.text(p[:1])
+		s.mode, s.run = inReference, 0
+	default:
+		s.malformed("a control character")
+	}
+	return 1
+}
+
+// text takes character data: it may stand only inside the root.
+func (s *scan) text(p []byte) {
+	s.reply.text(p, len(s.ends))
+	if len(s.ends) == 0 && len(bytes.TrimSpace(p)) > 0 {
+		s.malformed("text outside the root element")
+	}
+}
+
+// stepReference expects a name or number and ';'.
+func (s *scan) stepReference(c byte) int {
+	switch {
+	case c == ';' && s.run > 0:
+		s.mode = inText
+	case s.run < 32 && (c == '#' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'):
+		s.run++
+	default:
+		s.malformed("a bare ampersand")
+		s.mode = inText
+		return 0
+	}
+	s.reply.text([]byte{c}, len(s.ends))
+	return 1
+}
+
+func (s *scan) stepLess(c byte) int {
+	s.tag = s.tag[:0]
+	switch {
+	case c == '!':
+		s.mode = afterBang
+	case c == '?':
+		s.mode, s.run = inInstruction, 0
+	case c == '/' || c == '_' || c == ':' || c >= 0x80 || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
+		s.mode = inTag
+		return 0
+	default:
+		s.malformed("a bare less-than sign")
+		s.mode = inText
+		return 0
+	}
+	return 1
+}
+
+// stepBang tells comment, CDATA and declaration apart.
+func (s *scan) stepBang(c byte) int {
+	s.tag = append(s.tag, c)
+	switch t := string(s.tag); t {
+	case "--":
+		s.mode, s.run = inComment, 0
+	case "[CDATA[":
+		s.mode, s.run = inCDATA, 0
+		if len(s.ends) == 0 {
+			s.malformed("text outside the root element")
+		}
+	case "-", "[", "[C", "[CD", "[CDA", "[CDAT", "[CDATA":
+	default:
+		s.mode, s.run = inDeclaration, 0
+		return 0
+	}
+	return 1
+}
+
+// until skips to the '>' that follows at least n bytes c.
+func (s *scan) until(p []byte, c byte, n int) int {
+	for i, b := range p {
+		switch {
+		case b == '>' && s.run >= n:
+			s.cdata(p[:i])
+			s.mode = inText
+			return i + 1
+		case b == c:
+			s.run++
+		default:
+			s.run = 0
+		}
+	}
+	s.cdata(p)
+	return len(p)
+}
+
+// cdata counts as text; that its terminator does too harms nothing.
+func (s *scan) cdata(p []byte) {
+	if s.mode == inCDATA {
+		s.reply.text(p, len(s.ends))
+	}
+}
+
+func (s *scan) stepTag(p []byte) int {
+	i := 0
+	for i < len(p) && p[i] != '>' && p[i] != '"' && p[i] != '\'' && p[i] != '<' {
+		i++
+	}
+	if !s.grow(p[:i]) || i == len(p) {
+		return i
+	}
+	switch p[i] {
+	case '>':
+		s.mode = inText
+		s.element()
+	case '<':
+		s.malformed("a less-than sign inside a tag")
+		s.mode = inText
+		return i
+	default:
+		s.mode, s.quote = inQuote, p[i]
+		s.grow(p[i : i+1])
+	}
+	return i + 1
+}
+
+func (s *scan) stepQuote(p []byte) int {
+	i := bytes.IndexByte(p, s.quote)
+	if i < 0 {
+		s.grow(p)
+		return len(p)
+	}
+	s.mode = inTag
+	s.grow(p[:i+1])
+	return i + 1
+}
+
+// grow adds to the tag; a tag beyond the bound makes the document opaque.
+func (s *scan) grow(p []byte) bool {
+	if len(s.tag)+len(p) > maxMarkup {
+		s.malformed("a tag over 64 KiB")
+		s.mode = opaque
+		return false
+	}
+	s.tag = append(s.tag, p...)
+	return true
+}
+
+// element takes the finished tag.
+func (s *scan) element() {
+	if s.tag[0] == '/' {
+		s.pop(bytes.TrimRight(s.tag[1:], " \t\r\n"))
+		return
+	}
+	name, empty := tagName(s.tag), s.tag[len(s.tag)-1] == '/'
+	if len(s.ends) == 0 {
+		s.roots++
+		if s.roots > 1 {
+			s.malformed("two root elements")
+		}
+	}
+	if len(s.ends) == maxDepth || len(s.names)+len(name) > maxNames {
+		s.malformed("elements nested too deep")
+		s.mode = opaque
+		return
+	}
+	s.names = append(s.names, name...)
+	s.ends = append(s.ends, len(s.names))
+	s.reply.start(name, s.tag, len(s.ends))
+	if empty {
+		s.drop()
+	}
+}
+
+// tagName returns the name, with its prefix, at the beginning of a start tag.
+func tagName(tag []byte) []byte {
+	if i := bytes.IndexAny(tag, " \t\r\n/"); i >= 0 {
+		return tag[:i]
+	}
+	return tag
+}
+
+// pop closes the named element. When that is not the innermost one, the ones
+// inside it end too; a name that is not open at all is passed over.
+func (s *scan) pop(name []byte) {
+	for i := len(s.ends) - 1; i >= 0; i-- {
+		if bytes.Equal(s.nameAt(i), name) {
+			for len(s.ends) > i {
+				s.drop()
+			}
+			return
+		}
+		s.malformed("tags that do not balance")
+	}
+	s.malformed("tags that do not balance")
+}
+
+func (s *scan) nameAt(i int) []byte {
+	if i == 0 {
+		return s.names[:s.ends[0]]
+	}
+	return s.names[s.ends[i-1]:s.ends[i]]
+}
+
+// drop ends the innermost element.
+func (s *scan) drop() {
+	s.reply.end(len(s.ends))
+	s.ends = s.ends[:len(s.ends)-1]
+	s.names = s.names[:0]
+	if n := len(s.ends); n > 0 {
+		s.names = s.names[:s.ends[n-1]]
+	}
+}
+
+// malformed keeps the first reason.
+func (s *scan) malformed(why string) {
+	if s.bad == "" {
+		s.bad = why
+	}
+}
+
+// unfinished tells whether the document so far lacks its end.
+func (s *scan) unfinished() bool {
+	return s.mode != opaque && (s.mode != inText || len(s.ends) > 0 || s.roots == 0)
+}
+
+// result sums up. cut says that the device ended before the document did.
+func (s *scan) result(cut bool) Result {
+	r := Result{Size: s.size, SHA256: hex.EncodeToString(s.sum.Sum(nil)), Release: s.reply.release}
+	broken := s.bad != "" || !cut && s.size > 0 && s.unfinished()
+	r.Errors = s.reply.allErrors()
+	r.Outcome = outcome(cut, broken, s.reply.hasContent(), r.Errors)
+	r.Flags = flags(cut, broken, s.utf8 && len(s.tail) == 0, r.Errors)
+	return r
+}
+
+func flags(cut, broken, utf8 bool, errs []RPCError) []string {
+	var all []string
+	if cut {
+		all = append(all, FlagPartial)
+	}
+	if !utf8 {
+		all = append(all, FlagRepaired)
+	}
+	if broken {
+		all = append(all, FlagMalformed)
+	}
+	if slices.ContainsFunc(errs, func(e RPCError) bool { return e.Severity == SeverityWarning }) {
+		all = append(all, FlagWarnings)
+	}
+	return all
+}
