@@ -1,0 +1,211 @@
+package fleet
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	_ "time/tzdata" // the time zones, on hosts that have no /usr/share/zoneinfo
+
+	"golang.org/x/crypto/ssh"
+
+	"lwc/junos"
+	"lwc/transport/wire"
+)
+
+// Bounds of a fleet. They keep one desired configuration and its checks small;
+// a larger network is split over collectors.
+const (
+	maxDevices     = 20000
+	maxNamed       = 2000 // credentials, bastions, profiles: each
+	maxConcurrency = 4096
+	maxDocument    = 1 << 30
+	maxKeys        = 16 // host keys of one host
+	maxHops        = 8
+	maxSecret      = 64 << 10
+)
+
+var (
+	idForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+	hostForm = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?)*\.?$`)
+	timeForm = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
+)
+
+// Check returns everything that is wrong with the Spec, as Problems without
+// positions, or nil.
+func (s Spec) Check() error {
+	c := &checker{names: s.names()}
+	c.schedule(s.Schedule)
+	c.limits(s.Limits)
+	c.profiles(s.Profiles)
+	c.credentials(s.Credentials)
+	c.bastions(s.Bastions)
+	c.devices(s.Devices)
+	return c.problems.orNil()
+}
+
+// names is what entries of a fleet may refer to.
+type names struct {
+	credentials, profiles []string
+	bastions              map[string]wire.Bastion
+}
+
+func (s Spec) names() names {
+	return names{
+		credentials: slices.Sorted(maps.Keys(s.Credentials)),
+		profiles:    append(slices.Sorted(maps.Keys(s.Profiles)), BuiltinProfiles()...),
+		bastions:    s.Bastions,
+	}
+}
+
+func (n names) bastionIDs() []string { return slices.Sorted(maps.Keys(n.bastions)) }
+
+type checker struct {
+	names    names
+	problems Problems
+}
+
+func (c *checker) add(path, format string, args ...any) {
+	c.problems = append(c.problems, Problem{Path: path, Text: fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) schedule(s wire.Schedule) {
+	if s.Start == "" && (s.Window != "" || s.Timezone != "") {
+		c.add("schedule", "a window or time zone without start: add start, as in start: \"02:00\"")
+	}
+	if s.Start != "" && !timeForm.MatchString(s.Start) {
+		c.add("schedule.start", "%.40q is not a time of day: write it as \"02:00\", from 00:00 to 23:59", s.Start)
+	}
+	if s.Window != "" {
+		d, err := time.ParseDuration(s.Window)
+		if err != nil || d <= 0 || d > 24*time.Hour {
+			c.add("schedule.window", "%.40q is not a length of time up to 24h: write it as 30m, 2h or 1h30m", s.Window)
+		}
+	}
+	if s.Timezone == "" {
+		return
+	}
+	if _, err := time.LoadLocation(s.Timezone); err != nil || s.Timezone == "Local" {
+		c.add("schedule.timezone", "%.60q is not a time zone: give its IANA name, as Europe/Berlin or UTC", s.Timezone)
+	}
+}
+
+func (c *checker) limits(l wire.CollectLimits) {
+	if l.Concurrency < 0 || l.Concurrency > maxConcurrency {
+		c.add("limits.concurrency", "%d is not from 1 to %d (0 or left out: the collector's default)", l.Concurrency, maxConcurrency)
+	}
+	if l.MaxDocumentBytes < 0 || l.MaxDocumentBytes > maxDocument {
+		c.add("limits.max_document_bytes", "%d is not from 1 to %d (0 or left out: the collector's default)", l.MaxDocumentBytes, maxDocument)
+	}
+}
+
+func (c *checker) profiles(ps map[string][]string) {
+	c.count("profiles", len(ps), maxNamed)
+	known := itemNames()
+	for _, name := range slices.Sorted(maps.Keys(ps)) {
+		path := "profiles." + name
+		c.id(path, name)
+		if len(ps[name]) == 0 {
+			c.add(path, "it lists no item: name at least one of %s", strings.Join(known, ", "))
+		}
+		seen := map[string]bool{}
+		for i, item := range ps[name] {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			if _, ok := junos.Lookup(item); !ok {
+				c.add(at, "%.80q is not an item of the catalogue%s", item, Suggest(item, known))
+			} else if seen[item] {
+				c.add(at, "%q stands twice in this profile", item)
+			}
+			seen[item] = true
+		}
+	}
+}
+
+func (c *checker) credentials(cs map[string]Credential) {
+	c.count("credentials", len(cs), maxNamed)
+	for _, id := range slices.Sorted(maps.Keys(cs)) {
+		path, cred := "credentials."+id, cs[id]
+		c.id(path, id)
+		c.username(path+".username", cred.Username)
+		if !cred.Password.Empty() && !cred.PrivateKey.Empty() {
+			c.add(path, "it has both a password and a private key: make two credentials of it")
+		}
+		if !cred.Passphrase.Empty() && cred.PrivateKey.Empty() {
+			c.add(path, "a passphrase without a private key")
+		}
+		if len(cred.Password.Reveal()) > maxSecret || len(cred.PrivateKey.Reveal()) > maxSecret || len(cred.Passphrase.Reveal()) > maxSecret {
+			c.add(path, "its secret is longer than %d bytes", maxSecret)
+			continue
+		}
+		c.privateKey(path+".private_key", cred)
+	}
+}
+
+func (c *checker) username(path, name string) {
+	switch {
+	case name == "":
+		c.add(path, "the user name is missing")
+	case len(name) > 255 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		c.add(path, "the user name is longer than 255 bytes or has control characters")
+	}
+}
+
+// privateKey makes sure that the key can be opened, so that a wrong passphrase
+// is found here and not by each device. It never repeats the parser's words.
+func (c *checker) privateKey(path string, cred Credential) {
+	if cred.PrivateKey.Empty() {
+		return
+	}
+	key := cred.PrivateKey.Reveal()
+	_, err := ssh.ParseRawPrivateKey(key)
+	if _, locked := err.(*ssh.PassphraseMissingError); locked {
+		if cred.Passphrase.Empty() {
+			c.add(path, "the private key has a passphrase: give it with passphrase_env or passphrase_file")
+			return
+		}
+		if _, err = ssh.ParseRawPrivateKeyWithPassphrase(key, cred.Passphrase.Reveal()); err != nil {
+			c.add(path, "the passphrase does not open the private key")
+			return
+		}
+	}
+	if err != nil {
+		c.add(path, "not a private key that can be read: give it in PEM or OpenSSH form, as ssh-keygen writes it")
+	}
+}
+
+func (c *checker) bastions(bs map[string]wire.Bastion) {
+	c.count("bastions", len(bs), maxNamed)
+	for _, id := range slices.Sorted(maps.Keys(bs)) {
+		path, b := "bastions."+id, bs[id]
+		c.id(path, id)
+		c.address(path+".address", b.Address)
+		c.credential(path+".credential", b.Credential)
+		c.hostKeys(path, b.HostKeys, b.TrustFirst)
+		if b.MaxSessions < 0 || b.MaxSessions > maxConcurrency {
+			c.add(path+".max_sessions", "%d is not from 1 to %d (0 or left out: no limit)", b.MaxSessions, maxConcurrency)
+		}
+		c.hops(path+".via", b.Via)
+		if slices.Contains(b.Via, id) || c.loops(id) {
+			c.add(path+".via", "the bastions before %q lead back to it", id)
+		}
+	}
+}
+
+// loops tells whether following via from id comes back to id.
+func (c *checker) loops(id string) bool {
+	seen, todo := map[string]bool{}, slices.Clone(c.names.bastions[id].Via)
+	for len(todo) > 0 {
+		next := todo[0]
+		todo = todo[1:]
+		if next == id {
+			return true
+		}
+		if !seen[next] {
+			seen[next] = true
+			todo = append(todo, c.names.bastions[next].Via...)
+		}
+	}
+	return false
+}

@@ -1,0 +1,117 @@
+package fleet
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"lwc/transport/wire"
+)
+
+func (c *checker) devices(ds []wire.Device) {
+	c.count("devices", len(ds), maxDevices)
+	first := map[string]int{}
+	for i, d := range ds {
+		path := fmt.Sprintf("devices[%d]", i)
+		if j, dup := first[d.ID]; dup && d.ID != "" {
+			c.add(path+".id", "the id %q is taken by devices[%d]: give each device its own", d.ID, j)
+		} else {
+			first[d.ID] = i
+		}
+		c.device(path, d)
+	}
+}
+
+func (c *checker) device(path string, d wire.Device) {
+	if d.ID == "" {
+		c.add(path, "the id is missing")
+	} else {
+		c.id(path+".id", d.ID)
+	}
+	c.address(path+".address", d.Address)
+	c.credential(path+".credential", d.Credential)
+	c.hostKeys(path, d.HostKeys, d.TrustFirst)
+	c.hops(path+".bastions", d.Bastions)
+	if d.Profile != "" && !slices.Contains(c.names.profiles, d.Profile) {
+		c.add(path+".profile", "no profile %.80q is defined%s", d.Profile, Suggest(d.Profile, c.names.profiles))
+	}
+}
+
+func (c *checker) id(path, id string) {
+	if !idForm.MatchString(id) {
+		c.add(path, "%.80q is not a name: use 1 to 63 letters, digits, '.', '_' and '-', starting with a letter or digit", id)
+	}
+}
+
+func (c *checker) count(path string, n, limit int) {
+	if n > limit {
+		c.add(path, "%d entries, more than %d: split them over several collectors", n, limit)
+	}
+}
+
+func (c *checker) address(path, a string) {
+	if a == "" {
+		c.add(path, "the address is missing")
+		return
+	}
+	if ip, err := netip.ParseAddr(a); err == nil {
+		if ip.IsUnspecified() || ip.IsMulticast() {
+			c.add(path, "%s is not the address of one host", a)
+		}
+		return
+	}
+	if _, err := netip.ParseAddrPort(a); err == nil {
+		c.add(path, "%.80q has a port: put it into port:", a)
+		return
+	}
+	if len(a) > 253 || !hostForm.MatchString(a) || looksNumeric(a) {
+		c.add(path, "%.80q is neither an IP address nor a host name", a)
+	}
+}
+
+// looksNumeric finds mistyped IPv4 addresses, which would pass as host names:
+// no top-level domain is all digits (RFC 3696 §2).
+func looksNumeric(a string) bool {
+	a = strings.TrimSuffix(a, ".")
+	last := a[strings.LastIndexByte(a, '.')+1:]
+	return strings.Trim(last, "0123456789") == ""
+}
+
+func (c *checker) credential(path, ref string) {
+	if ref == "" {
+		c.add(path, "the credential is missing: name one of the credentials")
+		return
+	}
+	if !slices.Contains(c.names.credentials, ref) {
+		c.add(path, "no credential %.80q is defined%s", ref, Suggest(ref, c.names.credentials))
+	}
+}
+
+func (c *checker) hops(path string, refs []string) {
+	if len(refs) > maxHops {
+		c.add(path, "%d bastions in a row, more than %d", len(refs), maxHops)
+	}
+	for i, ref := range refs {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if _, ok := c.names.bastions[ref]; !ok {
+			c.add(at, "no bastion %.80q is defined%s", ref, Suggest(ref, c.names.bastionIDs()))
+		} else if slices.Index(refs, ref) < i {
+			c.add(at, "bastion %q stands twice", ref)
+		}
+	}
+}
+
+func (c *checker) hostKeys(path string, keys []string, trustFirst bool) {
+	if len(keys) == 0 && !trustFirst {
+		c.add(path, "no host key: give host_keys, or trust_first: true to trust and report the first key seen")
+	}
+	if len(keys) > maxKeys {
+		c.add(path+".host_keys", "%d host keys, more than %d", len(keys), maxKeys)
+	}
+	for i, k := range keys {
+		if err := CheckHostKey(k); err != nil {
+			c.add(fmt.Sprintf("%s.host_keys[%d]", path, i), "%v", err)
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package fleet
+
+import (
+	"lwc/junos"
+	"lwc/transport/secret"
+	"lwc/transport/wire"
+)
+
+// Spec is the whole desired configuration of one collector, secrets included.
+type Spec struct {
+	Schedule    wire.Schedule           `json:"schedule,omitzero" doc:"When the collector collects by itself. Left out: only on demand."`
+	Limits      wire.CollectLimits      `json:"limits,omitzero" doc:"What the collector may ask of the network."`
+	Profiles    map[string][]string     `json:"profiles,omitempty" doc:"Profiles of one's own: name to catalogue items. daily and minimal are built in."`
+	Credentials map[string]Credential   `json:"credentials,omitempty" doc:"Log-ins by id."`
+	Bastions    map[string]wire.Bastion `json:"bastions,omitempty" doc:"Hosts that devices are reached through, by id."`
+	Devices     []wire.Device           `json:"devices,omitempty" doc:"The devices to collect from."`
+}
+
+// Credential is a log-in with its secret: a password, or a private key and its
+// passphrase. Without any of them it means the secret that the cloud holds.
+type Credential struct {
+	Username   string      `json:"username" doc:"Log-in name on the device or bastion."`
+	Password   secret.Text `json:"password,omitzero" writeOnly:"true" doc:"Password. Never returned."`
+	PrivateKey secret.Text `json:"private_key,omitzero" writeOnly:"true" doc:"Private key, PEM or OpenSSH form. Never returned."`
+	Passphrase secret.Text `json:"passphrase,omitzero" writeOnly:"true" doc:"Passphrase of the private key. Never returned."`
+}
+
+// Kind returns the wire's name of the credential's kind, or "" for one that
+// carries no secret.
+func (c Credential) Kind() string {
+	switch {
+	case !c.Password.Empty():
+		return wire.KindPassword
+	case !c.PrivateKey.Empty():
+		return wire.KindPrivateKey
+	}
+	return ""
+}
+
+// Secret returns the part that is encrypted at rest.
+func (c Credential) Secret() wire.CredentialSecret {
+	return wire.CredentialSecret{Password: c.Password, PrivateKey: c.PrivateKey, Passphrase: c.Passphrase}
+}
+
+// Wipe forgets all secrets of the Spec.
+func (s Spec) Wipe() {
+	for _, c := range s.Credentials {
+		c.Secret().Wipe()
+	}
+}
+
+// BuiltinProfiles names the profiles that need no definition.
+func BuiltinProfiles() []string { return []string{wire.DefaultProfile, "minimal"} }
+
+// itemNames lists the catalogue.
+func itemNames() []string {
+	items := junos.Catalogue()
+	names := make([]string, len(items))
+	for i, it := range items {
+		names[i] = it.Name
+	}
+	return names
+}

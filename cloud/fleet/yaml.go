@@ -1,0 +1,174 @@
+package fleet
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"lwc/transport/wire"
+)
+
+// maxFile bounds a fleet file: the largest fleet needs about a quarter of it.
+const maxFile = 16 << 20
+
+// File is a fleet file, read.
+type File struct {
+	Collector string // that the fleet is for; empty when the file does not say
+	Spec      Spec
+}
+
+// ParseYAML reads a fleet file. The name stands in errors, src fetches the
+// secrets that the file refers to. The error is Problems: everything that is
+// wrong, by line. Nothing is returned with an error.
+func ParseYAML(name string, text []byte, src Source) (File, error) {
+	d := &decoder{name: name, text: text, source: src, at: map[string]position{}, marked: map[string]bool{}}
+	if len(text) > maxFile {
+		return File{}, Problems{{File: name, Text: fmt.Sprintf("%s has %d bytes, more than %d", name, len(text), maxFile)}}
+	}
+	f := d.file()
+	if err := d.check(f.Spec); err != nil {
+		f.Spec.Wipe()
+		return File{}, err
+	}
+	return f, nil
+}
+
+// check adds what the rules say to what decoding found, each with its position.
+// An entry that did not decode is not judged a second time.
+func (d *decoder) check(s Spec) error {
+	var found Problems
+	if errors.As(s.Check(), &found) {
+		found = slices.DeleteFunc(found, func(p Problem) bool { return d.blamed(p.Path) })
+	}
+	for _, p := range found {
+		d.report(d.locate(p.Path), p.Path, "%s", p.Text)
+	}
+	sortByLine(d.problems)
+	return d.problems.orNil()
+}
+
+// file decodes the top level.
+func (d *decoder) file() File {
+	var f File
+	body := d.parse()
+	if body == nil {
+		return f
+	}
+	d.mapping("", body, fields{
+		"collector": func(p string, n ast.Node) {
+			f.Collector = d.scalar(p, n)
+			if err := wire.CheckCollectorID(f.Collector); err != nil && !d.blamed(p) {
+				d.report(position{n.GetToken().Position.Line, n.GetToken().Position.Column}, p, "%v", err)
+			}
+		},
+		"schedule":    func(p string, n ast.Node) { f.Spec.Schedule = d.schedule(p, n) },
+		"limits":      func(p string, n ast.Node) { f.Spec.Limits = d.limits(p, n) },
+		"profiles":    func(p string, n ast.Node) { f.Spec.Profiles = named(d, p, n, d.texts) },
+		"credentials": func(p string, n ast.Node) { f.Spec.Credentials = named(d, p, n, d.credential) },
+		"bastions":    func(p string, n ast.Node) { f.Spec.Bastions = named(d, p, n, d.bastion) },
+		"devices":     func(p string, n ast.Node) { f.Spec.Devices = listed(d, p, n, d.device) },
+	})
+	return f
+}
+
+// parse returns the body of the one document, or nil after reporting why there
+// is none.
+func (d *decoder) parse() ast.Node {
+	if !bytesAreText(d.text) {
+		d.report(position{1, 1}, "", "this is not a text file in UTF-8")
+		return nil
+	}
+	tree, err := parser.ParseBytes(d.text, 0)
+	var located yaml.Error
+	switch {
+	case errors.As(err, &located) && located.GetToken() != nil:
+		d.syntax(located)
+		return nil
+	case err != nil:
+		d.report(position{1, 1}, "", "this is not YAML")
+		return nil
+	}
+	var bodies []ast.Node
+	for _, doc := range tree.Docs {
+		if doc.Body != nil {
+			bodies = append(bodies, doc.Body)
+		}
+	}
+	switch len(bodies) {
+	case 0:
+		d.report(position{1, 1}, "", "the file is empty: it names at least devices and credentials")
+		return nil
+	case 1:
+		return bodies[0]
+	}
+	d.report(d.positionOf(bodies[1]), "", "the file has more than one YAML document: keep one fleet in one file")
+	return nil
+}
+
+// syntax reports what the YAML parser says. Its words may quote the text, so
+// they are kept only where no secret can be in them.
+func (d *decoder) syntax(e yaml.Error) {
+	p := e.GetToken().Position
+	at := position{p.Line, p.Column}
+	if line := d.line(at.line); line != d.rawLine(at.line) {
+		d.report(at, "", "this is not YAML at or near a secret: check quotes and indentation")
+		return
+	}
+	d.report(at, "", "this is not YAML: %s", firstLine(e.GetMessage()))
+}
+
+func (d *decoder) schedule(path string, n ast.Node) (s wire.Schedule) {
+	d.mapping(path, n, fields{
+		"start":    func(p string, n ast.Node) { s.Start = d.scalar(p, n) },
+		"window":   func(p string, n ast.Node) { s.Window = d.scalar(p, n) },
+		"timezone": func(p string, n ast.Node) { s.Timezone = d.scalar(p, n) },
+	})
+	return s
+}
+
+func (d *decoder) limits(path string, n ast.Node) (l wire.CollectLimits) {
+	d.mapping(path, n, fields{
+		"concurrency":        func(p string, n ast.Node) { l.Concurrency = int(d.number(p, n, maxConcurrency)) },
+		"max_document_bytes": func(p string, n ast.Node) { l.MaxDocumentBytes = int64(d.number(p, n, maxDocument)) },
+	})
+	return l
+}
+
+func (d *decoder) bastion(path string, n ast.Node) (b wire.Bastion) {
+	d.mapping(path, n, fields{
+		"address":      func(p string, n ast.Node) { b.Address = d.scalar(p, n) },
+		"port":         func(p string, n ast.Node) { b.Port = d.port(p, n) },
+		"credential":   func(p string, n ast.Node) { b.Credential = d.scalar(p, n) },
+		"host_keys":    func(p string, n ast.Node) { b.HostKeys = d.texts(p, n) },
+		"trust_first":  func(p string, n ast.Node) { b.TrustFirst = d.truth(p, n) },
+		"via":          func(p string, n ast.Node) { b.Via = d.texts(p, n) },
+		"max_sessions": func(p string, n ast.Node) { b.MaxSessions = int(d.number(p, n, maxConcurrency)) },
+	})
+	return b
+}
+
+func (d *decoder) device(path string, n ast.Node) (v wire.Device) {
+	d.mapping(path, n, fields{
+		"id":          func(p string, n ast.Node) { v.ID = d.scalar(p, n) },
+		"address":     func(p string, n ast.Node) { v.Address = d.scalar(p, n) },
+		"port":        func(p string, n ast.Node) { v.Port = d.port(p, n) },
+		"credential":  func(p string, n ast.Node) { v.Credential = d.scalar(p, n) },
+		"bastions":    func(p string, n ast.Node) { v.Bastions = d.texts(p, n) },
+		"host_keys":   func(p string, n ast.Node) { v.HostKeys = d.texts(p, n) },
+		"trust_first": func(p string, n ast.Node) { v.TrustFirst = d.truth(p, n) },
+		"profile":     func(p string, n ast.Node) { v.Profile = d.scalar(p, n) },
+	})
+	return v
+}
+
+func (d *decoder) port(path string, n ast.Node) uint16 { return uint16(d.number(path, n, 65535)) }
+
+// bytesAreText keeps NUL and invalid UTF-8 from the parser.
+func bytesAreText(b []byte) bool {
+	return !bytes.ContainsRune(b, 0) && bytes.Equal(bytes.ToValidUTF8(b, nil), b)
+}

@@ -1,0 +1,206 @@
+package fleet
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+
+	"lwc/transport/secret"
+)
+
+const canary = "c4nary-pa55"
+
+// source is one environment and one folder.
+func source() Source {
+	env := map[string]string{"LAB": canary + "-env\n", "EMPTY": "", "HOME": "/home/x", "PHRASE": "opensesame"}
+	files := map[string]string{"/f/pw": canary + "-file\r\n", "/home/x/key": newKey(""), "/f/locked": lockedKey()}
+	return Source{
+		Getenv: func(k string) (string, bool) { v, ok := env[k]; return v, ok },
+		ReadFile: func(n string) ([]byte, error) {
+			if s, ok := files[n]; ok {
+				return []byte(s), nil
+			}
+			return nil, &fs.PathError{Op: "open", Path: n, Err: fs.ErrNotExist}
+		},
+		Dir: "/f",
+	}
+}
+
+// lockedKey is made once: deriving its key is slow on purpose.
+var lockedKey = sync.OnceValue(func() string { return newKey("opensesame") })
+
+func newKey(passphrase string) string {
+	_, k, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	block, err := ssh.MarshalPrivateKey(k, "")
+	if passphrase != "" {
+		block, err = ssh.MarshalPrivateKeyWithPassphrase(k, "", []byte(passphrase))
+	}
+	if err != nil {
+		panic(err)
+	}
+	return string(pem.EncodeToMemory(block))
+}
+
+func TestParseYAML(t *testing.T) {
+	text, err := os.ReadFile("testdata/fleet.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := ParseYAML("fleet.yaml", text, source())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Collector != "site-berlin-01" || f.Spec.Schedule.Start != "02:00" || f.Spec.Limits.Concurrency != 64 {
+		t.Errorf("collector, schedule or limits: %+v", f)
+	}
+	for id, want := range map[string]string{"lab": canary + "-env", "file": canary + "-file", "inline": "0123", "spaced": " two  words "} {
+		if got := f.Spec.Credentials[id].Password; !got.Equal(secret.FromString(want)) {
+			t.Errorf("credential %s: password %q, want %q", id, got.Reveal(), want)
+		}
+	}
+	if f.Spec.Credentials["key"].Kind() != "private-key" || f.Spec.Credentials["locked"].Passphrase.Empty() {
+		t.Error("private keys were not read")
+	}
+	d := f.Spec.Devices[1]
+	if d.ID != "edge-2" || d.Port != 2222 || d.Bastions[0] != "jump" || !d.TrustFirst || d.Profile != "tiny" {
+		t.Errorf("second device: %+v", d)
+	}
+	if b := f.Spec.Bastions["jump"]; b.MaxSessions != 8 || b.Via[0] != "outer" {
+		t.Errorf("bastion: %+v", b)
+	}
+}
+
+// good is a fleet that each case below spoils.
+const good = `credentials:
+  lab: {username: lwc, password_env: LAB}
+devices:
+  - id: edge-1
+    address: 192.0.2.1
+    credential: lab
+    trust_first: true
+`
+
+func TestParseYAMLErrors(t *testing.T) {
+	for name, c := range map[string]struct{ yaml, want string }{
+		"unknown key":          {good + "    adress: x\n", "f.yaml:8:5: devices[0].adress: unknown key \"adress\", did you mean \"address\"?\n        adress: x\n        ^"},
+		"unknown top":          {"devises: []\n", `f.yaml:1:1: devises: unknown key "devises", did you mean "devices"?`},
+		"wild key":             {good + "    colour: x\n", "unknown key \"colour\": known here are address, bastions"},
+		"unknown credential":   {strings.Replace(good, "credential: lab", "credential: lap", 1), `f.yaml:6:5: devices[0].credential: no credential "lap" is defined, did you mean "lab"?`},
+		"unknown bastion":      {good + "    bastions: [x]\n", `devices[0].bastions[0]: no bastion "x" is defined`},
+		"unknown item":         {good + "profiles:\n  p: [show-version, show-chasis-alarms]\n", `f.yaml:9:21: profiles.p[1]: "show-chasis-alarms" is not an item of the catalogue, did you mean "show-chassis-alarms"?`},
+		"unknown profile":      {good + "    profile: dayly\n", `no profile "dayly" is defined, did you mean "daily"?`},
+		"duplicate id":         {good + "  - {id: edge-1, address: a, credential: lab, trust_first: true}\n", `f.yaml:8:6: devices[1].id: the id "edge-1" is taken by devices[0]`},
+		"duplicate key":        {good + "    address: y\n", "f.yaml:8:5: this is not YAML: mapping key \"address\" already defined"},
+		"no host key":          {strings.Replace(good, "    trust_first: true\n", "", 1), "f.yaml:4:5: devices[0]: no host key: give host_keys, or trust_first"},
+		"bad host key":         {good + "    host_keys: [ssh-ed25519 AAAA]\n", `f.yaml:8:17: devices[0].host_keys[0]: not a host key`},
+		"known_hosts":          {good + "    host_keys: [\"h1 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJVZqXvF3cHfdE3bq0fD0G8R6n4d6n5T1qz1B1b6cT0k\"]\n", "leave out its first word"},
+		"bad fingerprint":      {good + "    host_keys: [\"SHA256:abc\"]\n", "43 characters"},
+		"port range":           {good + "    port: 70000\n", "f.yaml:8:11: devices[0].port: the number 70000 where a whole number from 0 to 65535"},
+		"port words":           {good + "    port: ssh\n", "devices[0].port: a text where a whole number"},
+		"address with port":    {strings.Replace(good, "192.0.2.1", "192.0.2.1:830", 1), "has a port: put it into port:"},
+		"mistyped address":     {strings.Replace(good, "192.0.2.1", "192.0.2.331", 1), "neither an IP address nor a host name"},
+		"env missing":          {strings.Replace(good, "LAB", "NOPE", 1), `f.yaml:2:38: credentials.lab.password_env: the environment variable "NOPE" is not set`},
+		"env empty":            {strings.Replace(good, "LAB", "EMPTY", 1), "is not set, or empty"},
+		"file missing":         {strings.Replace(good, "password_env: LAB", "password_file: nope", 1), `reading the file "/f/nope": file does not exist`},
+		"no secret":            {strings.Replace(good, ", password_env: LAB", "", 1), "f.yaml:2:3: credentials.lab: the secret is missing: give one of password, password_env"},
+		"two secrets":          {strings.Replace(good, "LAB}", "LAB, password: x}", 1), "both"},
+		"password and key":     {strings.Replace(good, "LAB}", "LAB, private_key_file: ~/key}", 1), "both a password and a private key"},
+		"wrong passphrase":     {strings.Replace(good, "password_env: LAB", "private_key_file: locked, passphrase: no", 1), "the passphrase does not open"},
+		"needs a passphrase":   {strings.Replace(good, "password_env: LAB", "private_key_file: locked", 1), "give it with passphrase_env"},
+		"bad start":            {good + "schedule: {start: 24:00}\n", `f.yaml:8:12: schedule.start: "24:00" is not a time of day`},
+		"bad window":           {good + "schedule: {start: 02:00, window: 2 hours}\n", `schedule.window: "2 hours" is not a length of time`},
+		"bad zone":             {good + "schedule: {start: 02:00, timezone: Mars/Olympus}\n", "give its IANA name"},
+		"window without start": {good + "schedule: {window: 2h}\n", "add start"},
+		"a list is wanted":     {"devices: {id: x}\n", "f.yaml:1:10: devices: a mapping where a list is wanted"},
+		"a mapping is wanted":  {"credentials: [x]\n", "a list where a mapping"},
+		"anchors":              {strings.Replace(good, "credential: lab", "credential: &c lab", 1), "not supported: write it out"},
+		"collector id":         {"collector: X\n" + good, "f.yaml:1:12: collector: \"X\": a collector id has"},
+		"two documents":        {good + "---\n" + good, "f.yaml:9:1: the file has more than one YAML document"},
+		"empty":                {"# nothing\n", "the file is empty"},
+		"not yaml":             {"devices: [\n", "f.yaml:1:10: this is not YAML: "},
+		"not text":             {"\xff\xfe", "not a text file in UTF-8"},
+		"bastion loop":         {good + loop, "bastions.a.via: the bastions before \"a\" lead back to it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, err := ParseYAML("f.yaml", []byte(c.yaml), source())
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %v\nwant %s", err, c.want)
+			}
+			if f.Spec.Devices != nil || f.Spec.Credentials != nil {
+				t.Error("a value was returned with an error")
+			}
+		})
+	}
+}
+
+const loop = `bastions:
+  a: {address: a, credential: lab, trust_first: true, via: [b]}
+  b: {address: b, credential: lab, trust_first: true, via: [a]}
+`
+
+func TestAllProblemsAtOnce(t *testing.T) {
+	bad := strings.NewReplacer("192.0.2.1", "1.2.3", "credential: lab", "credential: lap", "username", "user").Replace(good)
+	_, err := ParseYAML("f.yaml", []byte(bad), source())
+	var ps Problems
+	if !errors.As(err, &ps) || len(ps) != 4 {
+		t.Fatalf("want 4 problems (user, username, address, credential):\n%v", err)
+	}
+}
+
+func TestErrorsHideSecrets(t *testing.T) {
+	for name, yaml := range map[string]string{
+		"same line":     "credentials:\n  lab: {username: x, password: " + canary + ", colour: x}\n",
+		"quote":         "credentials:\n  lab:\n    password: \"" + canary + "\n",
+		"list":          "credentials:\n  lab:\n    password: [" + canary + "]\n",
+		"next line":     "credentials:\n  lab:\n    password:\n      - " + canary + "\n",
+		"block":         "credentials:\n  lab:\n    private_key: |\n      " + canary + "\n\t  " + canary + "\n",
+		"tag":           "credentials:\n  lab:\n    password: !x " + canary + "\n",
+		"bad key":       "credentials:\n  lab:\n    private_key: " + canary + "\n",
+		"broken indent": "credentials:\n  lab:\n    password: " + canary + "\n   user: x\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := ParseYAML("f.yaml", []byte(yaml), source())
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if strings.Contains(err.Error(), canary) {
+				t.Errorf("the secret stands in the error:\n%v", err)
+			}
+		})
+	}
+}
+
+func FuzzParseYAML(f *testing.F) {
+	text, err := os.ReadFile("testdata/fleet.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add([]byte(good + loop))
+	key := []byte(newKey("")) // without a passphrase, which is slow to try
+	src := Source{
+		Getenv:   func(string) (string, bool) { return "x", true },
+		ReadFile: func(string) ([]byte, error) { return bytes.Clone(key), nil },
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := ParseYAML("f.yaml", b, src)
+		if err == nil && got.Spec.Check() != nil {
+			t.Error("a fleet was accepted that breaks the rules")
+		}
+		if err != nil && (err.Error() == "" || got.Spec.Devices != nil) {
+			t.Errorf("error %q with a value", err)
+		}
+	})
+}
