@@ -1,0 +1,185 @@
+package netguard
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// dadTime bounds the wait for duplicate address detection: one probe and a
+// second's silence (RFC 4862 section 5.4, RetransTimer) after up to a second's
+// random delay.
+const dadTime = 3 * time.Second
+
+// apply makes the namespace agree with the plan. Applied again it changes nothing.
+func (m *member) apply(ctx context.Context) error {
+	steps := []func(context.Context) error{
+		m.applySysctls, m.applyMTU, m.applyAddresses, m.applyUp, m.applyRoutes, m.applyRules, m.awaitAddresses,
+	}
+	for _, step := range steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("configuring the %s port: %w", m.plan.side, privilege(err))
+		}
+	}
+	return nil
+}
+
+func (m *member) applySysctls(ctx context.Context) error {
+	return m.ns.do(ctx, func() error { return quieten(m.plan.sysctls(m.link.name)) })
+}
+
+func (m *member) applyMTU(context.Context) error {
+	l, err := m.ns.nl.LinkByIndex(m.link.index)
+	if err != nil {
+		return fmt.Errorf("reading link %s: %w", m.link.name, err)
+	}
+	want := m.plan.port.MTU
+	if want == 0 {
+		if problem := badMTU(l.Attrs().MTU, m.plan.has6); problem != "" {
+			return &ConfigError{Port: m.plan.side, Field: "mtu", Value: fmt.Sprint(l.Attrs().MTU),
+				Problem: "of interface " + m.link.name + " " + problem, Advice: "set mtu to 1500, or what the network carries"}
+		}
+		return nil
+	}
+	if l.Attrs().MTU == want {
+		return nil
+	}
+	if err := m.ns.nl.LinkSetMTU(l, want); err != nil {
+		return fmt.Errorf("setting mtu %d of %s: %w", want, m.link.name, err)
+	}
+	return nil
+}
+
+func (m *member) applyAddresses(context.Context) error {
+	s, err := m.ns.read()
+	if err != nil {
+		return err
+	}
+	foreign, _ := m.plan.compareAddresses(s, m.link.index)
+	for _, a := range foreign {
+		if err := m.ns.nl.AddrDel(s.link(a.LinkIndex), &a); err != nil {
+			return fmt.Errorf("removing address %s: %w", a.IPNet, err)
+		}
+	}
+	if s, err = m.ns.read(); err != nil { // secondary addresses go with their primary
+		return err
+	}
+	_, missing := m.plan.compareAddresses(s, m.link.index)
+	for _, p := range missing {
+		if err := m.addAddress(s, p); err != nil {
+			return fmt.Errorf("adding address %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+func (m *member) addAddress(s snapshot, p netip.Prefix) error {
+	l := s.link(m.link.index)
+	if l == nil {
+		return &LinkError{Port: m.plan.side, Link: m.link.name, Err: ErrNoInterface, Detail: "it went away"}
+	}
+	return m.ns.nl.AddrAdd(l, &netlink.Addr{IPNet: ipNet(p)})
+}
+
+func (m *member) applyUp(context.Context) error {
+	links, err := dump(m.ns.nl.LinkList)
+	if err != nil {
+		return fmt.Errorf("listing links: %w", err)
+	}
+	for _, l := range links {
+		a := l.Attrs()
+		if !isLoopback(l) && a.Index != m.link.index || a.RawFlags&unix.IFF_UP != 0 {
+			continue
+		}
+		if err := m.ns.nl.LinkSetUp(l); err != nil {
+			return fmt.Errorf("setting %s up: %w", a.Name, err)
+		}
+	}
+	return nil
+}
+
+func (m *member) applyRoutes(context.Context) error {
+	s, err := m.ns.read()
+	if err != nil {
+		return err
+	}
+	foreign, missing := m.plan.compareRoutes(s, m.link.index)
+	for _, r := range foreign {
+		if err := m.ns.nl.RouteDel(&r); err != nil {
+			return fmt.Errorf("removing route %s: %w", describeRoute(r), err)
+		}
+	}
+	for _, w := range missing {
+		if err := m.ns.nl.RouteAdd(w.kernel(m.link.index)); err != nil {
+			return fmt.Errorf("adding route %s: %w", w, err)
+		}
+	}
+	return nil
+}
+
+func (m *member) applyRules(context.Context) error {
+	s, err := m.ns.read()
+	if err != nil {
+		return err
+	}
+	foreign, missing := compareRules(s)
+	for _, r := range missing {
+		if err := m.ns.nl.RuleAdd(&r); err != nil {
+			return fmt.Errorf("adding rule %s: %w", r, err)
+		}
+	}
+	for _, r := range foreign {
+		if err := m.ns.nl.RuleDel(&r); err != nil {
+			return fmt.Errorf("removing rule %s: %w", r, err)
+		}
+	}
+	return nil
+}
+
+// awaitAddresses waits until the IPv6 addresses can be used. Without carrier
+// they cannot become so, and are not waited for.
+func (m *member) awaitAddresses(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, dadTime)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s, err := m.ns.read()
+		if err != nil {
+			return err
+		}
+		l := s.link(m.link.index)
+		if l == nil || l.Attrs().RawFlags&unix.IFF_LOWER_UP == 0 || !s.tentative() {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil // Verify says what is wrong with them
+		}
+	}
+}
+
+func (s snapshot) tentative() bool {
+	for _, a := range s.addresses {
+		if a.Flags&unix.IFA_F_TENTATIVE != 0 && a.Flags&unix.IFA_F_DADFAILED == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func describeRoute(r netlink.Route) string {
+	text := destination(r).String()
+	if gw := address(r.Gw); gw.IsValid() {
+		text += " via " + gw.String()
+	}
+	return fmt.Sprintf("%s (table %d, protocol %s)", text, r.Table, r.Protocol)
+}

@@ -1,0 +1,226 @@
+package netguard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Status is the condition of the ports.
+type Status string
+
+// The conditions.
+const (
+	Open    Status = "open"    // verified; dials go out
+	Blocked Status = "blocked" // a violation was found; dials return ErrBlocked
+	Down    Status = "down"    // not up yet, or closed
+)
+
+// State is what an operator is told of the ports.
+type State struct {
+	Mode   Mode
+	Status Status
+	// Detail says in words why the ports are not open, or that they are not protected.
+	Detail string
+	// Internal and External are the names of the links.
+	Internal, External string
+}
+
+// Event is a change of the ports' condition, or a violation.
+type Event struct {
+	At     time.Time
+	Status Status
+	// Violation is nil when the event is a change of the condition alone.
+	Violation *Violation
+	// Text says it in words.
+	Text string
+}
+
+// eventBacklog is how many events wait for a slow reader; older ones give way.
+const eventBacklog = 64
+
+// Guard holds the two ports. Its methods may be called concurrently.
+type Guard struct {
+	config   Config
+	home     *home      // nil when unprotected
+	sides    [2]*member // internal first; nil entries when unprotected or not yet up
+	internal InternalPort
+	external ExternalPort
+	events   chan Event
+
+	verifying sync.Mutex // held by Verify: one at a time, so that states change in order
+
+	mu         sync.Mutex // guards what follows; never held across a system call
+	status     Status
+	detail     string
+	violations []*Violation // of the last verification
+	closed     bool
+}
+
+// member is one side as it is in the kernel.
+type member struct {
+	plan plan
+	ns   *namespace
+	link identity
+}
+
+func newGuard(c Config) *Guard {
+	g := &Guard{config: c, events: make(chan Event, eventBacklog), status: Down, detail: "not up yet"}
+	g.internal.port = newPort(g, InternalSide, c)
+	g.external.port = newPort(g, ExternalSide, c)
+	return g
+}
+
+// Internal returns the port towards the devices.
+func (g *Guard) Internal() *InternalPort { return &g.internal }
+
+// External returns the port towards the cloud.
+func (g *Guard) External() *ExternalPort { return &g.external }
+
+// State returns the present condition.
+func (g *Guard) State() State {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := State{Mode: g.config.Mode, Status: g.status, Detail: g.detail,
+		Internal: g.config.Internal.name(), External: g.config.External.name()}
+	if s.Mode == "" {
+		s.Mode = Enforce
+	}
+	if g.sides[0] != nil && g.sides[1] != nil {
+		s.Internal, s.External = g.sides[0].link.name, g.sides[1].link.name
+	}
+	return s
+}
+
+// Events returns the channel of events. It holds the newest 64 and is closed by
+// Close; nobody has to read it.
+func (g *Guard) Events() <-chan Event { return g.events }
+
+// tell queues an event, dropping the oldest when nobody reads. g.mu is held.
+func (g *Guard) tell(e Event) {
+	if g.closed {
+		return
+	}
+	e.At, e.Status = time.Now(), g.status
+	for {
+		select {
+		case g.events <- e:
+			return
+		default:
+		}
+		select {
+		case <-g.events:
+		default:
+		}
+	}
+}
+
+// settle takes the result of a verification: violations block, none opens.
+func (g *Guard) settle(found []*Violation) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return
+	}
+	was, known := g.status, g.violations
+	g.violations = found
+	g.status, g.detail = Open, ""
+	if len(found) > 0 {
+		g.status, g.detail = Blocked, summary(found)
+	}
+	for _, v := range found {
+		if !slices.ContainsFunc(known, v.same) {
+			g.tell(Event{Violation: v, Text: v.Error()})
+		}
+	}
+	if g.status != was {
+		g.tell(Event{Text: "ports are " + string(g.status)})
+	}
+}
+
+func (v *Violation) same(o *Violation) bool {
+	return v.Kind == o.Kind && v.Port == o.Port && v.Detail == o.Detail
+}
+
+func summary(found []*Violation) string {
+	if len(found) == 1 {
+		return found[0].Error()
+	}
+	return fmt.Sprintf("%v (and %d more)", found[0], len(found)-1)
+}
+
+// refusal returns why nothing may be dialled now, or nil.
+func (g *Guard) refusal() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.closed:
+		return ErrClosed
+	case g.status != Open:
+		return fmt.Errorf("%w: %s", ErrBlocked, g.detail)
+	}
+	return nil
+}
+
+// Close sets both ports down, the external one first, and lets the namespaces
+// go; their names stay, so that the next Up adopts them. Connections that are
+// still open come to a halt. After DropPrivileges the ports cannot be set down
+// by this process: the error then is ErrPrivilege.
+func (g *Guard) Close() error {
+	if !g.markClosed() {
+		return nil
+	}
+	g.verifying.Lock()
+	defer g.verifying.Unlock()
+	var errs []error
+	for _, m := range slices.Backward(g.sides[:]) {
+		if m != nil {
+			errs = append(errs, m.ns.close())
+		}
+	}
+	if g.home != nil {
+		g.home.close()
+	}
+	return errors.Join(errs...)
+}
+
+func (g *Guard) markClosed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return false
+	}
+	g.status, g.detail = Down, "closed"
+	g.tell(Event{Text: "ports are down"})
+	g.closed = true
+	close(g.events)
+	return true
+}
+
+// InternalPort dials devices and bastions.
+type InternalPort struct{ port *port }
+
+// DialContext connects to addr ("host:port") through the Internal Port. The
+// network is tcp, tcp4, tcp6, udp, udp4 or udp6.
+func (p *InternalPort) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	return p.port.dial(ctx, network, addr)
+}
+
+// Resolver resolves names through the DNS servers of the Internal Port.
+func (p *InternalPort) Resolver() *net.Resolver { return p.port.resolver }
+
+// ExternalPort dials the cloud. It cannot listen.
+type ExternalPort struct{ port *port }
+
+// DialContext connects to addr ("host:port") through the External Port. The
+// network is tcp, tcp4, tcp6, udp, udp4 or udp6.
+func (p *ExternalPort) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	return p.port.dial(ctx, network, addr)
+}
+
+// Resolver resolves names through the DNS servers of the External Port.
+func (p *ExternalPort) Resolver() *net.Resolver { return p.port.resolver }

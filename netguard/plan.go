@@ -1,0 +1,140 @@
+package netguard
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// The metrics that the kernel gives an IPv6 route: its own for a subnet
+// (IP6_RT_PRIO_ADDRCONF) and one that a user adds (IP6_RT_PRIO_USER). IPv4
+// routes have none.
+const (
+	metricConnected6 = 256
+	metricUser6      = 1024
+)
+
+// plan is what one namespace must hold, as data: Up makes the kernel agree with
+// it and Verify reports where the kernel does not.
+type plan struct {
+	side       Side
+	port       Port
+	addresses  []netip.Prefix
+	routes     []wantedRoute
+	has4, has6 bool
+}
+
+// wantedRoute is a Route of the main table; connected ones are the kernel's own.
+type wantedRoute struct {
+	Route
+	connected bool
+}
+
+func newPlan(side Side, p Port) plan {
+	check := portCheck{side: side, port: p}
+	pl := plan{side: side, port: p, addresses: p.Addresses, has4: check.has4(), has6: check.has6()}
+	for _, a := range p.Addresses {
+		w := wantedRoute{Route{Destination: a.Masked()}, true}
+		if a.Addr().Is6() || !a.IsSingleIP() {
+			pl.want(w)
+		}
+	}
+	if p.Gateway.IsValid() {
+		pl.want(wantedRoute{Route: Route{defaultPrefix(p.Gateway), p.Gateway}})
+	}
+	for _, r := range p.Routes {
+		pl.want(wantedRoute{Route: r})
+	}
+	// A route whose gateway lies behind another route cannot come before it.
+	slices.SortStableFunc(pl.routes, func(a, b wantedRoute) int { return rank(a) - rank(b) })
+	return pl
+}
+
+func (p *plan) want(w wantedRoute) {
+	if !slices.Contains(p.routes, w) {
+		p.routes = append(p.routes, w)
+	}
+}
+
+func rank(w wantedRoute) int {
+	switch {
+	case w.connected:
+		return 0
+	case !w.Via.IsValid():
+		return 1
+	}
+	return 2
+}
+
+// kernel returns the route as netlink takes it, on the link with that index.
+func (w wantedRoute) kernel(link int) *netlink.Route {
+	r := &netlink.Route{LinkIndex: link, Dst: ipNet(w.Destination), Table: unix.RT_TABLE_MAIN,
+		Type: unix.RTN_UNICAST, Protocol: unix.RTPROT_STATIC, Priority: w.metric()}
+	if w.Via.IsValid() {
+		r.Gw = w.Via.AsSlice()
+		if w.Via.IsLinkLocalUnicast() {
+			r.Flags = int(netlink.FLAG_ONLINK)
+		}
+	} else {
+		r.Scope = netlink.SCOPE_LINK
+	}
+	if w.connected {
+		r.Protocol = unix.RTPROT_KERNEL
+	}
+	return r
+}
+
+func (w wantedRoute) metric() int {
+	switch {
+	case w.Destination.Addr().Is4():
+		return 0
+	case w.connected:
+		return metricConnected6
+	}
+	return metricUser6
+}
+
+// is reports whether the kernel's route r is w.
+func (w wantedRoute) is(r netlink.Route, link int) bool {
+	protocol := netlink.RouteProtocol(unix.RTPROT_STATIC)
+	if w.connected {
+		protocol = unix.RTPROT_KERNEL
+	}
+	return r.Table == unix.RT_TABLE_MAIN && r.Type == unix.RTN_UNICAST && r.LinkIndex == link &&
+		r.Protocol == protocol && r.Priority == w.metric() && plain(r) &&
+		destination(r) == w.Destination && address(r.Gw) == w.Via
+}
+
+// plain reports whether r has none of what leads a packet elsewhere.
+func plain(r netlink.Route) bool {
+	return len(r.MultiPath) == 0 && r.Encap == nil && r.Via == nil && r.MPLSDst == nil && r.NewDst == nil &&
+		r.ILinkIndex == 0 && r.Tos == 0
+}
+
+// destination returns where r leads; a default route is the whole family.
+func destination(r netlink.Route) netip.Prefix {
+	if r.Dst != nil {
+		return prefix(r.Dst)
+	}
+	if r.Family == unix.AF_INET6 {
+		return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	}
+	return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+}
+
+func address(ip net.IP) netip.Addr {
+	a, _ := netip.AddrFromSlice(ip)
+	return a.Unmap()
+}
+
+func prefix(n *net.IPNet) netip.Prefix {
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(address(n.IP), bits)
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

@@ -1,0 +1,131 @@
+package netguard
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// needed is what Up does not work without.
+const needed = uint64(1)<<unix.CAP_NET_ADMIN | uint64(1)<<unix.CAP_SYS_ADMIN
+
+// privilege turns a permission error of the kernel into one that says what to do.
+func privilege(err error) error {
+	if err == nil || !(errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)) {
+		return err
+	}
+	return fmt.Errorf("%w: %w: run as root, with CAP_NET_ADMIN and CAP_SYS_ADMIN, or in mode userns", ErrPrivilege, err)
+}
+
+// checkPrivileges says what is missing for that mode before anything is touched.
+func checkPrivileges(mode Mode) error {
+	have, err := effective()
+	if err != nil {
+		return err
+	}
+	if have&needed == needed {
+		return nil
+	}
+	if mode == Userns {
+		return fmt.Errorf("%w: mode userns works inside a user namespace: call netguard.Reexec first", ErrPrivilege)
+	}
+	return fmt.Errorf("%w: mode enforce needs CAP_NET_ADMIN and CAP_SYS_ADMIN: run as root, or use mode userns", ErrPrivilege)
+}
+
+// effective returns the effective capabilities of the calling thread.
+func effective() (uint64, error) {
+	caps, err := capabilities("/proc/thread-self/status", "CapEff:")
+	if err != nil {
+		return 0, fmt.Errorf("reading own capabilities: %w", err)
+	}
+	return caps, nil
+}
+
+func capabilities(path, field string) (uint64, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	lines := bufio.NewScanner(bytes.NewReader(b))
+	for lines.Scan() {
+		if value, ok := strings.CutPrefix(lines.Text(), field); ok {
+			return strconv.ParseUint(strings.TrimSpace(value), 16, 64)
+		}
+	}
+	return 0, fmt.Errorf("%s has no %s", path, field)
+}
+
+// DropPrivileges makes the whole process that user and group for good, without
+// supplementary groups, capabilities, or a way to get any by exec. Dialling and
+// Verify go on working; setting the ports down at Close does not. A uid of 0
+// keeps the user and drops the capabilities alone, which needs a binary built
+// without cgo. The error is ErrPrivilege when anything is left.
+func (g *Guard) DropPrivileges(uid, gid int) error {
+	if err := drop(uid, gid); err != nil {
+		return fmt.Errorf("%w: dropping privileges to %d:%d: %w", ErrPrivilege, uid, gid, err)
+	}
+	return nil
+}
+
+func drop(uid, gid int) error {
+	if uid != 0 {
+		if err := syscall.Setgroups(nil); err != nil {
+			return os.NewSyscallError("setgroups", err)
+		}
+		if err := syscall.Setresgid(gid, gid, gid); err != nil {
+			return os.NewSyscallError("setresgid", err)
+		}
+		if err := syscall.Setresuid(uid, uid, uid); err != nil {
+			return os.NewSyscallError("setresuid", err)
+		}
+	}
+	if err := dropCapabilities(); err != nil {
+		return err
+	}
+	return nothingLeft()
+}
+
+// dropCapabilities clears every set of every thread. A binary built with cgo
+// cannot do that; there setresuid has cleared them when the user changed, and
+// nothingLeft is the judge.
+func dropCapabilities() error {
+	_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0)
+	if errno == syscall.ENOTSUP {
+		return nil
+	}
+	if errno != 0 {
+		return os.NewSyscallError("prctl PR_SET_NO_NEW_PRIVS", errno)
+	}
+	return clearSets()
+}
+
+// nothingLeft reads the capabilities of every thread of the process.
+func nothingLeft() error {
+	tasks, err := filepath.Glob("/proc/self/task/*/status")
+	if err != nil {
+		return err
+	}
+	for _, task := range tasks {
+		for _, field := range []string{"CapEff:", "CapPrm:"} {
+			caps, err := capabilities(task, field)
+			if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+				break // the thread ended
+			}
+			if err != nil {
+				return err
+			}
+			if caps != 0 {
+				return fmt.Errorf("a thread still has %s %x (a binary built with cgo can only drop them by changing the user)", field, caps)
+			}
+		}
+	}
+	return nil
+}
