@@ -2,7 +2,6 @@ package broker
 
 import (
 	"bytes"
-	"slices"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/packets"
@@ -71,8 +70,6 @@ func (a *access) check(collector string, pk packets.Packet) (packets.Code, strin
 		return packets.ErrBadUsernameOrPassword, "it asks for a kept session"
 	case c.WillFlag && !a.may(collector, c.WillTopic, wire.Up):
 		return packets.ErrBadUsernameOrPassword, "its will goes to a topic that is not its own"
-	case c.WillFlag && (c.WillQos > 1 || c.WillRetain):
-		return packets.ErrBadUsernameOrPassword, "its will is retained or of QoS 2"
 	}
 	return packets.CodeSuccess, ""
 }
@@ -102,13 +99,21 @@ func (a *access) may(collector, topic string, want wire.Direction) bool {
 	return err == nil && id == collector && dir == want
 }
 
-// OnPacketRead ends the connection of a client that uses what is turned off.
-// The library itself would quietly do something else instead.
-func (a *access) OnPacketRead(_ *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
-	h := pk.FixedHeader
-	known := slices.Contains([]byte{packets.Connect, packets.Publish, packets.Puback, packets.Subscribe,
-		packets.Unsubscribe, packets.Pingreq, packets.Disconnect}, h.Type)
-	if !known || h.Type == packets.Publish && (h.Qos > 1 || h.Retain) {
+// OnPacketRead ends the connection of a client that uses what is turned off, or
+// publishes where it may not. The library itself would do something else
+// quietly, or answer with codes that MQTT 3.1.1 does not have.
+func (a *access) OnPacketRead(cl *mqtt.Client, pk packets.Packet) (packets.Packet, error) {
+	h, c, refused := pk.FixedHeader, pk.Connect, false
+	switch h.Type {
+	case packets.Connect:
+		refused = c.WillFlag && (c.WillQos > 1 || c.WillRetain)
+	case packets.Publish:
+		refused = h.Qos > 1 || h.Retain || !a.OnACLCheck(cl, pk.TopicName, true)
+	case packets.Puback, packets.Subscribe, packets.Unsubscribe, packets.Pingreq, packets.Disconnect:
+	default:
+		refused = true
+	}
+	if refused {
 		return pk, packets.ErrRejectPacket
 	}
 	return pk, nil
