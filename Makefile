@@ -1,0 +1,48 @@
+# lwc: see README.md. `make help` lists the targets.
+SHELL := /bin/bash
+GO ?= go
+BIN := bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+PKGS := ./... ./testdata/need
+export CGO_ENABLED ?= 0
+export LWC_BIN := $(CURDIR)/$(BIN)
+FUZZTIME ?= 30s
+
+# What the tests use beside Go: real peers, and the programs that judge.
+TEST_DEPS := openssh-server openssh-client mosquitto chromium python3-junos-eznc nftables iproute2
+
+.PHONY: help build demo test deps lint unit fuzz bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
+
+build: ## build lwcd, lwc-cloud, junosim and lwc-demo into bin/
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
+
+demo: build ## a whole site on this machine: devices, collector, cloud; ONCE=1 ends after the summary
+	$(BIN)/lwc-demo $(if $(ONCE),--once)
+
+test: deps lint build unit ## everything that must pass before a change lands
+
+deps: ## install what the tests need, by package name
+	@.ci/deps $(TEST_DEPS)
+
+lint: ## gofmt, go vet and staticcheck
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "gofmt -w these:"; echo "$$bad"; exit 1; fi
+	$(GO) vet $(PKGS)
+	$(GO) run $(STATICCHECK) $(PKGS)
+
+unit:
+	LWC_TEST_STRICT=1 $(GO) test -timeout 15m $(PKGS)
+
+fuzz: ## run every fuzz target for FUZZTIME (30s each)
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
+	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean: ## remove what the targets made
+	rm -rf $(BIN) dist

@@ -1,0 +1,90 @@
+package site
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// startMosquitto runs mosquitto as the broker between the collector and the
+// cloud, with certificates of the cloud's CA and the access list that the
+// project ships.
+func (s *Site) startMosquitto(ctx context.Context) error {
+	if s.mosquitto != nil {
+		return nil
+	}
+	dir := s.path("broker")
+	if _, err := s.Cloud(ctx, "broker-cert", "--data", s.CloudData(), "--host", cloudAddr, "--out", dir); err != nil {
+		return err
+	}
+	conf := s.path("broker", "mosquitto.conf")
+	err := os.WriteFile(conf, fmt.Appendf(nil, `listener %s %s
+cafile %[3]s/ca.pem
+certfile %[3]s/broker.pem
+keyfile %[3]s/broker.key
+tls_version tlsv1.3
+require_certificate true
+use_identity_as_username true
+acl_file %[3]s/mosquitto.acl
+max_packet_size 163840
+persistence false
+user root
+`, brokerPort, cloudAddr, dir), 0o600)
+	if err != nil {
+		return err
+	}
+	if s.mosquitto, err = s.start(s.cnet, io.Discard, nil, s.cfg.Mosquitto, "-c", conf); err != nil {
+		return err
+	}
+	return s.mosquitto.waitFor(ctx, "mosquitto to listen", func() bool {
+		c, err := s.cnet.dial(ctx, net.JoinHostPort(cloudAddr, brokerPort))
+		if err == nil {
+			err = c.Close()
+		}
+		return err == nil
+	})
+}
+
+// Forward carries connections of a listener outside to the cloud end, until the
+// context ends.
+func (s *Site) Forward(ctx context.Context, l net.Listener) error {
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	var carried sync.WaitGroup
+	defer carried.Wait()
+	for {
+		in, err := l.Accept()
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("accepting for the portal: %w", err)
+		}
+		carried.Go(func() { s.carry(ctx, in) })
+	}
+}
+
+// carry copies both ways until one side ends.
+func (s *Site) carry(ctx context.Context, in net.Conn) {
+	defer in.Close()
+	dialing, cancel := context.WithTimeout(ctx, 5*time.Second)
+	out, err := s.cnet.dial(dialing, net.JoinHostPort(cloudAddr, cloudPort))
+	cancel()
+	if err != nil {
+		return // the browser sees a closed connection, as from a cloud that is down
+	}
+	defer out.Close()
+	defer context.AfterFunc(ctx, func() { in.Close(); out.Close() })()
+	back := make(chan struct{})
+	go func() {
+		defer close(back)
+		defer in.Close()
+		_, _ = io.Copy(in, out) // a cut connection is the normal end
+	}()
+	_, _ = io.Copy(out, in)
+	out.Close()
+	<-back
+}
