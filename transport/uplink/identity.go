@@ -1,0 +1,246 @@
+package uplink
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"lwc/transport/wire"
+)
+
+// The files of an identity. They are readable by their owner only.
+const (
+	keyFile       = "key.pem"
+	certFile      = "cert.pem"
+	caFile        = "ca.pem"
+	bootstrapFile = "bootstrap.json"
+)
+
+// ErrIdentity says that the files of an identity cannot be used. A folder
+// without an identity gives fs.ErrNotExist instead.
+var ErrIdentity = errors.New("the saved identity cannot be used: enrol again with a new token")
+
+// Identity is what makes a box a collector: its key, what the cloud issued for
+// it, and whom it believes.
+type Identity struct {
+	Collector   string              // id, as it stands in the certificate
+	Key         crypto.Signer       // ECDSA P-256
+	Certificate tls.Certificate     // of Key, with its Leaf
+	CA          []*x509.Certificate // the cloud's certification authorities; the only ones believed
+	URL         string              // of the cloud, https://host[:port]
+	Bootstrap   wire.Bootstrap
+
+	dir string // where it is saved, so that a renewed certificate is saved too
+}
+
+// NewKey makes an identity key.
+func NewKey() (crypto.Signer, error) {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making an identity key: %w", err)
+	}
+	return k, nil
+}
+
+// roots is the pool of the cloud's authorities.
+func (id *Identity) roots() *x509.CertPool {
+	p := x509.NewCertPool()
+	for _, c := range id.CA {
+		p.AddCert(c)
+	}
+	return p
+}
+
+// savedBootstrap is the form of bootstrap.json.
+type savedBootstrap struct {
+	URL string `json:"url"`
+	wire.Bootstrap
+}
+
+// Save writes the identity to dir, which is made if need be (mode 0700). The
+// certificate is written last, and an older one removed first, so that after a
+// crash the folder holds a whole identity or, for Load, none. A renewed
+// certificate is later saved to the same folder.
+func (id *Identity) Save(dir string) error {
+	key, err := x509.MarshalPKCS8PrivateKey(id.Key)
+	if err != nil {
+		return fmt.Errorf("saving the identity key: %w", err)
+	}
+	defer clear(key)
+	boot, err := json.MarshalIndent(savedBootstrap{id.URL, id.Bootstrap}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("saving the bootstrap answer: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("saving the identity: %w", err)
+	}
+	if err := os.Remove(filepath.Join(dir, certFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("saving the identity: %w", err)
+	}
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
+	defer clear(keyPEM)
+	if err := errors.Join(writeFile(dir, keyFile, keyPEM), writeFile(dir, caFile, encodeCerts(rawCerts(id.CA))),
+		writeFile(dir, bootstrapFile, append(boot, '\n'))); err != nil {
+		return err
+	}
+	id.dir = dir
+	return id.saveCertificate()
+}
+
+// saveCertificate writes the certificate to the folder of the last Save or
+// Load, and does nothing if there was none.
+func (id *Identity) saveCertificate() error {
+	if id.dir == "" {
+		return nil
+	}
+	return writeFile(id.dir, certFile, encodeCerts(id.Certificate.Certificate))
+}
+
+// Load reads the identity that Save wrote. It returns fs.ErrNotExist if the
+// folder holds none, and ErrIdentity if what it holds is not usable: damaged, or
+// with a key that others could have read.
+func Load(dir string) (Identity, error) {
+	id, err := load(dir)
+	switch {
+	case err == nil, errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return id, err
+	}
+	return Identity{}, fmt.Errorf("%w: %w", err, ErrIdentity)
+}
+
+func load(dir string) (Identity, error) {
+	// The certificate first: without it there is no identity.
+	certs, err := readCerts(dir, certFile)
+	if err != nil {
+		return Identity{}, err
+	}
+	key, err := readKey(dir)
+	if err != nil {
+		return Identity{}, err
+	}
+	ca, err := readCerts(dir, caFile)
+	if err != nil {
+		return Identity{}, err
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, bootstrapFile))
+	if err != nil {
+		return Identity{}, fmt.Errorf("reading the identity: %w", err)
+	}
+	var boot savedBootstrap
+	if err := json.Unmarshal(raw, &boot); err != nil {
+		return Identity{}, fmt.Errorf("reading %s: %w", bootstrapFile, err)
+	}
+	id := Identity{Key: key, CA: ca, URL: boot.URL, Bootstrap: boot.Bootstrap, dir: dir}
+	if err := id.adopt(certs); err != nil {
+		return Identity{}, fmt.Errorf("reading %s: %w", certFile, err)
+	}
+	if err := checkBootstrap(id.Bootstrap, id.Collector); err != nil {
+		return Identity{}, fmt.Errorf("reading %s: %w", bootstrapFile, err)
+	}
+	return id, nil
+}
+
+func readKey(dir string) (crypto.Signer, error) {
+	path := filepath.Join(dir, keyFile)
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the identity: %w", err)
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("reading %s: its mode is %04o, so that others may have copied it", path, st.Mode().Perm())
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the identity: %w", err)
+	}
+	defer clear(raw)
+	block, _ := pem.Decode(raw)
+	if block == nil {
+		return nil, fmt.Errorf("reading %s: it is not PEM", keyFile)
+	}
+	defer clear(block.Bytes)
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: not a private key", keyFile)
+	}
+	signer, ok := k.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("reading %s: a key of type %T, not ECDSA", keyFile, k)
+	}
+	return signer, nil
+}
+
+func readCerts(dir, name string) ([]*x509.Certificate, error) {
+	raw, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("reading the identity: %w", err)
+	}
+	var out []*x509.Certificate
+	for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
+		out = append(out, c)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("reading %s: no certificate in it", name)
+	}
+	return out, nil
+}
+
+func rawCerts(certs []*x509.Certificate) [][]byte {
+	out := make([][]byte, len(certs))
+	for i, c := range certs {
+		out[i] = c.Raw
+	}
+	return out
+}
+
+func encodeCerts(ders [][]byte) []byte {
+	var out []byte
+	for _, der := range ders {
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return out
+}
+
+// writeFile replaces dir/name so that after a crash it holds the old bytes or
+// the new ones, whole.
+func writeFile(dir, name string, b []byte) error {
+	f, err := os.CreateTemp(dir, "."+name+"-*") // mode 0600
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, name))
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,142 @@
+package uplink
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// maxPacket bounds an inbound MQTT packet: a frame of 120 KiB, its topic, and
+// room for a broker that adds to them.
+const maxPacket = 160 << 10
+
+// errPacket says that the broker sent what no broker may send to a collector.
+var errPacket = errors.New("the broker breaks the MQTT rules of this protocol")
+
+// The MQTT 3.1.1 control packets that this package meets (§2.2.1).
+const (
+	typeConnack  = 2
+	typePublish  = 3
+	typePuback   = 4
+	typeSuback   = 9
+	typePingresp = 13
+)
+
+// packetConn is a connection that reads the fixed headers (MQTT 3.1.1 §2.2) of
+// what comes in before the MQTT library does. The library reserves the memory
+// that a header asks for, up to 256 MB, keeps every QoS 2 message until its
+// release, and indexes its subscriptions by a SUBACK's length; so packets that
+// do not belong here end the connection. It also gives each write a deadline,
+// and tells when a PUBLISH has been written.
+type packetConn struct {
+	net.Conn
+	writeTimeout time.Duration
+	written      chan struct{} // a PUBLISH was written; capacity 1
+	scan         packetScan
+	err          error // why the connection ended; read and set by the reading goroutine
+}
+
+func newPacketConn(c net.Conn, writeTimeout time.Duration) *packetConn {
+	return &packetConn{Conn: c, writeTimeout: writeTimeout, written: make(chan struct{}, 1)}
+}
+
+// Read implements net.Conn.
+func (c *packetConn) Read(b []byte) (int, error) {
+	if c.err != nil {
+		return 0, c.err
+	}
+	n, err := c.Conn.Read(b)
+	if bad := c.scan.feed(b[:n]); bad != nil {
+		c.err = bad
+		return 0, bad
+	}
+	return n, err
+}
+
+// Write implements net.Conn. The library writes one packet at a time.
+func (c *packetConn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(b)
+	if err == nil && len(b) > 0 && b[0]>>4 == typePublish {
+		select {
+		case c.written <- struct{}{}:
+		default:
+		}
+	}
+	return n, err
+}
+
+// packetScan follows the packets of a stream.
+type packetScan struct {
+	inHeader bool
+	first    byte // of the packet: type and flags
+	length   int  // of the packet's rest, as far as read
+	digits   int  // bytes of length read
+	skip     int  // bytes left of the packet
+}
+
+// feed takes the next bytes of the stream.
+func (s *packetScan) feed(b []byte) error {
+	for len(b) > 0 {
+		switch {
+		case s.skip > 0:
+			n := min(s.skip, len(b))
+			s.skip -= n
+			b = b[n:]
+		case !s.inHeader:
+			*s = packetScan{inHeader: true, first: b[0]}
+			if err := s.checkType(); err != nil {
+				return err
+			}
+			b = b[1:]
+		default:
+			if err := s.lengthByte(b[0]); err != nil {
+				return err
+			}
+			b = b[1:]
+		}
+	}
+	return nil
+}
+
+func (s *packetScan) checkType() error {
+	switch s.first >> 4 {
+	case typePublish:
+		if qos := s.first >> 1 & 3; qos > 1 {
+			return fmt.Errorf("reading from the broker: a message of QoS %d: %w", qos, errPacket)
+		}
+	case typeConnack, typePuback, typeSuback, typePingresp:
+	default:
+		return fmt.Errorf("reading from the broker: a packet of type %d: %w", s.first>>4, errPacket)
+	}
+	return nil
+}
+
+// lengthByte takes one byte of the remaining length (MQTT 3.1.1 §2.2.3).
+func (s *packetScan) lengthByte(b byte) error {
+	s.length |= int(b&0x7f) << (7 * s.digits)
+	s.digits++
+	switch {
+	case s.length > maxPacket:
+		return fmt.Errorf("reading from the broker: a packet of %d bytes or more, the limit is %d: %w", s.length, maxPacket, errPacket)
+	case b&0x80 != 0 && s.digits == 4:
+		return fmt.Errorf("reading from the broker: a length of more than four bytes: %w", errPacket)
+	case b&0x80 != 0:
+		return nil
+	}
+	s.inHeader, s.skip = false, s.length
+	return s.checkLength()
+}
+
+// checkLength holds the packets of fixed size to it. A collector subscribes to
+// one filter, so that a SUBACK has one code.
+func (s *packetScan) checkLength() error {
+	want := map[byte]int{typeConnack: 2, typePuback: 2, typeSuback: 3, typePingresp: 0}
+	if n, ok := want[s.first>>4]; ok && n != s.length {
+		return fmt.Errorf("reading from the broker: a packet of type %d with %d bytes, not %d: %w", s.first>>4, s.length, n, errPacket)
+	}
+	return nil
+}

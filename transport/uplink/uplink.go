@@ -1,0 +1,224 @@
+package uplink
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"lwc/transport/wire"
+)
+
+// Config is what an Uplink is made of.
+type Config struct {
+	// Identity is what Enrol or Load gave.
+	Identity
+	// Dial makes the connections; nil means a plain net.Dialer.
+	Dial DialFunc
+	// Boot is the id of this boot, a ULID; empty makes one.
+	Boot string
+	// BootKey is the HPKE key of this boot; its public half goes into hello.
+	BootKey wire.BootKey
+	// Firmware is the version of the daemon.
+	Firmware string
+	// Capabilities go into hello; items it knows are "item:NAME".
+	Capabilities []string
+	// Handler gets what comes down.
+	Handler Handler
+	// Logger may be nil for silence.
+	Logger *slog.Logger
+	// Ports is asked for the state of the ports, for hello and health; nil
+	// means that there is nothing to say. It must not block.
+	Ports func() wire.PortState
+	// Health is asked for a heartbeat; what this package knows (collector,
+	// boot, time, configuration, queue, ports) is filled in. It may be nil and
+	// must not block.
+	Health func() wire.Health
+}
+
+// Handler gets what the cloud sends, after it was verified. Its methods are
+// never called at the same time as each other or as a done function. They must
+// return soon, and must not call Publish, which may block.
+type Handler interface {
+	// Welcomed says that a connection is up.
+	Welcomed(wire.Welcome)
+	// Desired hands over a configuration that is newer than all before. The
+	// credentials in it are still sealed.
+	Desired(d wire.Desired, ref wire.ConfigRef)
+	// Job hands over a command, each one once.
+	Job(wire.Job)
+}
+
+// timing holds the intervals of the protocol, so that tests against real peers
+// can shorten them.
+type timing struct {
+	dial      time.Duration // name, TCP and TLS
+	answer    time.Duration // CONNACK and SUBACK
+	welcome   time.Duration // hello to welcome
+	write     time.Duration // one packet
+	acked     time.Duration // a packet to its PUBACK
+	resend    time.Duration // document to its first redelivery
+	resendMax time.Duration
+	retry     time.Duration // first ceiling between two rounds of connecting
+	retryMax  time.Duration
+	steady    time.Duration // a session this old resets the back-off
+	heartbeat time.Duration // where the welcome says nothing
+	farewell  time.Duration // of a clean stop, all together
+}
+
+func defaultTiming() timing {
+	return timing{
+		dial: 30 * time.Second, answer: 15 * time.Second, welcome: 15 * time.Second,
+		write: 30 * time.Second, acked: 60 * time.Second,
+		resend: 30 * time.Second, resendMax: 10 * time.Minute,
+		retry: time.Second, retryMax: 5 * time.Minute, steady: 30 * time.Second,
+		heartbeat: time.Minute, farewell: 3 * time.Second,
+	}
+}
+
+// Uplink is the session with the cloud. Its methods are safe for concurrent use.
+type Uplink struct {
+	cfg    Config
+	time   timing
+	log    *slog.Logger
+	topics wire.Topics
+	key    ed25519.PublicKey // signs what comes down; pinned at enrolment
+	keyErr error
+
+	out     *outbox
+	notices *noticeBoard
+	jobs    jobLog
+	wake    chan struct{} // to the sender: something is due; capacity 1
+	renew   chan struct{} // to the renewal: now; capacity 1
+
+	framing sync.Mutex // held while frames are made: their numbers are consecutive
+	seq     uint64     // of the next frame; guarded by framing
+
+	conns  atomic.Uint64 // connections of this boot
+	inbox  receiver      // used by the receiving goroutine only
+	offset atomic.Int64  // server time minus ours, nanoseconds
+
+	mu       sync.Mutex // guards what follows
+	id       Identity   // with the newest certificate
+	welcome  *wire.Welcome
+	accepted wire.ConfigRef // newest desired configuration taken in this boot
+	manifest string         // hash of the newest manifest of this boot
+	state    *wire.State    // newest
+}
+
+// New makes an Uplink that does nothing until Run.
+func New(c Config) *Uplink {
+	if c.Dial == nil {
+		c.Dial = (&net.Dialer{}).DialContext
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Boot == "" {
+		c.Boot = wire.NewID()
+	}
+	if c.Ports == nil {
+		c.Ports = func() wire.PortState { return wire.PortState{} }
+	}
+	if c.Health == nil {
+		c.Health = func() wire.Health { return wire.Health{} }
+	}
+	u := &Uplink{cfg: c, time: defaultTiming(), log: c.Logger, id: c.Identity,
+		topics: wire.Topics{Prefix: c.Bootstrap.Prefix},
+		wake:   make(chan struct{}, 1), renew: make(chan struct{}, 1)}
+	u.key, u.keyErr = configKey(c.Bootstrap)
+	u.notices = newNoticeBoard(u.poke)
+	u.out = newOutbox(u.poke)
+	u.inbox.init(u)
+	return u
+}
+
+// Boot returns the id of this boot.
+func (u *Uplink) Boot() string { return u.cfg.Boot }
+
+// QueueBytes returns the bytes of documents and manifests without receipt.
+func (u *Uplink) QueueBytes() int64 { return u.out.bytes() }
+
+// poke wakes the sender.
+func (u *Uplink) poke() {
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+}
+
+// check refuses a configuration that can never work.
+func (u *Uplink) check() error {
+	if u.cfg.Handler == nil {
+		return errors.New("starting the uplink: no handler")
+	}
+	if u.keyErr != nil {
+		return fmt.Errorf("starting the uplink: %w", u.keyErr)
+	}
+	if err := wire.CheckID(u.cfg.Boot); err != nil {
+		return fmt.Errorf("starting the uplink: boot: %w", err)
+	}
+	if err := checkBootstrap(u.cfg.Bootstrap, u.cfg.Collector); err != nil {
+		return fmt.Errorf("starting the uplink: the bootstrap answer: %w", err)
+	}
+	return nil
+}
+
+// Run keeps a session until ctx ends, and then takes leave of the cloud. It
+// returns an error only if the configuration can never work. It is called once.
+func (u *Uplink) Run(ctx context.Context) error {
+	if err := u.check(); err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { u.keepCertificate(ctx) })
+	u.supervise(ctx)
+	wg.Wait()
+	return nil
+}
+
+// supervise makes one connection after another. The endpoint that worked last
+// is tried first, then the others in their order; a wait follows a whole round.
+func (u *Uplink) supervise(ctx context.Context) {
+	eps := u.cfg.Bootstrap.Endpoints
+	wait := backoff{least: u.time.retry, most: u.time.retryMax}
+	for at, failed := 0, 0; ; {
+		ep := eps[at]
+		lived, err := u.session(ctx, ep)
+		if ctx.Err() != nil {
+			return
+		}
+		if lived >= u.time.steady {
+			wait.reset()
+		}
+		if lived > 0 {
+			failed = 0
+		} else {
+			at, failed = (at+1)%len(eps), failed+1
+		}
+		if lived == 0 && failed%len(eps) != 0 {
+			u.log.Warn("the connection failed, trying the next endpoint", "endpoint", ep.Host, "error", err)
+			continue
+		}
+		pause := wait.next()
+		u.log.Warn("the connection failed", "endpoint", ep.Host, "lived", lived.String(), "retry_in", pause.String(), "error", err)
+		if sleep(ctx, pause) != nil {
+			return
+		}
+	}
+}
+
+// identity returns the identity with its newest certificate.
+func (u *Uplink) identity() Identity {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.id
+}
+
+// serverNow is the time as the cloud tells it.
+func (u *Uplink) serverNow() time.Time { return time.Now().Add(time.Duration(u.offset.Load())) }
