@@ -1,0 +1,98 @@
+package device
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"lwc/transport/secret"
+)
+
+// Auth is how to log in at one hop. With a PrivateKey (PEM or OpenSSH, opened by
+// the Passphrase where it has one) public key is tried. With a Password
+// keyboard-interactive and password are tried, and it is sent once.
+type Auth struct {
+	User                             string
+	Password, PrivateKey, Passphrase secret.Text
+}
+
+// Hop is one SSH server on the way, a bastion or the device.
+type Hop struct {
+	Name    string // of the inventory; names the hop in errors. Empty: Address
+	Address string // IP address or name, resolved where the hop before stands
+	Port    uint16 // zero: 22; of a device 830, and 22 where 830 does not answer
+	Auth    Auth
+	// HostKeys are the pins: lines of authorized_keys form ("ssh-ed25519 AAAA…",
+	// a comment may follow) or fingerprints ("SHA256:…"). A key that is none of
+	// them is refused.
+	HostKeys []string
+	// TrustFirst accepts any key where HostKeys is empty, and reports it in
+	// Info.FirstUse. Without it a hop without pins is refused.
+	TrustFirst bool
+	// Legacy adds the algorithms that old releases need and that are broken or
+	// weak. It never happens by itself.
+	Legacy bool
+}
+
+func (h Hop) name() string {
+	if h.Name != "" {
+		return h.Name
+	}
+	return h.Address
+}
+
+// Target is a device and the bastions before it, in order: the first is
+// dialled directly.
+type Target struct {
+	Device Hop
+	Via    []Hop
+}
+
+// Timeouts bound the phases of each hop. Zero values have the defaults.
+type Timeouts struct {
+	Connect     time.Duration // TCP, or the forwarding by a bastion: 10 s
+	KeyExchange time.Duration // up to the verified host key: 15 s
+	Auth        time.Duration // 30 s: RADIUS and TACACS+ servers time out too
+	Channel     time.Duration // the netconf subsystem: 20 s
+	// Retry is the pause before the subsystem is asked for a second time: a
+	// device short of processes refuses it too. 2 s.
+	Retry time.Duration
+}
+
+func (t Timeouts) withDefaults() Timeouts {
+	for _, d := range []struct {
+		value *time.Duration
+		unset time.Duration
+	}{
+		{&t.Connect, 10 * time.Second}, {&t.KeyExchange, 15 * time.Second}, {&t.Auth, 30 * time.Second},
+		{&t.Channel, 20 * time.Second}, {&t.Retry, 2 * time.Second},
+	} {
+		if *d.value <= 0 {
+			*d.value = d.unset
+		}
+	}
+	return t
+}
+
+// Dialer opens channels to devices. It is not changed by Dial, so that one
+// serves many goroutines.
+type Dialer struct {
+	// Net makes the TCP connection to the first hop, and resolves its name.
+	// Nil: a plain net.Dialer.
+	Net      func(ctx context.Context, network, addr string) (net.Conn, error)
+	Timeouts Timeouts
+}
+
+// Info is what became known of the hops, by their names.
+type Info struct {
+	FirstUse   map[string]string     // fingerprints ("SHA256:…") trusted on first use
+	HostKeys   map[string]string     // the verified keys, as lines that can be pinned
+	Algorithms map[string]Algorithms // negotiated
+	Port       uint16                // of the device
+}
+
+// Algorithms of one SSH connection; cipher and MAC are those of the sending
+// direction. MAC is empty where the cipher needs none.
+type Algorithms struct {
+	KeyExchange, HostKey, Cipher, MAC string
+}
