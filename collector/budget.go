@@ -1,0 +1,152 @@
+package collector
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// budget hands out a limited amount of something (slots, bytes) in the order of
+// the requests. Its limit can change while it is in use.
+type budget struct {
+	// mu guards all that follows. While it is free, nobody waits who could be
+	// served.
+	mu      sync.Mutex
+	limit   int64
+	used    int64
+	over    *lease // may go beyond the limit, until it is released
+	growing []*claim
+	waiting []*claim
+	waits   int64 // claims that had to wait, ever
+}
+
+// lease is an amount in hand. Its holder releases it once, or more often
+// without effect.
+type lease struct {
+	b *budget
+	n int64 // guarded by b.mu
+}
+
+type claim struct {
+	l       *lease
+	n       int64
+	ready   chan struct{}
+	granted bool
+}
+
+func newBudget(limit int64) *budget { return &budget{limit: limit} }
+
+// acquire takes n, in turn. A request above the limit is served when nothing
+// else is in use.
+func (b *budget) acquire(ctx context.Context, n int64) (*lease, error) {
+	l := &lease{b: b}
+	if err := b.claim(ctx, &b.waiting, &claim{l: l, n: n, ready: make(chan struct{})}); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// grow takes n more. Leases that grow come before new ones, and one of them may
+// go beyond the limit: if all holders wait to grow, one of them can still
+// finish. So what is in use exceeds the limit by one document at most.
+func (l *lease) grow(ctx context.Context, n int64) error {
+	return l.b.claim(ctx, &l.b.growing, &claim{l: l, n: n, ready: make(chan struct{})})
+}
+
+func (b *budget) claim(ctx context.Context, queue *[]*claim, c *claim) error {
+	b.mu.Lock()
+	*queue = append(*queue, c)
+	b.serve()
+	if !c.granted {
+		b.waits++
+	}
+	b.mu.Unlock()
+	select {
+	case <-c.ready:
+		return nil
+	case <-ctx.Done():
+		return b.giveUp(ctx, queue, c)
+	}
+}
+
+func (b *budget) giveUp(ctx context.Context, queue *[]*claim, c *claim) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.granted {
+		b.used -= c.n
+		c.l.n -= c.n
+	}
+	if i := slices.Index(*queue, c); i >= 0 {
+		*queue = slices.Delete(*queue, i, i+1)
+	}
+	b.serve()
+	return context.Cause(ctx)
+}
+
+// serve grants what can be granted. The caller holds mu.
+func (b *budget) serve() {
+	b.growing = slices.DeleteFunc(b.growing, func(c *claim) bool {
+		if b.used+c.n > b.limit && b.over != nil && b.over != c.l {
+			return false
+		}
+		if b.used+c.n > b.limit {
+			b.over = c.l
+		}
+		b.grant(c)
+		return true
+	})
+	for len(b.waiting) > 0 {
+		c := b.waiting[0]
+		if b.used+c.n > b.limit && b.used > 0 {
+			return
+		}
+		b.grant(c)
+		b.waiting = b.waiting[1:]
+	}
+}
+
+func (b *budget) grant(c *claim) {
+	b.used += c.n
+	c.l.n += c.n
+	c.granted = true
+	close(c.ready)
+}
+
+// shrink gives back all but n.
+func (l *lease) shrink(n int64) {
+	b := l.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l.n <= n {
+		return
+	}
+	b.used -= l.n - n
+	l.n = n
+	b.serve()
+}
+
+func (l *lease) release() {
+	b := l.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used -= l.n
+	l.n = 0
+	if b.over == l {
+		b.over = nil
+	}
+	b.serve()
+}
+
+func (b *budget) setLimit(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limit = n
+	b.serve()
+}
+
+// inUse returns what is handed out, and how many claims ever had to wait.
+func (b *budget) inUse() (used, waits int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used, b.waits
+}

@@ -1,0 +1,198 @@
+package collector
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"lwc/junos"
+	"lwc/transport/wire"
+)
+
+// The defaults of Config and of wire.CollectLimits.
+const (
+	DefaultConcurrency      = 32
+	DefaultMaxDocumentBytes = 64 << 20
+	DefaultBudgetBytes      = 64 << 20
+	DefaultDeviceTimeout    = 15 * time.Minute
+	DefaultBlockedTimeout   = 10 * time.Minute
+)
+
+// Config joins a Collector to its surroundings.
+type Config struct {
+	Collector string       // id of the identity
+	Boot      string       // ULID of this start of the daemon
+	BootKey   wire.BootKey // opens the credentials of a configuration
+	Dialer    Dialer
+	Uplink    Uplink
+	Logger    *slog.Logger // nil means slog.Default
+
+	// BudgetBytes bounds the documents that have no receipt yet; 0 means
+	// DefaultBudgetBytes.
+	BudgetBytes int64
+	// Session bounds the waits within a NETCONF session. MaxReply is set from
+	// the configuration.
+	Session junos.Options
+	// DeviceTimeout bounds the collection of one device, without the time it
+	// waits for memory; 0 means DefaultDeviceTimeout.
+	DeviceTimeout time.Duration
+	// BlockedTimeout bounds how long an open session waits for memory, that is
+	// for receipts; 0 means DefaultBlockedTimeout.
+	BlockedTimeout time.Duration
+}
+
+// Collector collects. It is made by New, works in Run, and is the Handler of an
+// uplink.
+type Collector struct {
+	conf     Config
+	log      *slog.Logger
+	clock    clock
+	slots    *budget // sessions
+	memory   *budget // bytes without receipt
+	busy     *busy
+	refusals *refusals
+	pins     *pins
+	out      *outbox
+	inbox    *inbox
+	counters counters
+	chain    chain
+	tasks    sync.WaitGroup // devices and runs
+
+	// mu guards fleet, which only the main loop replaces. A holder of a fleet
+	// took it while mu was held, so that it cannot be wiped in between.
+	mu    sync.Mutex
+	fleet *fleet
+
+	main mainState
+}
+
+// mainState belongs to the main loop.
+type mainState struct {
+	plan      *plan
+	scheduled *run      // of the window that is open
+	wanted    uint64    // version that the cloud wants to be used
+	later     *desired  // not yet valid
+	held      []heldJob // jobs that wait for a configuration
+	jobs      *jobLog
+}
+
+// New returns a Collector that has no configuration yet. It starts nothing.
+func New(conf Config) *Collector {
+	conf.BudgetBytes = orDefault(conf.BudgetBytes, DefaultBudgetBytes)
+	conf.DeviceTimeout = orDefault(conf.DeviceTimeout, DefaultDeviceTimeout)
+	conf.BlockedTimeout = orDefault(conf.BlockedTimeout, DefaultBlockedTimeout)
+	if conf.Logger == nil {
+		conf.Logger = slog.Default()
+	}
+	return &Collector{
+		conf: conf, log: conf.Logger,
+		slots: newBudget(DefaultConcurrency), memory: newBudget(conf.BudgetBytes),
+		busy: newBusy(), refusals: newRefusals(), pins: newPins(),
+		out: newOutbox(), inbox: newInbox(),
+		main: mainState{plan: newPlan(), jobs: newJobLog()},
+	}
+}
+
+func orDefault[T int | int64 | time.Duration](v, def T) T {
+	if v <= 0 {
+		return def
+	}
+	return v
+}
+
+// Run collects until ctx ends; then it ends every session, wipes the
+// credentials and returns nil. Runs that are not finished are given up: the
+// cloud asks the next boot for what is missing.
+func (c *Collector) Run(ctx context.Context) error {
+	defer c.stop()
+	c.tasks.Go(func() { c.out.run(ctx, c.conf.Uplink) })
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-c.inbox.ready:
+			for _, event := range c.inbox.take() {
+				event(ctx)
+			}
+		case <-timer.C:
+		}
+		timer.Reset(c.tick(ctx))
+	}
+}
+
+func (c *Collector) stop() {
+	c.tasks.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fleet != nil {
+		c.fleet.retire()
+	}
+}
+
+// idleTick is how often the main loop looks at the clock when nothing is due:
+// a step of the clock is noticed so much later at most.
+const idleTick = time.Minute
+
+// tick does what is due and returns the time until it should be called again.
+func (c *Collector) tick(ctx context.Context) time.Duration {
+	now := c.clock.now()
+	next := now.Add(idleTick)
+	earlier := func(t time.Time) {
+		if !t.IsZero() && t.Before(next) {
+			next = t
+		}
+	}
+	earlier(c.applyLater(now))
+	earlier(c.expireHeld(now))
+	earlier(c.schedule(ctx, now))
+	return max(next.Sub(now), time.Millisecond)
+}
+
+// schedule starts the devices whose time has come, and returns when the next
+// one's comes.
+func (c *Collector) schedule(ctx context.Context, now time.Time) time.Time {
+	m := &c.main
+	f := c.current()
+	if f == nil {
+		return time.Time{}
+	}
+	s := m.plan.step(f, now)
+	if m.scheduled != nil && !m.scheduled.window.Equal(s.window.start) {
+		m.scheduled.seal()
+		m.scheduled = nil
+	}
+	if len(s.due) > 0 {
+		if m.scheduled == nil {
+			m.scheduled = c.newRun(ctx, wire.NewID(), "")
+			m.scheduled.window = s.window.start
+		}
+		for _, id := range s.due {
+			c.start(ctx, m.scheduled, id)
+		}
+	}
+	if m.scheduled != nil && !s.pending {
+		m.scheduled.seal()
+		m.scheduled = nil
+	}
+	return s.next
+}
+
+// current returns the fleet in use, nil before the first configuration.
+func (c *Collector) current() *fleet {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.fleet
+}
+
+// holdCurrent is current, held until drop.
+func (c *Collector) holdCurrent() *fleet {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fleet == nil || !c.fleet.hold() {
+		return nil
+	}
+	return c.fleet
+}

@@ -1,0 +1,101 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"lwc/junos"
+)
+
+// Phases and kinds that the collector itself finds. The others come from the
+// session and from the Dialer.
+const (
+	phaseConfig  = "config"
+	phaseAuth    = "auth"
+	phaseCollect = "collect"
+	phaseStore   = "store"
+	// phaseSubsystem follows the log-in at the device.
+	phaseSubsystem = "subsystem"
+
+	kindUnknownDevice = "unknown-device"
+	kindBadConfig     = "bad-configuration"
+	kindNotTried      = "not-tried"
+	kindDeadline      = "deadline"
+	kindBlocked       = "no-memory"
+	kindStopped       = "stopped"
+	kindInternal      = "internal"
+
+	// The kinds of others that decide over another attempt.
+	kindAuth      = "auth"
+	kindClosed    = "closed"
+	kindThrottled = "throttled"
+	kindKeyChange = "host-key-changed"
+)
+
+// diagnosed is an error that knows what an operator should be told.
+type diagnosed interface {
+	error
+	Diagnosis() (phase, kind, advice string)
+}
+
+// failure is why a device, or one of its items, was not collected.
+type failure struct {
+	phase, kind, advice string
+	hop                 string // that refused, where the Dialer knows it
+}
+
+// diagnose turns whatever ended a collection into words.
+func diagnose(ctx context.Context, err error) failure {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(err, errBlocked):
+		return failure{phase: phaseCollect, kind: kindBlocked,
+			advice: "The cloud has not confirmed earlier documents, and the memory for them is full, so collection stopped. Check the uplink; what is missing is collected with the next run."}
+	case errors.Is(cause, errDeviceTime):
+		return failure{phase: phaseCollect, kind: kindDeadline,
+			advice: "The device answered too slowly: its collection was stopped at the time limit. Check the load of its routing engine and the path to it, or give it a smaller profile."}
+	case cause != nil:
+		return failure{phase: phaseCollect, kind: kindStopped,
+			advice: "The collector was stopped before the device was collected. Nothing is wrong with the device."}
+	}
+	var d diagnosed
+	if !errors.As(err, &d) {
+		return failure{phase: phaseCollect, kind: kindInternal, advice: err.Error()}
+	}
+	f := failure{hop: failedHop(err)}
+	f.phase, f.kind, f.advice = d.Diagnosis()
+	return f
+}
+
+func failedHop(err error) string {
+	var h interface{ FailedHop() string }
+	if errors.As(err, &h) {
+		return h.FailedHop()
+	}
+	return ""
+}
+
+// refused tells whether a credential was refused: that is never tried again.
+func (f failure) refused() bool { return f.kind == kindAuth }
+
+// passing tells whether a failure is likely to be gone soon.
+func (f failure) passing() bool { return f.kind == kindClosed || f.kind == kindThrottled }
+
+// itemOnly tells whether the session can go on with the next item.
+func itemOnly(err error) bool {
+	var e *junos.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.Kind == junos.KindRPCTimeout || e.Kind == junos.KindStalled || e.Kind == junos.KindTooLarge
+}
+
+func notTried(l login, by string) failure {
+	return failure{phase: phaseAuth, kind: kindNotTried, advice: fmt.Sprintf(
+		"Not tried: %q refused the credential %q in this run, and more failures could lock the account. Correct the credential and collect again.", by, l.credential)}
+}
+
+func refusedEarlier(r refusal) failure {
+	return failure{phase: phaseAuth, kind: kindNotTried, advice: fmt.Sprintf(
+		"Not tried: %q refused the credential %q before. It is tried again when the credential has changed, or when a collection of the device is asked for.", r.hop, r.login.credential)}
+}

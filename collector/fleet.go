@@ -1,0 +1,178 @@
+package collector
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"lwc/junos"
+	"lwc/transport/wire"
+)
+
+// fleet is a checked configuration: every reference in it resolves. It is
+// never changed; a newer one takes its place.
+type fleet struct {
+	ref      wire.ConfigRef
+	schedule schedule
+	devices  map[string]*device
+	order    []string // ids, as configured
+	bad      map[string]badDevice
+	creds    map[string]*credential
+	limits   wire.CollectLimits
+
+	// mu guards users and retired. The credentials are in clear until both
+	// say that nobody needs them any more.
+	mu      sync.Mutex
+	users   int
+	retired bool
+}
+
+// device is one that can be collected from.
+type device struct {
+	wire.Device
+	login   login
+	via     []hop
+	items   []junos.Item
+	refused []string // items of its profile that this version does not know
+	offset  time.Duration
+}
+
+// badDevice is one that stands in the configuration and cannot be used.
+type badDevice struct {
+	why   string
+	items []string // of its profile, as far as that is known
+}
+
+// hop is a bastion with its log-in.
+type hop struct {
+	id string
+	wire.Bastion
+	login login
+}
+
+// login names one use of a credential: what a refusal is remembered by.
+type login struct {
+	credential, version string
+	realm               string // the chain of bastions before it
+}
+
+// credential is an opened one.
+type credential struct {
+	version string
+	auth    Auth
+}
+
+// hold keeps the credentials of f in clear until drop. It reports false when
+// they are wiped already.
+func (f *fleet) hold() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.retired && f.users == 0 {
+		return false
+	}
+	f.users++
+	return true
+}
+
+func (f *fleet) drop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.users--
+	f.wipeUnused()
+}
+
+// retire wipes the credentials as soon as the last holder has dropped f.
+func (f *fleet) retire() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.retired = true
+	f.wipeUnused()
+}
+
+func (f *fleet) wipeUnused() {
+	if !f.retired || f.users > 0 {
+		return
+	}
+	for _, c := range f.creds {
+		c.auth.wipe()
+	}
+}
+
+func (a Auth) wipe() {
+	a.Password.Wipe()
+	a.PrivateKey.Wipe()
+	a.Passphrase.Wipe()
+}
+
+// hasVersion tells whether the credential of l is still the configured one.
+func (f *fleet) hasVersion(l login) bool {
+	c := f.creds[l.credential]
+	return c != nil && c.version == l.version
+}
+
+// target is what the Dialer needs. The caller holds f.
+func (f *fleet) target(d *device) Target {
+	t := Target{Device: d.Device, Auth: f.creds[d.login.credential].auth}
+	for _, h := range d.via {
+		t.Via = append(t.Via, Hop{Name: h.id, Address: h.Address, Port: h.Port, HostKeys: h.HostKeys,
+			TrustFirst: h.TrustFirst, Auth: f.creds[h.login.credential].auth})
+	}
+	return t
+}
+
+// logins lists what is logged in to on the way to d, d last.
+func (d *device) logins() []login {
+	out := make([]login, 0, len(d.via)+1)
+	for _, h := range d.via {
+		out = append(out, h.login)
+	}
+	return append(out, d.login)
+}
+
+// hopNames are the names that go with logins.
+func (d *device) hopNames() []string {
+	out := make([]string, 0, len(d.via)+1)
+	for _, h := range d.via {
+		out = append(out, h.id)
+	}
+	return append(out, d.ID)
+}
+
+// itemNames lists all items of the device's profile, the unknown ones too.
+func (d *device) itemNames() []string {
+	var out []string
+	for _, it := range d.items {
+		out = append(out, it.Name)
+	}
+	return append(out, d.refused...)
+}
+
+// faults collects the entries of a configuration that cannot be used.
+type faults struct{ items []wire.ItemError }
+
+func (f *faults) add(path, format string, args ...any) {
+	f.items = append(f.items, wire.ItemError{Path: clip(path, 300), Error: clip(fmt.Sprintf(format, args...), 300)})
+}
+
+// A State is one signed message of at most wire.MaxFrame, with its JSON in
+// base64: 100 items of 600 bytes stay below it.
+const maxFaults = 100
+
+// report returns the items as they fit into a State.
+func (f *faults) report() []wire.ItemError {
+	if len(f.items) <= maxFaults {
+		return f.items
+	}
+	out := slices.Clone(f.items[:maxFaults])
+	return append(out, wire.ItemError{Path: "…",
+		Error: fmt.Sprintf("%d more entries cannot be used; correct these first", len(f.items)-maxFaults)})
+}
+
+// clip bounds a text that came from outside.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n] + "…"
+}

@@ -1,0 +1,49 @@
+package collector
+
+import (
+	"slices"
+	"sync"
+)
+
+// pins remembers, for this boot, the host keys that were trusted at first use:
+// from then on they are the ones that a hop must show.
+type pins struct {
+	mu   sync.Mutex // guards seen
+	seen map[pin]string
+}
+
+// pin names a hop whose key was trusted. When its address changes, it is
+// another host.
+type pin struct {
+	bastion     bool
+	id, address string
+}
+
+func newPins() *pins { return &pins{seen: map[pin]string{}} }
+
+func (p *pins) learn(k pin, fingerprint string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen[k] = fingerprint
+}
+
+// apply returns the host keys to accept, and whether another may be trusted.
+func (p *pins) apply(k pin, keys []string, trustFirst bool) ([]string, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known, ok := p.seen[k]
+	if !ok || !trustFirst {
+		return keys, trustFirst
+	}
+	return append(slices.Clone(keys), known), false
+}
+
+// pin makes t demand the host keys that were learned before.
+func (p *pins) pin(t *Target) {
+	d := &t.Device
+	d.HostKeys, d.TrustFirst = p.apply(pin{false, d.ID, d.Address}, d.HostKeys, d.TrustFirst)
+	for i := range t.Via {
+		h := &t.Via[i]
+		h.HostKeys, h.TrustFirst = p.apply(pin{true, h.Name, h.Address}, h.HostKeys, h.TrustFirst)
+	}
+}

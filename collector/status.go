@@ -1,0 +1,52 @@
+package collector
+
+import (
+	"sync/atomic"
+
+	"lwc/transport/wire"
+)
+
+// counters count since the start of the daemon.
+type counters struct {
+	runs, running, devicesOK, devicesFailed   atomic.Int64
+	documents, bytes, rejected, lost, retries atomic.Int64
+	lastRun                                   atomic.Pointer[string]
+}
+
+func (c *counters) setLastRun(id string) { c.lastRun.Store(&id) }
+
+// Status is what a collector says of itself.
+type Status struct {
+	Config   wire.ConfigRef // in use; version 0: none yet
+	Devices  int            // that can be collected from
+	LeftOut  int            // that stand in the configuration and cannot
+	Running  int            // runs that are not concluded
+	LastRun  string         // the newest run that is complete in the cloud
+	Counters map[string]int64
+}
+
+// Status returns the present state. It may be called at any time.
+func (c *Collector) Status() Status {
+	s := Status{Running: int(c.counters.running.Load()), Counters: c.count()}
+	if f := c.current(); f != nil {
+		s.Config, s.Devices, s.LeftOut = f.ref, len(f.devices), len(f.bad)
+	}
+	if id := c.counters.lastRun.Load(); id != nil {
+		s.LastRun = *id
+	}
+	return s
+}
+
+func (c *Collector) count() map[string]int64 {
+	n := &c.counters
+	memory, waits := c.memory.inUse()
+	sessions, _ := c.slots.inUse()
+	return map[string]int64{
+		"runs": n.runs.Load(), "runs_open": n.running.Load(),
+		"devices_ok": n.devicesOK.Load(), "devices_failed": n.devicesFailed.Load(),
+		"documents": n.documents.Load(), "document_bytes": n.bytes.Load(),
+		"documents_rejected": n.rejected.Load(), "documents_lost": n.lost.Load(),
+		"reconnects": n.retries.Load(), "sessions": sessions,
+		"memory_bytes": memory, "memory_waits": waits,
+	}
+}

@@ -1,0 +1,74 @@
+package collector
+
+import (
+	"context"
+	"io"
+
+	"lwc/transport/secret"
+	"lwc/transport/wire"
+)
+
+// Dialer opens the NETCONF channel of a device.
+type Dialer interface {
+	// Dial connects and logs in on every hop. It does not retry. Its errors may
+	// have Diagnosis() (phase, kind, advice string), which is told to the
+	// operator, and FailedHop() string, the name of the hop that refused.
+	Dial(ctx context.Context, t Target) (Channel, error)
+}
+
+// Channel is the byte stream of a device's NETCONF subsystem. Close ends every
+// connection that was made for it.
+type Channel interface {
+	io.ReadWriteCloser
+	// FirstUse returns the fingerprints ("SHA256:…") of host keys that were
+	// trusted without a pin, by the name of the hop.
+	FirstUse() map[string]string
+}
+
+// Target is a device with everything that is needed to log in to it.
+type Target struct {
+	Device wire.Device // HostKeys and TrustFirst as they apply now
+	Auth   Auth
+	Via    []Hop // bastions, the first is dialled directly
+}
+
+// Hop is one bastion.
+type Hop struct {
+	Name       string // id of the bastion
+	Address    string
+	Port       uint16 // 0 means 22
+	Auth       Auth
+	HostKeys   []string
+	TrustFirst bool
+}
+
+// Auth is an opened credential: a password, or a private key.
+type Auth struct {
+	User                             string
+	Password, PrivateKey, Passphrase secret.Text
+}
+
+// Publisher sends documents and manifests until the cloud has answered for them.
+type Publisher interface {
+	// Publish takes over plain. It blocks only while the window of the uplink is
+	// full. After nil, done is called once, from a goroutine of the uplink; sent
+	// counts the bytes that left. After an error it is not called.
+	Publish(ctx context.Context, h wire.Header, plain []byte, done func(r wire.Receipt, sent int64)) error
+	// PublishRun signs and sends a manifest. It returns the hash that the next
+	// manifest names. done is called once, when the manifest is complete or
+	// rejected.
+	PublishRun(ctx context.Context, m wire.Manifest, done func(r wire.Receipt)) (hash string, err error)
+}
+
+// Reporter tells the cloud what goes on. Its methods never block.
+type Reporter interface {
+	SendState(wire.State)
+	SendJobStatus(wire.JobStatus)
+	SendEvent(wire.Event)
+}
+
+// Uplink is the way to the cloud.
+type Uplink interface {
+	Publisher
+	Reporter
+}

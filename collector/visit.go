@@ -1,0 +1,188 @@
+package collector
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"lwc/junos"
+	"lwc/transport/wire"
+)
+
+// visit is the collection of one device in one run.
+type visit struct {
+	c        *Collector
+	r        *run
+	id       string
+	patience *patience
+	begun    time.Time
+	device   *device // as it was when the first session began; nil before
+	next     int     // the item to ask for; those before are accounted for
+	half     *half   // the beginning of the reply to that item
+	skipped  failure // why items were left out, the session living on
+	timeouts int
+	scratch  []byte
+	res      wire.DeviceResult
+}
+
+// half is a reply that ended too soon.
+type half struct {
+	doc    []byte
+	result junos.Result
+	mem    *lease
+}
+
+// collect collects one device and accounts for it in r.
+func (c *Collector) collect(ctx context.Context, r *run, id string) {
+	ctx, p := newPatience(ctx, c.conf.DeviceTimeout)
+	defer p.end()
+	v := &visit{c: c, r: r, id: id, patience: p, begun: time.Now(), res: wire.DeviceResult{Device: id}}
+	unlock, err := c.busy.lock(ctx, id)
+	if err != nil {
+		v.conclude(diagnose(ctx, err))
+		return
+	}
+	defer unlock()
+	v.begun = time.Now()
+	v.conclude(v.attempts(ctx))
+}
+
+// The pauses before the one reconnect of a run. Junos counts connections by the
+// minute, so a throttled one waits for the next; a session that broke needs only
+// a breath.
+const (
+	closedPause    = 5 * time.Second
+	throttledPause = time.Minute
+)
+
+// attempts goes to the device, and once more after a failure that passes.
+func (v *visit) attempts(ctx context.Context) failure {
+	f := v.attempt(ctx)
+	if !f.passing() || ctx.Err() != nil {
+		return f
+	}
+	pause := closedPause
+	if f.kind == kindThrottled {
+		pause = throttledPause
+	}
+	pause += rand.N(pause / 2)
+	v.c.counters.retries.Add(1)
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		return diagnose(ctx, context.Cause(ctx))
+	}
+	v.dropHalf()
+	return v.attempt(ctx)
+}
+
+// attempt waits for a session slot, for memory and for leave to log in, and
+// has one session with the device. The zero failure means that every item is
+// accounted for.
+func (v *visit) attempt(ctx context.Context) failure {
+	for {
+		slot, err := v.c.slots.acquire(ctx, 1)
+		if err != nil {
+			return diagnose(ctx, err)
+		}
+		verdict, f := v.attemptNow(ctx)
+		slot.release()
+		if verdict.wait == 0 {
+			return f
+		}
+		if err := verdict.pause(ctx); err != nil {
+			return diagnose(ctx, err)
+		}
+	}
+}
+
+// attemptNow is attempt in a slot. When the verdict says to wait, nothing has
+// been done yet.
+func (v *visit) attemptNow(ctx context.Context) (verdict, failure) {
+	fleet := v.c.holdCurrent()
+	if fleet == nil {
+		return verdict{}, v.unknown()
+	}
+	defer fleet.drop()
+	d := fleet.devices[v.id]
+	if d == nil {
+		return verdict{}, v.unusable(fleet)
+	}
+	if v.device == nil {
+		v.device = d
+	}
+	if r, ok := v.c.refusals.find(d); ok && v.r.job == "" {
+		return verdict{}, refusedEarlier(r)
+	}
+	// No session is opened that would at once wait for memory.
+	mem, err := v.c.memory.acquire(ctx, chunkSize)
+	if err != nil {
+		return verdict{}, diagnose(ctx, err)
+	}
+	mem.release()
+	leave := v.r.logins.try(d.logins())
+	if leave.by != "" {
+		return verdict{}, notTried(leave.stop, leave.by)
+	}
+	if leave.wait > 0 {
+		return leave, failure{}
+	}
+	v.patience.run()
+	defer v.patience.stop()
+	return verdict{}, v.session(ctx, fleet, d)
+}
+
+func (v *visit) unknown() failure {
+	return failure{phase: phaseConfig, kind: kindUnknownDevice,
+		advice: "The device is not in the configuration of this collector. Add it, or take it out of the request."}
+}
+
+// unusable accounts for the items of a device that the configuration names and
+// that cannot be used.
+func (v *visit) unusable(f *fleet) failure {
+	bad, ok := f.bad[v.id]
+	if !ok {
+		return v.unknown()
+	}
+	fail := failure{phase: phaseConfig, kind: kindBadConfig, advice: "The configuration of the device cannot be used: " + bad.why + "."}
+	if v.device == nil {
+		for _, item := range bad.items {
+			v.failItem(item, fail.advice)
+		}
+	}
+	return fail
+}
+
+// conclude accounts for what is left of the device, for the reason f, and tells
+// the result.
+func (v *visit) conclude(f failure) {
+	if d := v.device; d != nil {
+		v.publishHalf()
+		for ; v.next < len(d.items); v.next++ {
+			v.failItem(d.items[v.next].Name, f.kind+": "+f.advice)
+		}
+		for _, item := range d.refused {
+			v.failItem(item, "this version does not know the item")
+		}
+	}
+	if f.kind == "" {
+		f = v.skipped
+	}
+	v.res.OK = f.kind == ""
+	v.res.Phase, v.res.Kind, v.res.Error = f.phase, f.kind, clip(f.advice, 1000)
+	v.res.Seconds = time.Since(v.begun).Seconds()
+	if v.res.OK {
+		v.c.counters.devicesOK.Add(1)
+	} else {
+		v.c.counters.devicesFailed.Add(1)
+	}
+	v.c.log.Info("device collected", "run", v.r.id, "device", v.id, "ok", v.res.OK,
+		"phase", f.phase, "kind", f.kind, "documents", v.res.Documents, "seconds", v.res.Seconds)
+	v.r.add(v.c, v.res)
+}
+
+func (v *visit) failItem(item, why string) {
+	v.r.enter(wire.ManifestEntry{Device: v.id, Item: item, Status: wire.EntryFailed, Reason: clip(why, 500)})
+}
