@@ -79,11 +79,10 @@ func (s schedule) day(now time.Time, days int) window {
 func wallClock(y int, m time.Month, d, hour, minute int, zone *time.Location) time.Time {
 	t := time.Date(y, m, d, hour, minute, 0, 0, zone)
 	begin, end := t.ZoneBounds()
-	want := hour*60 + minute
-	if got := t.Hour()*60 + t.Minute(); got != want {
-		if got > want {
-			return begin
-		}
+	switch face := onFace(t).Compare(time.Date(y, m, d, hour, minute, 0, 0, time.UTC)); {
+	case face > 0:
+		return begin
+	case face < 0:
 		return end
 	}
 	if begin.IsZero() {
@@ -92,10 +91,16 @@ func wallClock(y int, m time.Month, d, hour, minute int, zone *time.Location) ti
 	_, after := t.Zone()
 	_, before := begin.Add(-time.Second).Zone()
 	first := t.Add(-time.Duration(before-after) * time.Second)
-	if first.Before(begin) && first.Hour() == hour && first.Minute() == minute {
+	if first.Before(begin) && onFace(first).Equal(onFace(t)) {
 		return first
 	}
 	return t
+}
+
+// onFace is what a clock on the wall shows at t, as if it were UTC.
+func onFace(t time.Time) time.Time {
+	y, m, d := t.Date()
+	return time.Date(y, m, d, t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
 }
 
 // offset is where in a window a device starts: the same every day, and spread
