@@ -1,0 +1,26 @@
+// Package junostest simulates a fleet of Junos devices and bastions in one
+// process, for tests, demonstrations and load.
+//
+// Describe the fleet in a Config, make it with NewFleet, Start it, and read
+// from Devices and Bastions what a client needs to log in:
+//
+//	fleet, err := junostest.NewFleet(junostest.Config{Devices: 6, Bastions: 1, Behind: 2})
+//	err = fleet.Start(ctx)
+//	defer fleet.Close()
+//	for _, d := range fleet.Devices() { … d.Addr, d.HostKey, d.User, d.Password … }
+//
+// Replies are generated from a model of each device, in the shapes that Junos
+// of that platform and release sends; nothing in them is a recording. The seed
+// and the position in the fleet decide everything about a device: host name,
+// serials, parts, release, licences, alarms, ports, keys. The same seed gives
+// the same bytes, unless Config.Clock makes the clocks run.
+//
+// Devices speak NETCONF 1.0 and 1.1 (RFC 6241, 6242) on the netconf subsystem
+// of SSH, take CLI commands in NETCONF and as SSH exec, and answer what their
+// platform lacks as Junos does. Bastions forward direct-tcpip (RFC 4254,
+// section 7.2) to addresses of the fleet and to nothing else.
+//
+// Every document that leaves is in the log of Sent, with the SHA-256 of the
+// bytes between the NETCONF framing, so that a test can tell whether what was
+// stored at the far end is what the device said.
+package junostest
