@@ -1,0 +1,88 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"lwc/cloud/edp"
+	"lwc/transport/wire"
+)
+
+// sendJobs sends the open jobs that this boot does not have. A collector that
+// gets a job twice in one boot answers with its state.
+func (l *line) sendJobs(ctx context.Context) error {
+	jobs, err := l.hub.cfg.Store.OpenJobs(ctx, l.id)
+	if err != nil {
+		return fmt.Errorf("reading the open jobs: %w", err)
+	}
+	for _, j := range jobs {
+		at, sent := l.sent.jobs[j.ID]
+		if sent && (j.State != edp.JobQueued || time.Since(at) < resendAfter) {
+			continue
+		}
+		if err := l.sendJob(ctx, j); err != nil {
+			return fmt.Errorf("job %s: %w", j.ID, err)
+		}
+		l.sent.jobs[j.ID] = time.Now()
+	}
+	return nil
+}
+
+// sendJob sends one job. Of a collection only what is left of it is asked for:
+// an earlier boot may have done the rest.
+func (l *line) sendJob(ctx context.Context, j edp.Job) error {
+	out := wire.Job{V: wire.Version, ID: j.ID, Collector: l.id, Boot: l.entry.Boot, Kind: j.Kind,
+		Expires: j.Expires, Run: j.Run, Devices: j.Devices}
+	if j.Kind == wire.JobCollect {
+		left, err := l.hub.cfg.Store.RemainingDevices(ctx, j.Run)
+		if err != nil {
+			return err
+		}
+		if len(left) == 0 { // none stands for all in a job
+			return l.finished(ctx, j)
+		}
+		out.Devices = left
+	}
+	l.hub.log.Info("job sent", "collector", l.id, "job", j.ID, "kind", j.Kind, "devices", len(out.Devices))
+	return l.hub.send(ctx, l.id, wire.KindJob, out)
+}
+
+// finished ends a job that a boot carried out to the end without saying so.
+func (l *line) finished(ctx context.Context, j edp.Job) error {
+	return l.hub.cfg.Store.SawJobStatus(ctx, wire.JobStatus{V: wire.Version, ID: j.ID, Collector: l.id,
+		Boot: l.entry.Boot, State: wire.JobDone, Done: j.Total, Total: j.Total})
+}
+
+// jobStatus records progress.
+func (l *line) jobStatus(ctx context.Context, payload []byte) error {
+	var s wire.JobStatus
+	if err := wire.Verify(wire.KindJob, payload, l.key, &s); err != nil {
+		return err
+	}
+	if err := l.current(ctx, s.Collector, s.Boot); err != nil {
+		return fmt.Errorf("reading the state of a job: %w", err)
+	}
+	l.heard = time.Now()
+	j, err := l.hub.cfg.Store.Job(ctx, s.ID)
+	if err != nil {
+		return fmt.Errorf("reading the state of a job: %w", err)
+	}
+	if j.Collector != l.id {
+		return errors.New("reading the state of a job: the job is of another collector")
+	}
+	s.Error = cut(s.Error, maxText)
+	if err := l.hub.cfg.Store.SawJobStatus(ctx, s); err != nil {
+		return err
+	}
+	if s.Device == nil || j.Run == "" {
+		return nil
+	}
+	s.Device.Error = cut(s.Device.Error, maxText)
+	err = l.hub.cfg.Store.SetDeviceResult(ctx, l.id, j.Run, time.Now(), *s.Device)
+	if errors.Is(err, edp.ErrNotFound) {
+		return nil // deleted meanwhile
+	}
+	return err
+}

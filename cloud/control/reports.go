@@ -1,0 +1,150 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+
+	"lwc/transport/wire"
+)
+
+// maxText bounds a text of a collector that operators get to read, in bytes.
+const maxText = 1000
+
+// current refuses what an earlier boot, or another collector, says. Another node
+// of the cloud end may have taken the last hello.
+func (l *line) current(ctx context.Context, collector, boot string) error {
+	if collector != l.id {
+		return fmt.Errorf("it is of collector %.80q", collector)
+	}
+	if boot == l.entry.Boot {
+		return nil
+	}
+	if err := l.load(ctx, true); err != nil {
+		return err
+	}
+	if boot != l.entry.Boot {
+		return errOtherBoot
+	}
+	return nil
+}
+
+var errOtherBoot = errors.New("it is of another boot than the last hello")
+
+// state records what became of a configuration, after which jobs may follow.
+func (l *line) state(ctx context.Context, payload []byte) error {
+	var s wire.State
+	if err := wire.Verify(wire.KindState, payload, l.key, &s); err != nil {
+		return err
+	}
+	if err := l.current(ctx, s.Collector, s.Boot); err != nil {
+		return fmt.Errorf("reading a state: %w", err)
+	}
+	l.heard = time.Now()
+	s.Error = cut(s.Error, maxText)
+	for i := range s.Items {
+		s.Items[i].Path, s.Items[i].Error = cut(s.Items[i].Path, maxText), cut(s.Items[i].Error, maxText)
+	}
+	if err := l.hub.cfg.Store.SawState(ctx, s); err != nil {
+		return err
+	}
+	if s.Status == wire.ConfigReceived || s.Status == wire.ConfigApplying {
+		return nil
+	}
+	return l.sync(ctx, true)
+}
+
+// health records a heartbeat. One of a boot that never said hello here is
+// answered with the wish for a hello.
+func (l *line) health(ctx context.Context, payload []byte) error {
+	var h wire.Health
+	if err := wire.Decode(wire.KindHealth, payload, &h); err != nil {
+		return err
+	}
+	if err := wire.CheckID(h.Boot); err != nil {
+		return fmt.Errorf("reading a heartbeat: boot: %w", err)
+	}
+	switch err := l.current(ctx, h.Collector, h.Boot); {
+	case errors.Is(err, errOtherBoot):
+		return l.askHello(ctx, h.Boot)
+	case err != nil:
+		return fmt.Errorf("reading a heartbeat: %w", err)
+	}
+	l.heard = time.Now()
+	h.Ports.Detail = cut(h.Ports.Detail, maxText)
+	if err := l.hub.cfg.Store.SawHealth(ctx, h); err != nil {
+		return err
+	}
+	if !l.isOnline() {
+		l.setOnline(true)
+		l.hub.log.Info("collector online", "collector", l.id, "boot", h.Boot)
+		return l.sync(ctx, true)
+	}
+	return nil
+}
+
+func (l *line) askHello(ctx context.Context, boot string) error {
+	if !l.notices.due("resync", time.Now()) {
+		return nil
+	}
+	return l.hub.send(ctx, l.id, wire.KindNeed, wire.Need{
+		V: wire.Version, Collector: l.id, Boot: boot, Resync: "hello"})
+}
+
+var eventKind = regexp.MustCompile(`^[a-z][a-z0-9-]{0,39}$`)
+
+// event records what a collector wants an operator to know.
+func (l *line) event(ctx context.Context, payload []byte) error {
+	var e wire.Event
+	if err := wire.Decode(wire.KindEvent, payload, &e); err != nil {
+		return err
+	}
+	switch {
+	case e.Collector != l.id:
+		return fmt.Errorf("reading an event: it is of collector %.80q", e.Collector)
+	case !eventKind.MatchString(e.Kind):
+		return errors.New("reading an event: its kind is not one word")
+	case !l.notices.allowEvent(time.Now()):
+		return errors.New("dropping an event: the collector sends too many")
+	}
+	if err := wire.CheckID(e.Boot); err != nil {
+		return fmt.Errorf("reading an event: boot: %w", err)
+	}
+	e.Text, e.Device = cut(e.Text, maxText), cut(e.Device, 255)
+	if e.Time.IsZero() || time.Until(e.Time) > time.Hour {
+		e.Time = time.Now().UTC()
+	}
+	return l.hub.cfg.Store.AddEvent(ctx, e)
+}
+
+// bye records a clean stop, or the will of a connection that broke. A bye of a
+// connection that was followed by another means nothing.
+func (l *line) bye(ctx context.Context, payload []byte) error {
+	var b wire.Bye
+	if err := wire.Decode(wire.KindBye, payload, &b); err != nil {
+		return err
+	}
+	if b.Collector != l.id || b.Boot != l.entry.Boot || b.Conn < l.entry.Conn {
+		return nil
+	}
+	l.hub.log.Info("collector offline", "collector", l.id, "boot", b.Boot, "conn", b.Conn, "clean", b.Clean)
+	return l.gone(ctx)
+}
+
+// cut shortens a text to n bytes and takes out what is not text.
+func cut(s string, n int) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) || r == ' ' {
+			return r
+		}
+		return ' '
+	}, s)
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "")
+}
