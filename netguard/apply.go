@@ -18,7 +18,7 @@ const dadTime = 3 * time.Second
 // apply makes the namespace agree with the plan. Applied again it changes nothing.
 func (m *member) apply(ctx context.Context) error {
 	steps := []func(context.Context) error{
-		m.applySysctls, m.applyMTU, m.applyAddresses, m.applyUp, m.applyRoutes, m.applyRules, m.awaitAddresses,
+		m.applySysctls, m.applyMTU, m.applyAddresses, m.applyUp, m.applyRoutes, m.applyRules,
 	}
 	for _, step := range steps {
 		if err := ctx.Err(); err != nil {

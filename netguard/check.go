@@ -36,7 +36,7 @@ func sameInterface(a, b Port) []error {
 	macA, errA := net.ParseMAC(a.MAC)
 	macB, errB := net.ParseMAC(b.MAC)
 	if errA == nil && errB == nil && bytes.Equal(macA, macB) {
-		errs = append(errs, sameError("mac", a.MAC))
+		errs = append(errs, sameError("mac", b.MAC))
 	}
 	return errs
 }

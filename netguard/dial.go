@@ -99,7 +99,7 @@ func (p *port) handOut(conn net.Conn) (net.Conn, error) {
 func (p *port) adopt(ctx context.Context, _, address string, c syscall.RawConn) error {
 	target, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return fmt.Errorf("parsing %q: %w", address, err)
+		return fmt.Errorf("%w: %w", ErrNotAllowed, err)
 	}
 	if err := allow(p.side, p.foreign, target.Addr()); err != nil {
 		return err
@@ -129,7 +129,7 @@ func (p *port) swap(ctx context.Context, fd int) error {
 	return os.NewSyscallError("dup3", unix.Dup3(made, fd, unix.O_CLOEXEC))
 }
 
-// sockets describes a socket well enough to make another one like it.
+// socketSpec describes a socket well enough to make another one like it.
 type socketSpec struct {
 	domain, kind, protocol int
 	v6only                 bool

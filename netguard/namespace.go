@@ -23,6 +23,7 @@ const netlinkTimeout = 5 * time.Second
 type namespace struct {
 	side   Side
 	path   string
+	dir    *os.File // the folder of path; reachable after privileges are dropped
 	file   *os.File // the namespace itself, locked against a second guard
 	id     nsID
 	cookie uint64
@@ -100,6 +101,9 @@ func (n *namespace) enter(create bool) (err error) {
 			return err
 		}
 	} else if err != nil {
+		return err
+	}
+	if n.dir, err = os.OpenFile(filepath.Dir(n.path), unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
 		return err
 	}
 	if n.cookie, err = threadCookie(); err != nil {
@@ -297,9 +301,18 @@ func (n *namespace) release() {
 	if n.nl != nil {
 		n.nl.Close()
 	}
-	if n.file != nil {
-		n.file.Close()
+	for _, f := range []*os.File{n.file, n.dir} {
+		if f != nil {
+			f.Close()
+		}
 	}
+}
+
+// named identifies the namespace that the path names now.
+func (n *namespace) named() (nsID, error) {
+	var st unix.Stat_t
+	err := unix.Fstatat(int(n.dir.Fd()), filepath.Base(n.path), &st, 0)
+	return nsID{uint64(st.Dev), st.Ino}, os.NewSyscallError("fstatat", err)
 }
 
 // dump repeats a listing that the kernel says changed while it was read.

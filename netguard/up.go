@@ -88,6 +88,11 @@ func (g *Guard) raise(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	for _, m := range g.sides {
+		if err := m.awaitAddresses(ctx); err != nil {
+			return err
+		}
+	}
 	return g.confirm(ctx)
 }
 

@@ -176,10 +176,9 @@ func (v *verification) namespace(ctx context.Context, m *member) error {
 	if cookie != m.ns.cookie {
 		v.add(KindNamespace, m.plan.side, "%v: cookie %d, was %d", ErrWrongNamespace, cookie, m.ns.cookie)
 	}
-	var st unix.Stat_t
-	if err := unix.Stat(m.ns.path, &st); err != nil {
+	if id, err := m.ns.named(); err != nil {
 		v.add(KindNamespace, m.plan.side, "its name %s: %v", m.ns.path, err)
-	} else if (nsID{uint64(st.Dev), st.Ino}) != m.ns.id {
+	} else if id != m.ns.id {
 		v.add(KindNamespace, m.plan.side, "%s names another namespace", m.ns.path)
 	}
 	return nil

@@ -1,0 +1,106 @@
+package netguard
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+)
+
+// serveDNS answers A questions in n from the table; what is not in it does not exist.
+func serveDNS(t *testing.T, n *namespace, address string, table map[string]netip.Addr) {
+	t.Helper()
+	var c net.PacketConn
+	must(t, n.do(t.Context(), func() (err error) {
+		c, err = (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", address)
+		return err
+	}))
+	t.Cleanup(func() { _ = c.Close() })
+	go func() {
+		b := make([]byte, 1500)
+		for {
+			n, from, err := c.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			if reply, err := answer(b[:n], table); err == nil {
+				_, _ = c.WriteTo(reply, from)
+			}
+		}
+	}()
+}
+
+func answer(query []byte, table map[string]netip.Addr) ([]byte, error) {
+	var m dnsmessage.Message
+	if err := m.Unpack(query); err != nil {
+		return nil, err
+	}
+	q := m.Questions[0]
+	r := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RecursionAvailable: true}, Questions: m.Questions}
+	a, ok := table[q.Name.String()]
+	switch {
+	case !ok:
+		r.RCode = dnsmessage.RCodeNameError
+	case a.Is4() && q.Type == dnsmessage.TypeA:
+		r.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class}, Body: &dnsmessage.AResource{A: a.As4()}}}
+	case a.Is6() && q.Type == dnsmessage.TypeAAAA:
+		r.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Class: q.Class}, Body: &dnsmessage.AAAAResource{AAAA: a.As16()}}}
+	}
+	return r.Pack()
+}
+
+// Each port asks its own server; a name cannot lead where an address may not.
+func TestNames(t *testing.T) {
+	s := newSite(t)
+	addr := netip.MustParseAddr
+	serveDNS(t, s.device, deviceAddr4+":53", map[string]netip.Addr{"router.example.": addr(deviceAddr4)})
+	serveDNS(t, s.cloud, cloudAddr4+":53", map[string]netip.Addr{
+		"cloud.example.": addr(cloudAddr4), "router.example.": addr("192.0.2.66"),
+		"inside.example.": addr(deviceAddr4), "mapped.example.": addr("::ffff:10.99.0.1"), "loop.example.": addr("127.0.0.1")})
+	s.config.Internal.DNS = []netip.AddrPort{netip.MustParseAddrPort(deviceAddr4 + ":53")}
+	s.config.External.DNS = []netip.AddrPort{netip.MustParseAddrPort(cloudAddr4 + ":53")}
+	serve(t, s.device, deviceAddr4+":830", "router")
+	serve(t, s.cloud, cloudAddr4+":443", "cloud")
+	g := s.up(t)
+
+	c, err := g.Internal().DialContext(within(t, testTimeout), "tcp", "router.example:830")
+	must(t, err)
+	if got := readAll(t, c); got != "router" {
+		t.Errorf("router.example from the internal port said %q", got)
+	}
+	c, err = g.External().DialContext(within(t, testTimeout), "tcp", "cloud.example:443")
+	must(t, err)
+	if got := readAll(t, c); got != "cloud" {
+		t.Errorf("cloud.example from the external port said %q", got)
+	}
+	if ips, err := g.External().Resolver().LookupNetIP(t.Context(), "ip4", "router.example"); err != nil || len(ips) != 1 || ips[0] != addr("192.0.2.66") {
+		t.Errorf("router.example from the external port is %v, %v", ips, err)
+	}
+	for _, name := range []string{"inside.example", "mapped.example", "loop.example", "localhost"} {
+		if _, err := g.External().DialContext(within(t, testTimeout), "tcp", name+":80"); !errors.Is(err, ErrNotAllowed) {
+			t.Errorf("dialling %s: %v, want ErrNotAllowed", name, err)
+		}
+	}
+	if _, err := g.Internal().DialContext(within(t, testTimeout), "tcp", "cloud.example:443"); err == nil {
+		t.Error("the internal port resolved a name of the cloud")
+	}
+}
+
+// A server that refuses is passed over for the next, which stays the first.
+func TestNamesSecondServer(t *testing.T) {
+	s := newSite(t)
+	serveDNS(t, s.device, deviceAddr4+":5353", map[string]netip.Addr{"router.example.": netip.MustParseAddr(deviceAddr4)})
+	s.config.Internal.DNS = []netip.AddrPort{netip.MustParseAddrPort(deviceAddr4 + ":53"), netip.MustParseAddrPort(deviceAddr4 + ":5353")}
+	g := s.up(t)
+	for range 2 {
+		if ips, err := g.Internal().Resolver().LookupNetIP(within(t, testTimeout), "ip4", "router.example"); err != nil || len(ips) != 1 {
+			t.Errorf("router.example is %v, %v", ips, err)
+		}
+	}
+	if turn := g.internal.port.server.Load(); turn != 1 {
+		t.Errorf("the resolver moved on %d times, want once", turn)
+	}
+}
