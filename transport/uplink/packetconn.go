@@ -3,6 +3,7 @@ package uplink
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 )
@@ -33,12 +34,13 @@ type packetConn struct {
 	net.Conn
 	writeTimeout time.Duration
 	written      chan struct{} // a PUBLISH was written; capacity 1
+	broken       func(error)   // called with the reason; set before the first use
 	scan         packetScan
 	err          error // why the connection ended; read and set by the reading goroutine
 }
 
 func newPacketConn(c net.Conn, writeTimeout time.Duration) *packetConn {
-	return &packetConn{Conn: c, writeTimeout: writeTimeout, written: make(chan struct{}, 1)}
+	return &packetConn{Conn: c, writeTimeout: writeTimeout, written: make(chan struct{}, 1), broken: func(error) {}}
 }
 
 // Read implements net.Conn.
@@ -49,7 +51,13 @@ func (c *packetConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if bad := c.scan.feed(b[:n]); bad != nil {
 		c.err = bad
+		c.broken(bad)
 		return 0, bad
+	}
+	if errors.Is(err, io.EOF) {
+		c.broken(errors.New("the broker closed the connection"))
+	} else if err != nil {
+		c.broken(fmt.Errorf("reading from the broker: %w", err))
 	}
 	return n, err
 }
@@ -60,6 +68,9 @@ func (c *packetConn) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	n, err := c.Conn.Write(b)
+	if err != nil {
+		c.broken(fmt.Errorf("writing to the broker: %w", err))
+	}
 	if err == nil && len(b) > 0 && b[0]>>4 == typePublish {
 		select {
 		case c.written <- struct{}{}:

@@ -9,12 +9,8 @@ import (
 	"lwc/transport/wire"
 )
 
-const (
-	// maxDesired bounds a desired configuration: 20,000 devices with their keys.
-	maxDesired = 32 << 20
-	// refusalEvery is how often the same sort of refusal is reported.
-	refusalEvery = time.Minute
-)
+// maxDesired bounds a desired configuration: 20,000 devices with their keys.
+const maxDesired = 32 << 20
 
 // Why a message is refused. The cloud's operator reads these.
 var (
@@ -30,13 +26,13 @@ var (
 // sessions: what was accepted in a boot is remembered. One goroutine at a time
 // uses it.
 type receiver struct {
-	u        *Uplink
-	parts    wire.Assembler
-	reported map[string]time.Time // sorts of refusal, when last reported
+	u       *Uplink
+	parts   wire.Assembler
+	reports reports
 }
 
 func (r *receiver) init(u *Uplink) {
-	*r = receiver{u: u, parts: wire.Assembler{MaxSize: maxDesired, Key: u.cfg.BootKey}, reported: map[string]time.Time{}}
+	*r = receiver{u: u, parts: wire.Assembler{MaxSize: maxDesired, Key: u.cfg.BootKey}}
 }
 
 // dispatch handles one message.
@@ -65,19 +61,9 @@ func (r *receiver) dispatch(s *session, m message) {
 
 // log reports a refusal to the local log, each sort once a minute.
 func (r *receiver) log(sort string, err error) {
-	if r.due("log " + sort) {
+	if r.reports.due("log " + sort) {
 		r.u.log.Warn("a message from the broker is refused", "error", err)
 	}
-}
-
-// due tells whether a sort of refusal may be reported again. Sorts are constants
-// of this file, so that the table stays small.
-func (r *receiver) due(sort string) bool {
-	if at, ok := r.reported[sort]; ok && time.Since(at) < refusalEvery {
-		return false
-	}
-	r.reported[sort] = time.Now()
-	return true
 }
 
 // addressed checks to whom a message is.
@@ -247,7 +233,7 @@ func (r *receiver) accept(d wire.Desired, ref wire.ConfigRef) error {
 
 // rejected answers a configuration that is not acted on, and returns why.
 func (r *receiver) rejected(ref wire.ConfigRef, why error) error {
-	if r.due("desired") {
+	if r.reports.due("desired") {
 		text := "a desired configuration was refused: " + why.Error()
 		r.u.SendState(wire.State{Config: ref, Status: wire.ConfigRejected, Error: why.Error()})
 		r.u.SendEvent(wire.Event{Kind: wire.EventConfigRejected, Text: text})
@@ -294,7 +280,7 @@ func (r *receiver) usable(j wire.Job) error {
 
 // refusedJob reports a job that is not carried out, and returns why.
 func (r *receiver) refusedJob(why error) error {
-	if r.due("job") {
+	if r.reports.due("job") {
 		r.u.SendEvent(wire.Event{Kind: wire.EventJobRefused, Text: "a job was refused: " + why.Error()})
 	}
 	return why

@@ -16,7 +16,7 @@ func (u *Uplink) topic(d wire.Direction, k wire.Kind) string {
 // sendAll sends what is due: heartbeats first, then notices, then documents.
 func (s *session) sendAll(ctx context.Context) error {
 	var beat time.Time
-	for {
+	for ctx.Err() == nil {
 		if !time.Now().Before(beat) {
 			if err := s.plain(ctx, wire.KindHealth, s.u.health()); err != nil {
 				return err
@@ -42,9 +42,10 @@ func (s *session) sendAll(ctx context.Context) error {
 			return err
 		}
 	}
+	return context.Cause(ctx)
 }
 
-// idle waits until something is due. The next step notices the end of ctx.
+// idle waits until something is due or ctx ends.
 func (s *session) idle(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

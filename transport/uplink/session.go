@@ -77,6 +77,7 @@ func (u *Uplink) session(ctx context.Context, ep wire.Endpoint) (lived time.Dura
 	sctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	s := &session{u: u, conn: conn, seq: u.conns.Add(1), fail: fail, inbox: make(chan message, maxInbox)}
+	conn.broken = func(err error) { fail(err) }
 	defer s.close()
 	// Nothing that waits for the broker outlives the session.
 	stop := context.AfterFunc(sctx, func() {
@@ -221,13 +222,14 @@ func (s *session) take(ctx context.Context) (message, error) {
 // is kept, and looked at afterwards.
 func (s *session) awaitWelcome(ctx context.Context) error {
 	var early []message
+	held := 0
 	for {
 		m, err := s.take(ctx)
 		if err != nil {
 			return fmt.Errorf("waiting for the welcome: %w", err)
 		}
 		if _, _, k, err := s.u.topics.Parse(m.topic); err != nil || k != wire.KindWelcome {
-			if len(early) < maxInbox {
+			if held += len(m.payload); len(early) < maxInbox && held < maxInboxBytes {
 				early = append(early, m)
 			}
 			continue
