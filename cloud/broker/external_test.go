@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -32,18 +33,18 @@ func startMosquitto(t *testing.T) *mosquitto {
 	dir := t.TempDir()
 	m.addr = freePort(t)
 	writeKeyPair(t, dir, m.ca.issue(t, "broker"))
-	write(t, dir, "lwc-ca.pem", m.ca.pem())
-	acl, err := os.ReadFile("deploy/mosquitto.acl")
+	write(t, dir, "ca.pem", m.ca.pem())
+	acl, err := fs.ReadFile(Deploy(), "mosquitto.acl")
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, dir, "lwc.acl", acl)
-	conf, err := os.ReadFile("deploy/mosquitto.conf")
+	write(t, dir, "mosquitto.acl", acl)
+	conf, err := fs.ReadFile(Deploy(), "mosquitto.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
 	m.conf = write(t, dir, "mosquitto.conf", []byte(strings.NewReplacer(
-		"/etc/mosquitto", dir,
+		"/etc/mosquitto/lwc", dir,
 		"listener 8883", "listener "+port(m.addr)+" 127.0.0.1",
 	).Replace(string(conf))))
 	m.start(t)
@@ -130,7 +131,7 @@ func writeKeyPair(t *testing.T, dir string, c tls.Certificate) {
 		t.Fatal(err)
 	}
 	write(t, dir, "broker.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}))
-	write(t, dir, "broker-key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+	write(t, dir, "broker.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
 }
 
 func TestExternalCarriesBothWaysThroughMosquitto(t *testing.T) {
