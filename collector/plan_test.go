@@ -1,0 +1,163 @@
+package collector
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lwc/transport/wire"
+)
+
+// Simulated time begins on 1 January 2000, 00:00 UTC.
+func TestScheduleSpreadsOverTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		d := r.desired(1, 30)
+		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h", Timezone: "Europe/Berlin"}
+		begin := time.Now().Add(time.Hour) // 02:00 in Berlin is 01:00 UTC
+		r.apply(d)
+		time.Sleep(3 * time.Hour)
+		synctest.Wait()
+		if len(r.up.manifests) != 1 || len(r.up.manifests[0].Devices) != 30 || r.up.manifests[0].Job != "" {
+			t.Fatalf("manifests %+v", r.up.manifests)
+		}
+		for _, dial := range r.site.dials {
+			want := begin.Add(offset(dial.device, time.Hour))
+			if late := dial.at.Sub(want); late < 0 || late > proofPatience {
+				t.Errorf("%s started %v after its time", dial.device, late)
+			}
+		}
+		first := slices.Clone(r.site.dials)
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		if len(r.up.manifests) != 2 || len(r.site.dials) != 60 {
+			t.Fatalf("the next day: %d manifests", len(r.up.manifests))
+		}
+		for i, dial := range r.site.dials[30:] {
+			if dial.device != first[i].device {
+				t.Errorf("another order on the next day")
+			}
+		}
+	})
+}
+
+func TestRestartInTheWindowSkipsWhatIsDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		now := time.Now().Add(150 * time.Minute) // 02:30
+		r.c.Welcomed(wire.Welcome{Time: now, LastComplete: map[string]time.Time{
+			"edge-01": now.Add(-20 * time.Minute), // in this window
+			"edge-02": now.Add(-25 * time.Hour),   // in yesterday's
+		}})
+		d := r.desired(1, 3)
+		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
+		r.apply(d)
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		got := r.site.dialledDevices()
+		slices.Sort(got)
+		if !slices.Equal(got, []string{"edge-02", "edge-03"}) {
+			t.Errorf("collected %v", got)
+		}
+	})
+}
+
+// The collector was off during the window. Devices that it collected before are
+// caught up once; a device that is new waits for its window.
+func TestMissedWindowIsCaughtUpOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		now := time.Now().Add(10 * time.Hour)
+		r.site.behave["edge-01"] = behaviour{dial: func(int) error { return &dialError{"connect", "connect", "edge-01"} }}
+		r.c.Welcomed(wire.Welcome{Time: now, LastComplete: map[string]time.Time{
+			"edge-01": now.Add(-32 * time.Hour), "edge-02": now.Add(-32 * time.Hour)}})
+		d := r.desired(1, 3)
+		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
+		r.apply(d)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		r.c.Welcomed(wire.Welcome{Time: now.Add(time.Minute), LastComplete: map[string]time.Time{"edge-01": now.Add(-32 * time.Hour)}})
+		d.Version = 2
+		r.apply(d) // neither a reconnect nor a new configuration repeats it
+		time.Sleep(10 * time.Hour)
+		synctest.Wait()
+		got := r.site.dialledDevices()
+		slices.Sort(got)
+		if !slices.Equal(got, []string{"edge-01", "edge-02"}) {
+			t.Errorf("collected %v", got)
+		}
+		time.Sleep(8 * time.Hour)
+		if n := len(r.site.dials); n != 5 {
+			t.Errorf("%d dials after the next window", n)
+		}
+	})
+}
+
+func TestScheduleChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		d := r.desired(1, 20)
+		d.Schedule = wire.Schedule{Start: "02:00", Window: "2h"}
+		r.apply(d)
+		time.Sleep(3 * time.Hour) // half of the window is over
+		synctest.Wait()
+		half := len(r.site.dials)
+		if half < 5 || half > 15 {
+			t.Fatalf("%d devices in half of the window", half)
+		}
+		d.Version, d.Schedule = 2, wire.Schedule{}
+		r.apply(d)
+		synctest.Wait()
+		if len(r.up.manifests) != 1 || len(r.up.manifests[0].Devices) != half {
+			t.Errorf("the run of the window that was taken away: %+v", r.up.manifests)
+		}
+		time.Sleep(48 * time.Hour)
+		if n := len(r.site.dials); n != half {
+			t.Errorf("%d dials without a schedule", n-half)
+		}
+	})
+}
+
+// A device that is added during the window is collected in it.
+func TestDeviceAddedInTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		d := r.desired(1, 2)
+		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
+		r.apply(d)
+		time.Sleep(150 * time.Minute)
+		d = r.desired(2, 3)
+		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
+		r.apply(d)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		got := r.site.dialledDevices()
+		slices.Sort(got)
+		if !slices.Equal(got, []string{"edge-01", "edge-02", "edge-03"}) {
+			t.Errorf("collected %v", got)
+		}
+	})
+}
+
+func TestClockStepIsReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.c.Welcomed(wire.Welcome{Time: time.Now().Add(time.Second)})
+		synctest.Wait()
+		if kinds := r.up.eventKinds(); len(kinds) != 0 {
+			t.Errorf("events %v", kinds)
+		}
+		r.c.Welcomed(wire.Welcome{Time: time.Now().Add(90 * time.Minute)})
+		synctest.Wait()
+		if kinds := r.up.eventKinds(); !slices.Equal(kinds, []string{wire.EventClockStep}) || !strings.Contains(r.up.events[0].Text, "1h30m") {
+			t.Errorf("events %+v", r.up.events)
+		}
+		r.apply(r.desired(1, 1))
+		_, m := r.collect()
+		if d := m.Started.Sub(time.Now()); d < 89*time.Minute {
+			t.Errorf("the run began %v from now: not the cloud's time", d)
+		}
+	})
+}

@@ -1,0 +1,421 @@
+package collector
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lwc/transport/secret"
+	"lwc/transport/wire"
+)
+
+const (
+	testCollector = "site-0001"
+	testBoot      = "01J00000000000000000000000"
+)
+
+// site is a network of scripted devices in memory, for tests in which time is
+// simulated. It is the Dialer.
+type site struct {
+	latency  time.Duration // of each reply
+	behave   map[string]behaviour
+	password string // that logs in everywhere
+
+	mu    sync.Mutex
+	now   map[string]int // sessions of a device
+	peak  int            // sessions at once, over all devices
+	dials []dialled
+	users []string // passwords that were tried, in order
+	tasks sync.WaitGroup
+}
+
+type dialled struct {
+	device string
+	at     time.Time
+	ok     bool
+	target Target
+}
+
+// behaviour is how a device differs from a good one.
+type behaviour struct {
+	dial     func(attempt int) error
+	reply    func(rpc string, attempt int) (body string, cut bool)
+	firstUse map[string]string
+	slow     time.Duration
+}
+
+type dialError struct{ phase, kind, hop string }
+
+func (e *dialError) Error() string { return e.phase + ": " + e.kind }
+func (e *dialError) Diagnosis() (string, string, string) {
+	return e.phase, e.kind, "Advice for " + e.kind + "."
+}
+func (e *dialError) FailedHop() string { return e.hop }
+
+func (s *site) Dial(ctx context.Context, t Target) (Channel, error) {
+	id := t.Device.ID
+	s.mu.Lock()
+	attempt := 0
+	for _, d := range s.dials {
+		if d.device == id {
+			attempt++
+		}
+	}
+	b := s.behave[id]
+	s.dials = append(s.dials, dialled{device: id, at: time.Now(), target: t})
+	at := len(s.dials) - 1
+	s.mu.Unlock()
+	select {
+	case <-time.After(200*time.Millisecond + b.slow):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if b.dial != nil {
+		if err := b.dial(attempt); err != nil {
+			return nil, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users = append(s.users, string(t.Auth.Password.Reveal()))
+	if string(t.Auth.Password.Reveal()) != s.password {
+		return nil, &dialError{"auth", "auth", id}
+	}
+	s.dials[at].ok = true
+	if s.now == nil {
+		s.now = map[string]int{}
+	}
+	s.now[id]++
+	if s.now[id] > 1 {
+		panic("two sessions with " + id)
+	}
+	sum := 0
+	for n := range maps.Values(s.now) {
+		sum += n
+	}
+	s.peak = max(s.peak, sum)
+	mine, theirs := net.Pipe()
+	s.tasks.Go(func() { s.serve(theirs, id, b, attempt) })
+	return &pipeChannel{Conn: mine, first: b.firstUse, closed: sync.OnceFunc(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.now[id]--
+	})}, nil
+}
+
+type pipeChannel struct {
+	net.Conn
+	first  map[string]string
+	closed func()
+}
+
+func (p *pipeChannel) FirstUse() map[string]string { return p.first }
+func (p *pipeChannel) Close() error                { p.closed(); return p.Conn.Close() }
+
+var messageID = regexp.MustCompile(`message-id="(\d+)"[^>]*><([a-z-]+)`)
+
+// serve speaks NETCONF 1.0.
+func (s *site) serve(c net.Conn, id string, b behaviour, attempt int) {
+	defer c.Close()
+	in := bufio.NewReader(c)
+	fmt.Fprint(c, `<hello xmlns="urn:ietf:params:xml:ns:netconf:base:1.0"><capabilities><capability>urn:ietf:params:netconf:base:1.0</capability></capabilities><session-id>7</session-id></hello>]]>]]>`)
+	for hello := true; ; hello = false {
+		msg, err := readMessage(in)
+		if err != nil {
+			return
+		}
+		if hello {
+			continue
+		}
+		m := messageID.FindStringSubmatch(msg)
+		if m == nil || m[2] == "close-session" {
+			return
+		}
+		time.Sleep(s.latency)
+		body, cut := "<output>"+id+" "+m[2]+"</output>", false
+		if b.reply != nil {
+			body, cut = b.reply(m[2], attempt)
+		}
+		reply := replyOf(m[1], body)
+		if cut {
+			io.WriteString(c, reply[:len(reply)-len("</rpc-reply>\n")])
+			return
+		}
+		if _, err := io.WriteString(c, reply+"]]>]]>"); err != nil {
+			return
+		}
+	}
+}
+
+func replyOf(id, body string) string {
+	return `<rpc-reply xmlns="urn:ietf:params:xml:ns:netconf:base:1.0" message-id="` + id + `">` + body + "</rpc-reply>\n"
+}
+
+func readMessage(r *bufio.Reader) (string, error) {
+	var b strings.Builder
+	for !strings.HasSuffix(b.String(), "]]>]]>") {
+		c, err := r.ReadByte()
+		if err != nil {
+			return "", err
+		}
+		b.WriteByte(c)
+	}
+	return b.String(), nil
+}
+
+func (s *site) dialledDevices() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []string
+	for _, d := range s.dials {
+		out = append(out, d.device)
+	}
+	return out
+}
+
+// recorder is an Uplink that keeps what it is given and, unless told otherwise,
+// answers like a cloud that has stored it.
+type recorder struct {
+	hold bool // receipts wait until release
+
+	mu        sync.Mutex
+	docs      []wire.Header
+	bodies    map[string][]byte
+	manifests []wire.Manifest
+	states    []wire.State
+	jobs      []wire.JobStatus
+	events    []wire.Event
+	waiting   []func()
+	code      map[string]wire.Receipt // by item: another answer than stored
+	manifest  wire.Receipt            // another answer than complete
+}
+
+func (r *recorder) Publish(_ context.Context, h wire.Header, plain []byte, done func(wire.Receipt, int64)) error {
+	r.mu.Lock()
+	r.docs = append(r.docs, h)
+	if r.bodies == nil {
+		r.bodies = map[string][]byte{}
+	}
+	r.bodies[h.ID] = plain
+	rc, ok := r.code[h.Item]
+	if !ok {
+		rc = wire.Receipt{Status: wire.Stored}
+	}
+	rc.ID = h.ID
+	answer := func() { done(rc, h.Size/10) }
+	if r.hold {
+		r.waiting = append(r.waiting, answer)
+		r.mu.Unlock()
+		return nil
+	}
+	r.mu.Unlock()
+	answer()
+	return nil
+}
+
+func (r *recorder) release() {
+	r.mu.Lock()
+	w := r.waiting
+	r.waiting = nil
+	r.mu.Unlock()
+	for _, answer := range w {
+		answer()
+	}
+}
+
+func (r *recorder) PublishRun(_ context.Context, m wire.Manifest, done func(wire.Receipt)) (string, error) {
+	r.mu.Lock()
+	r.manifests = append(r.manifests, m)
+	n, rc := len(r.manifests), r.manifest
+	r.mu.Unlock()
+	if rc.Status == "" {
+		rc.Status = wire.Complete
+	}
+	done(rc)
+	return fmt.Sprintf("hash-%d", n), nil
+}
+
+func (r *recorder) SendState(s wire.State) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.states = append(r.states, s)
+}
+
+func (r *recorder) SendJobStatus(s wire.JobStatus) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.jobs = append(r.jobs, s)
+}
+
+func (r *recorder) SendEvent(e wire.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+func (r *recorder) lastState() wire.State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.states) == 0 {
+		return wire.State{}
+	}
+	return r.states[len(r.states)-1]
+}
+
+func (r *recorder) lastJob(id string) wire.JobStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range slices.Backward(r.jobs) {
+		if s.ID == id {
+			return s
+		}
+	}
+	return wire.JobStatus{}
+}
+
+func (r *recorder) eventKinds() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []string
+	for _, e := range r.events {
+		out = append(out, e.Kind)
+	}
+	return out
+}
+
+// rig is a Collector at work between a site and a recorder.
+type rig struct {
+	t    *testing.T
+	key  wire.BootKey
+	site *site
+	up   *recorder
+	c    *Collector
+	stop func()
+}
+
+func newRig(t *testing.T, change func(*Config)) *rig {
+	t.Helper()
+	key, err := wire.NewBootKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, key: key, up: &recorder{},
+		site: &site{password: "right", latency: 100 * time.Millisecond, behave: map[string]behaviour{}}}
+	conf := Config{Collector: testCollector, Boot: testBoot, BootKey: key, Dialer: r.site, Uplink: r.up,
+		Logger: slog.New(slog.DiscardHandler)}
+	if change != nil {
+		change(&conf)
+	}
+	r.c = New(conf)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.c.Run(ctx) }()
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(func() {
+		r.stop()
+		r.site.tasks.Wait()
+	})
+	return r
+}
+
+// seal makes a credential as the cloud does.
+func (r *rig) seal(id, version, password string) wire.Credential {
+	r.t.Helper()
+	plain, err := wire.CredentialSecret{Password: secret.FromString(password)}.Marshal()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	sealed, err := wire.SealTo(r.key.Public(), wire.CredentialInfo(testCollector, testBoot, id, version), plain)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return wire.Credential{Kind: wire.KindPassword, Username: "lwc", Version: version, Sealed: sealed}
+}
+
+const testKey = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+// desired is a good configuration of n devices with a profile of two items.
+func (r *rig) desired(version uint64, n int) wire.Desired {
+	d := wire.Desired{V: wire.Version, Collector: testCollector, Boot: testBoot, Version: version,
+		Profiles:    map[string][]string{"two": {"show-version", "show-system-uptime"}},
+		Credentials: map[string]wire.Credential{"lab": r.seal("lab", "1", "right")}}
+	for i := range n {
+		d.Devices = append(d.Devices, wire.Device{ID: fmt.Sprintf("edge-%02d", i+1), Address: fmt.Sprintf("192.0.2.%d", i+1),
+			Credential: "lab", HostKeys: []string{testKey}, Profile: "two"})
+	}
+	return d
+}
+
+// apply hands over a configuration and waits until it is applied.
+func (r *rig) apply(d wire.Desired) wire.State {
+	r.t.Helper()
+	r.c.Desired(d, wire.ConfigRef{Version: d.Version, SHA256: "x"})
+	synctest.Wait()
+	s := r.up.lastState()
+	if s.Status != wire.ConfigApplied || s.Config.Version != d.Version {
+		r.t.Fatalf("state %+v", s)
+	}
+	return s
+}
+
+// collect asks for a run and waits until it has ended.
+func (r *rig) collect(devices ...string) (wire.JobStatus, wire.Manifest) {
+	r.t.Helper()
+	id := wire.NewID()
+	r.c.Job(wire.Job{V: 1, ID: id, Collector: testCollector, Boot: testBoot, Kind: wire.JobCollect, Run: wire.NewID(), Devices: devices})
+	for range 24 * 60 {
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if s := r.up.lastJob(id); s.State == wire.JobDone || s.State == wire.JobFailed || s.State == wire.JobRefused {
+			r.up.mu.Lock()
+			defer r.up.mu.Unlock()
+			if len(r.up.manifests) == 0 {
+				return s, wire.Manifest{}
+			}
+			return s, r.up.manifests[len(r.up.manifests)-1]
+		}
+	}
+	r.t.Fatalf("the job did not end: %+v", r.up.lastJob(id))
+	return wire.JobStatus{}, wire.Manifest{}
+}
+
+func result(t *testing.T, m wire.Manifest, device string) wire.DeviceResult {
+	t.Helper()
+	for _, d := range m.Devices {
+		if d.Device == device {
+			return d
+		}
+	}
+	t.Fatalf("the manifest has no %s: %+v", device, m.Devices)
+	return wire.DeviceResult{}
+}
+
+func entriesOf(m wire.Manifest, device string) []wire.ManifestEntry {
+	var out []wire.ManifestEntry
+	for _, e := range m.Documents {
+		if e.Device == device {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func timeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), d)
+}

@@ -1,0 +1,338 @@
+package collector
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lwc/transport/wire"
+)
+
+func TestCollectOnDemand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.apply(r.desired(1, 5))
+		job, m := r.collect()
+		if job.State != wire.JobDone || job.Done != 5 || job.Total != 5 {
+			t.Fatalf("job %+v", job)
+		}
+		if len(m.Devices) != 5 || len(m.Documents) != 10 || m.Job != job.ID || m.Collector != testCollector {
+			t.Fatalf("manifest %+v", m)
+		}
+		for _, e := range m.Documents {
+			body := r.up.bodies[e.ID]
+			if e.Status != wire.EntryStored || e.SHA256 != wire.Digest(body) || e.Size != int64(len(body)) || e.Sent == 0 {
+				t.Errorf("entry %+v of %q", e, body)
+			}
+			if want := replyOf("1", "<output>"+e.Device+" get-software-information</output>"); e.Item == "show-version" && string(body) != want {
+				t.Errorf("document %q, want %q", body, want)
+			}
+		}
+		for _, d := range m.Devices {
+			if !d.OK || d.Documents != 2 || d.Bytes == 0 || d.Seconds < 0.4 {
+				t.Errorf("result %+v", d)
+			}
+		}
+		states := r.up.states
+		if len(states) != 3 || states[0].Status != wire.ConfigReceived || states[1].Status != wire.ConfigApplying || states[2].Items != nil {
+			t.Errorf("states %+v", states)
+		}
+		if got := r.up.jobs[0].State; got != wire.JobAccepted {
+			t.Errorf("first job status %v", got)
+		}
+		if s := r.c.Status(); s.LastRun != m.Run || s.Counters["documents"] != 10 || s.Counters["memory_bytes"] != 0 || s.Running != 0 {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
+func TestManifestsAreChained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.c.Welcomed(wire.Welcome{LastManifest: "of-the-boot-before"})
+		r.apply(r.desired(1, 1))
+		_, first := r.collect()
+		r.c.Welcomed(wire.Welcome{LastManifest: "not-caught-up"})
+		r.up.manifest = wire.Receipt{Status: wire.Rejected, Code: "bad"}
+		job, second := r.collect()
+		r.up.manifest = wire.Receipt{}
+		_, third := r.collect()
+		if job.State != wire.JobFailed || !strings.Contains(job.Error, "bad") {
+			t.Errorf("job of the refused manifest: %+v", job)
+		}
+		got := []string{first.Previous, second.Previous, third.Previous}
+		if !slices.Equal(got, []string{"of-the-boot-before", "hash-1", "hash-1"}) {
+			t.Errorf("chain %v", got)
+		}
+	})
+}
+
+func TestFailuresAreNamedAndAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.site.behave["edge-01"] = behaviour{dial: func(int) error { return &dialError{"connect", "connect", "edge-01"} }}
+		r.site.behave["edge-02"] = behaviour{reply: func(rpc string, _ int) (string, bool) {
+			return "<x>1</x>", rpc == "get-system-uptime-information" // dies in the second reply, each time
+		}}
+		r.up.code = map[string]wire.Receipt{}
+		r.apply(r.desired(1, 4))
+		_, m := r.collect()
+		if d := result(t, m, "edge-01"); d.OK || d.Phase != "connect" || d.Error != "Advice for connect." {
+			t.Errorf("edge-01: %+v", d)
+		}
+		for _, e := range entriesOf(m, "edge-01") {
+			if e.Status != wire.EntryFailed || !strings.Contains(e.Reason, "Advice for connect") || e.ID != "" {
+				t.Errorf("edge-01: %+v", e)
+			}
+		}
+		d, es := result(t, m, "edge-02"), entriesOf(m, "edge-02")
+		if d.OK || d.Kind != "closed" || d.Documents != 2 {
+			t.Errorf("edge-02: %+v", d)
+		}
+		if len(es) != 2 || es[0].Outcome != "ok" || es[1].Outcome != "partial" || es[1].Status != wire.EntryStored {
+			t.Errorf("edge-02: %+v", es)
+		}
+		for _, id := range []string{"edge-03", "edge-04"} {
+			if d := result(t, m, id); !d.OK {
+				t.Errorf("%s: %+v", id, d)
+			}
+		}
+		if n := r.c.Status().Counters["reconnects"]; n != 1 {
+			t.Errorf("%d reconnects", n)
+		}
+	})
+}
+
+// The session dies in the second reply, once: it is resumed there, and nothing
+// is collected twice.
+func TestReconnectResumes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.site.behave["edge-01"] = behaviour{reply: func(rpc string, attempt int) (string, bool) {
+			return "<x/>", attempt == 0 && rpc == "get-system-uptime-information"
+		}}
+		r.apply(r.desired(1, 1))
+		_, m := r.collect()
+		if d := result(t, m, "edge-01"); !d.OK || d.Documents != 2 {
+			t.Errorf("%+v", d)
+		}
+		if len(r.up.docs) != 2 || len(r.site.dials) != 2 {
+			t.Errorf("%d documents, %d dials", len(r.up.docs), len(r.site.dials))
+		}
+	})
+}
+
+func TestThrottledDeviceIsTriedOnceMoreAfterAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.site.behave["edge-01"] = behaviour{dial: func(int) error { return &dialError{"connect", "throttled", "edge-01"} }}
+		r.apply(r.desired(1, 1))
+		_, m := r.collect()
+		if d := result(t, m, "edge-01"); d.OK || d.Kind != "throttled" {
+			t.Errorf("%+v", d)
+		}
+		if len(r.site.dials) != 2 || r.site.dials[1].at.Sub(r.site.dials[0].at) < time.Minute {
+			t.Errorf("dials %+v", r.site.dials)
+		}
+	})
+}
+
+func TestConcurrencyIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		d := r.desired(1, 40)
+		d.Limits.Concurrency = 7
+		r.apply(d)
+		_, m := r.collect()
+		if len(m.Documents) != 80 || r.site.peak != 7 {
+			t.Errorf("%d documents, at most %d sessions", len(m.Documents), r.site.peak)
+		}
+	})
+}
+
+// Two runs want the same device: the peer panics if they overlap.
+func TestRunsDoNotOverlapOnADevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.apply(r.desired(1, 2))
+		for range 3 {
+			r.c.Job(wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()})
+		}
+		_, m := r.collect()
+		if len(r.up.manifests) != 4 || len(m.Documents) != 4 {
+			t.Errorf("%d manifests, %d documents", len(r.up.manifests), len(m.Documents))
+		}
+	})
+}
+
+// No receipt comes. What is collected stays within the budget, and goes on when
+// receipts come.
+func TestMemoryIsABudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const budget = 1 << 20
+		r := newRig(t, func(c *Config) { c.BudgetBytes = budget })
+		r.up.hold = true
+		big := strings.Repeat("x", 200<<10)
+		d := r.desired(1, 20)
+		for _, dev := range d.Devices {
+			r.site.behave[dev.ID] = behaviour{reply: func(string, int) (string, bool) { return "<output>" + big + "</output>", false }}
+		}
+		r.apply(d)
+		job := wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()}
+		r.c.Job(job)
+		for range 40 {
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			if used := r.c.Status().Counters["memory_bytes"]; used > budget+2*int64(len(big)) {
+				t.Fatalf("%d bytes in use", used)
+			}
+			r.up.mu.Lock()
+			var held int
+			for _, doc := range r.up.docs[len(r.up.docs)-len(r.up.waiting):] {
+				held += int(doc.Size)
+			}
+			r.up.mu.Unlock()
+			if held > budget+2*len(big) {
+				t.Fatalf("%d bytes without receipt", held)
+			}
+			r.up.release()
+		}
+		s := r.up.lastJob(job.ID)
+		if s.State != wire.JobDone || len(r.up.manifests[0].Documents) != 40 {
+			t.Fatalf("job %+v", s)
+		}
+		for _, d := range r.up.manifests[0].Devices {
+			if !d.OK {
+				t.Errorf("%+v", d)
+			}
+		}
+		if c := r.c.Status().Counters; c["memory_waits"] == 0 || c["memory_bytes"] != 0 {
+			t.Errorf("counters %v", c)
+		}
+	})
+}
+
+// An open session does not wait for the cloud for ever, and what it did not
+// reach is named.
+func TestBlockedSessionGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.BudgetBytes = 128 << 10; c.BlockedTimeout = time.Minute })
+		r.up.hold = true
+		r.site.behave["edge-01"] = behaviour{reply: func(string, int) (string, bool) {
+			return "<output>" + strings.Repeat("x", 100<<10) + "</output>", false
+		}}
+		r.apply(r.desired(1, 1))
+		job := wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()}
+		r.c.Job(job)
+		time.Sleep(2 * time.Minute)
+		r.up.release()
+		synctest.Wait()
+		m := r.up.manifests[0]
+		if d := result(t, m, "edge-01"); d.OK || d.Kind != kindBlocked || d.Documents != 1 {
+			t.Errorf("%+v", d)
+		}
+		if es := entriesOf(m, "edge-01"); len(es) != 2 || es[1].Status != wire.EntryFailed || !strings.Contains(es[1].Reason, kindBlocked) {
+			t.Errorf("%+v", es)
+		}
+	})
+}
+
+func TestDeviceTimeLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.DeviceTimeout = 30 * time.Second })
+		r.site.latency = 20 * time.Second
+		r.apply(r.desired(1, 1))
+		_, m := r.collect()
+		if d := result(t, m, "edge-01"); d.OK || d.Kind != kindDeadline || d.Documents != 1 || d.Seconds > 31 {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// An item that does not answer is given up; the others are collected.
+func TestItemTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Session.StallTimeout = 10 * time.Second })
+		r.site.behave["edge-01"] = behaviour{reply: func(rpc string, _ int) (string, bool) {
+			if rpc == "get-software-information" {
+				time.Sleep(15 * time.Second)
+			}
+			return "<x/>", false
+		}}
+		r.apply(r.desired(1, 1))
+		_, m := r.collect()
+		d, es := result(t, m, "edge-01"), entriesOf(m, "edge-01")
+		if d.OK || d.Kind != "rpc-timeout" || !strings.HasPrefix(d.Error, "show-version: ") {
+			t.Errorf("%+v", d)
+		}
+		if len(es) != 2 || es[0].Status != wire.EntryFailed || es[1].Status != wire.EntryStored {
+			t.Errorf("%+v", es)
+		}
+	})
+}
+
+func TestDocumentTooLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.site.behave["edge-01"] = behaviour{reply: func(rpc string, _ int) (string, bool) {
+			if rpc == "get-software-information" {
+				return "<x>" + strings.Repeat("y", 300<<10) + "</x>", false
+			}
+			return "<x/>", false
+		}}
+		d := r.desired(1, 1)
+		d.Limits.MaxDocumentBytes = 100 << 10
+		r.apply(d)
+		_, m := r.collect()
+		es := entriesOf(m, "edge-01")
+		if len(es) != 2 || es[0].Status != wire.EntryFailed || !strings.Contains(es[0].Reason, "too-large") || es[1].Status != wire.EntryStored {
+			t.Errorf("%+v", es)
+		}
+		if used := r.c.Status().Counters["memory_bytes"]; used != 0 {
+			t.Errorf("%d bytes still in use", used)
+		}
+	})
+}
+
+func TestRejectedDocumentFailsItsDevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.up.code = map[string]wire.Receipt{"show-version": {Status: wire.Rejected, Code: "too-large"},
+			"show-system-uptime": {Status: wire.Duplicate}}
+		r.apply(r.desired(1, 1))
+		_, m := r.collect()
+		es := entriesOf(m, "edge-01")
+		if es[0].Status != wire.EntryRejected || !strings.Contains(es[0].Reason, "too-large") || es[1].Status != wire.EntryDuplicate {
+			t.Errorf("%+v", es)
+		}
+		if d := result(t, m, "edge-01"); d.OK || d.Phase != phaseStore {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// Stopping in mid-run ends everything at once; the test's cleanup and the
+// bubble check that no goroutine is left.
+func TestStopInMidRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.site.latency = time.Minute
+		r.apply(r.desired(1, 50))
+		r.c.Job(wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()})
+		time.Sleep(30 * time.Second)
+		f := r.c.current()
+		began := time.Now()
+		r.stop()
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("stopping took %v", took)
+		}
+		if len(r.up.manifests) != 0 {
+			t.Errorf("a run that was cut off has a manifest")
+		}
+		if !f.creds["lab"].auth.Password.Empty() {
+			t.Error("the credential is not wiped")
+		}
+	})
+}
