@@ -140,7 +140,7 @@ func TestBadEntriesAreLeftOut(t *testing.T) {
 		if es := entriesOf(m, "nocred"); len(es) != 3 || es[0].Status != wire.EntryFailed || !strings.Contains(es[0].Reason, "missing") {
 			t.Errorf("nocred: %+v", es)
 		}
-		for _, dial := range r.site.dials {
+		for _, dial := range r.site.log() {
 			if dial.device == "behind" && (len(dial.target.Via) != 2 || dial.target.Via[0].Name != "jump") {
 				t.Errorf("way to behind: %+v", dial.target.Via)
 			}
@@ -179,7 +179,7 @@ func TestNewerConfigurationReplacesAndWipes(t *testing.T) {
 		old := r.c.current()
 		job := wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()}
 		r.c.Job(job)
-		time.Sleep(5 * time.Second) // the first device is in its session
+		r.sleep(5 * time.Second) // the first device is in its session
 
 		r.site.mu.Lock()
 		r.site.password = "new"
@@ -187,16 +187,15 @@ func TestNewerConfigurationReplacesAndWipes(t *testing.T) {
 		d = r.desired(2, 2)
 		d.Credentials["lab"] = r.seal("lab", "2", "new")
 		r.apply(d)
-		if old.creds["lab"].auth.Password.Empty() {
+		if wiped(old) {
 			t.Error("wiped while a session uses it")
 		}
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if !old.creds["lab"].auth.Password.Empty() {
+		r.sleep(time.Minute)
+		if !wiped(old) {
 			t.Error("not wiped after the last session that used it")
 		}
-		if !slices.Equal(r.site.users, []string{"right", "new"}) {
-			t.Errorf("passwords used: %v", r.site.users)
+		if !slices.Equal(r.site.tried(), []string{"right", "new"}) {
+			t.Errorf("passwords used: %v", r.site.tried())
 		}
 		if s := r.up.lastJob(job.ID); s.State != wire.JobDone {
 			t.Errorf("job %+v", s)
@@ -215,13 +214,11 @@ func TestNotBefore(t *testing.T) {
 		d := r.desired(1, 1)
 		d.NotBefore = time.Now().Add(time.Hour)
 		r.c.Desired(d, wire.ConfigRef{Version: 1})
-		time.Sleep(59 * time.Minute)
-		synctest.Wait()
+		r.sleep(59 * time.Minute)
 		if s := r.up.lastState(); s.Status != wire.ConfigReceived {
 			t.Errorf("before its time: %+v", s)
 		}
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
+		r.sleep(2 * time.Minute)
 		if s := r.up.lastState(); s.Status != wire.ConfigApplied {
 			t.Errorf("after its time: %+v", s)
 		}

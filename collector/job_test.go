@@ -69,8 +69,8 @@ func TestJobIsCarriedOutOnce(t *testing.T) {
 				t.Errorf("status %+v", s)
 			}
 		}
-		if len(r.up.manifests) != 1 || len(r.up.docs) != 2 {
-			t.Errorf("%d manifests, %d documents", len(r.up.manifests), len(r.up.docs))
+		if len(r.up.runs()) != 1 || len(r.up.docs) != 2 {
+			t.Errorf("%d manifests, %d documents", len(r.up.runs()), len(r.up.docs))
 		}
 	})
 }
@@ -82,22 +82,19 @@ func TestJobWaitsForItsConfiguration(t *testing.T) {
 		r.c.Welcomed(wire.Welcome{Config: wire.ConfigRef{Version: 3}})
 		j := wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()}
 		r.c.Job(j)
-		time.Sleep(30 * time.Second)
-		synctest.Wait()
+		r.sleep(30 * time.Second)
 		if s := r.up.lastJob(j.ID); s.State != "" {
 			t.Fatalf("status %+v", s)
 		}
 		r.apply(r.desired(3, 1))
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		r.sleep(time.Minute)
 		if s := r.up.lastJob(j.ID); s.State != wire.JobDone {
 			t.Fatalf("status %+v", s)
 		}
 		r.c.Welcomed(wire.Welcome{Config: wire.ConfigRef{Version: 4}})
 		j.ID, j.Run = wire.NewID(), wire.NewID()
 		r.c.Job(j)
-		time.Sleep(holdJob + time.Second)
-		synctest.Wait()
+		r.sleep(holdJob + time.Second)
 		if s := r.up.lastJob(j.ID); s.State != wire.JobRefused || !strings.Contains(s.Error, "has not arrived") {
 			t.Fatalf("status %+v", s)
 		}

@@ -21,7 +21,7 @@ func TestWrongCredentialIsTriedOnce(t *testing.T) {
 		d.Devices[29].Credential = "own"
 		r.apply(d)
 		_, m := r.collect()
-		if n := len(r.site.users); n != 2 {
+		if n := len(r.site.tried()); n != 2 {
 			t.Errorf("%d log-ins", n)
 		}
 		refused, stopped := 0, 0
@@ -85,7 +85,7 @@ func TestBastionRefusalStopsAllBehindIt(t *testing.T) {
 		}
 		r.apply(d)
 		_, m := r.collect()
-		if n := len(r.site.dials); n != 2 {
+		if n := len(r.site.log()); n != 2 {
 			t.Errorf("%d dials: %v", n, r.site.dialledDevices())
 		}
 		if !result(t, m, "edge-03").OK {
@@ -134,24 +134,23 @@ func TestRefusalIsRememberedBySchedule(t *testing.T) {
 		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
 		d.Credentials["lab"] = r.seal("lab", "1", "wrong")
 		r.apply(d)
-		time.Sleep(3 * 24 * time.Hour)
-		if n := len(r.site.users); n != 1 {
+		r.sleep(3 * 24 * time.Hour)
+		if n := len(r.site.tried()); n != 1 {
 			t.Errorf("%d log-ins in three days", n)
 		}
-		if m := r.up.manifests; len(m) != 3 || m[2].Devices[0].Kind != kindNotTried || !strings.Contains(m[2].Devices[0].Error, "before") {
+		if m := r.up.runs(); len(m) != 3 || m[2].Devices[0].Kind != kindNotTried || !strings.Contains(m[2].Devices[0].Error, "before") {
 			t.Errorf("manifests %+v", m)
 		}
 		r.collect("edge-01")
-		if n := len(r.site.users); n != 2 {
+		if n := len(r.site.tried()); n != 2 {
 			t.Errorf("%d log-ins after a job", n)
 		}
 		d = r.desired(2, 1)
 		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
 		d.Credentials["lab"] = r.seal("lab", "2", "right")
 		r.apply(d)
-		time.Sleep(24 * time.Hour)
-		synctest.Wait()
-		if m := r.up.manifests; !m[len(m)-1].Devices[0].OK {
+		r.sleep(24 * time.Hour)
+		if m := r.up.runs(); !m[len(m)-1].Devices[0].OK {
 			t.Errorf("after the change: %+v", m[len(m)-1])
 		}
 	})
@@ -175,7 +174,7 @@ func TestFirstUseIsPinned(t *testing.T) {
 			t.Errorf("events %v", kinds)
 		}
 		r.collect()
-		second := r.site.dials[1].target
+		second := r.site.log()[1].target
 		if !slices.Equal(second.Device.HostKeys, []string{fp}) || second.Device.TrustFirst ||
 			!slices.Equal(second.Via[0].HostKeys, []string{fp + "2"}) || second.Via[0].TrustFirst {
 			t.Errorf("second dial: %+v", second)
@@ -183,7 +182,7 @@ func TestFirstUseIsPinned(t *testing.T) {
 		d.Devices[0].Address, d.Version = "192.0.2.77", 2
 		r.apply(d)
 		r.collect()
-		if third := r.site.dials[2].target; !third.Device.TrustFirst || len(third.Device.HostKeys) != 0 {
+		if third := r.site.log()[2].target; !third.Device.TrustFirst || len(third.Device.HostKeys) != 0 {
 			t.Errorf("another address is another host: %+v", third.Device)
 		}
 	})

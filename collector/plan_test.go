@@ -18,24 +18,22 @@ func TestScheduleSpreadsOverTheWindow(t *testing.T) {
 		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h", Timezone: "Europe/Berlin"}
 		begin := time.Now().Add(time.Hour) // 02:00 in Berlin is 01:00 UTC
 		r.apply(d)
-		time.Sleep(3 * time.Hour)
-		synctest.Wait()
-		if len(r.up.manifests) != 1 || len(r.up.manifests[0].Devices) != 30 || r.up.manifests[0].Job != "" {
-			t.Fatalf("manifests %+v", r.up.manifests)
+		r.sleep(3 * time.Hour)
+		if len(r.up.runs()) != 1 || len(r.up.runs()[0].Devices) != 30 || r.up.runs()[0].Job != "" {
+			t.Fatalf("manifests %+v", r.up.runs())
 		}
-		for _, dial := range r.site.dials {
+		for _, dial := range r.site.log() {
 			want := begin.Add(offset(dial.device, time.Hour))
 			if late := dial.at.Sub(want); late < 0 || late > proofPatience {
 				t.Errorf("%s started %v after its time", dial.device, late)
 			}
 		}
-		first := slices.Clone(r.site.dials)
-		time.Sleep(24 * time.Hour)
-		synctest.Wait()
-		if len(r.up.manifests) != 2 || len(r.site.dials) != 60 {
-			t.Fatalf("the next day: %d manifests", len(r.up.manifests))
+		first := slices.Clone(r.site.log())
+		r.sleep(24 * time.Hour)
+		if len(r.up.runs()) != 2 || len(r.site.log()) != 60 {
+			t.Fatalf("the next day: %d manifests", len(r.up.runs()))
 		}
-		for i, dial := range r.site.dials[30:] {
+		for i, dial := range r.site.log()[30:] {
 			if dial.device != first[i].device {
 				t.Errorf("another order on the next day")
 			}
@@ -54,8 +52,7 @@ func TestRestartInTheWindowSkipsWhatIsDone(t *testing.T) {
 		d := r.desired(1, 3)
 		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
 		r.apply(d)
-		time.Sleep(2 * time.Hour)
-		synctest.Wait()
+		r.sleep(2 * time.Hour)
 		got := r.site.dialledDevices()
 		slices.Sort(got)
 		if !slices.Equal(got, []string{"edge-02", "edge-03"}) {
@@ -76,20 +73,18 @@ func TestMissedWindowIsCaughtUpOnce(t *testing.T) {
 		d := r.desired(1, 3)
 		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
 		r.apply(d)
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		r.sleep(time.Minute)
 		r.c.Welcomed(wire.Welcome{Time: now.Add(time.Minute), LastComplete: map[string]time.Time{"edge-01": now.Add(-32 * time.Hour)}})
 		d.Version = 2
 		r.apply(d) // neither a reconnect nor a new configuration repeats it
-		time.Sleep(10 * time.Hour)
-		synctest.Wait()
+		r.sleep(10 * time.Hour)
 		got := r.site.dialledDevices()
 		slices.Sort(got)
 		if !slices.Equal(got, []string{"edge-01", "edge-02"}) {
 			t.Errorf("collected %v", got)
 		}
-		time.Sleep(8 * time.Hour)
-		if n := len(r.site.dials); n != 5 {
+		r.sleep(8 * time.Hour)
+		if n := len(r.site.log()); n != 5 {
 			t.Errorf("%d dials after the next window", n)
 		}
 	})
@@ -101,20 +96,19 @@ func TestScheduleChanges(t *testing.T) {
 		d := r.desired(1, 20)
 		d.Schedule = wire.Schedule{Start: "02:00", Window: "2h"}
 		r.apply(d)
-		time.Sleep(3 * time.Hour) // half of the window is over
-		synctest.Wait()
-		half := len(r.site.dials)
+		r.sleep(3 * time.Hour) // half of the window is over
+		half := len(r.site.log())
 		if half < 5 || half > 15 {
 			t.Fatalf("%d devices in half of the window", half)
 		}
 		d.Version, d.Schedule = 2, wire.Schedule{}
 		r.apply(d)
 		synctest.Wait()
-		if len(r.up.manifests) != 1 || len(r.up.manifests[0].Devices) != half {
-			t.Errorf("the run of the window that was taken away: %+v", r.up.manifests)
+		if len(r.up.runs()) != 1 || len(r.up.runs()[0].Devices) != half {
+			t.Errorf("the run of the window that was taken away: %+v", r.up.runs())
 		}
-		time.Sleep(48 * time.Hour)
-		if n := len(r.site.dials); n != half {
+		r.sleep(48 * time.Hour)
+		if n := len(r.site.log()); n != half {
 			t.Errorf("%d dials without a schedule", n-half)
 		}
 	})
@@ -127,12 +121,11 @@ func TestDeviceAddedInTheWindow(t *testing.T) {
 		d := r.desired(1, 2)
 		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
 		r.apply(d)
-		time.Sleep(150 * time.Minute)
+		r.sleep(150 * time.Minute)
 		d = r.desired(2, 3)
 		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
 		r.apply(d)
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		r.sleep(time.Hour)
 		got := r.site.dialledDevices()
 		slices.Sort(got)
 		if !slices.Equal(got, []string{"edge-01", "edge-02", "edge-03"}) {
@@ -156,7 +149,7 @@ func TestClockStepIsReported(t *testing.T) {
 		}
 		r.apply(r.desired(1, 1))
 		_, m := r.collect()
-		if d := m.Started.Sub(time.Now()); d < 89*time.Minute {
+		if d := time.Until(m.Started); d < 89*time.Minute {
 			t.Errorf("the run began %v from now: not the cloud's time", d)
 		}
 	})

@@ -419,3 +419,36 @@ func entriesOf(m wire.Manifest, device string) []wire.ManifestEntry {
 func timeout(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(t.Context(), d)
 }
+
+// sleep lets time pass, and all that is due by then happen.
+func (r *rig) sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// log returns the dials so far.
+func (s *site) log() []dialled {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.dials)
+}
+
+// tried returns the passwords that were used so far.
+func (s *site) tried() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.users)
+}
+
+// runs returns the manifests so far.
+func (r *recorder) runs() []wire.Manifest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.manifests)
+}
+
+func wiped(f *fleet) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.creds["lab"].auth.Password.Empty()
+}

@@ -118,8 +118,8 @@ func TestReconnectResumes(t *testing.T) {
 		if d := result(t, m, "edge-01"); !d.OK || d.Documents != 2 {
 			t.Errorf("%+v", d)
 		}
-		if len(r.up.docs) != 2 || len(r.site.dials) != 2 {
-			t.Errorf("%d documents, %d dials", len(r.up.docs), len(r.site.dials))
+		if len(r.up.docs) != 2 || len(r.site.log()) != 2 {
+			t.Errorf("%d documents, %d dials", len(r.up.docs), len(r.site.log()))
 		}
 	})
 }
@@ -133,8 +133,8 @@ func TestThrottledDeviceIsTriedOnceMoreAfterAMinute(t *testing.T) {
 		if d := result(t, m, "edge-01"); d.OK || d.Kind != "throttled" {
 			t.Errorf("%+v", d)
 		}
-		if len(r.site.dials) != 2 || r.site.dials[1].at.Sub(r.site.dials[0].at) < time.Minute {
-			t.Errorf("dials %+v", r.site.dials)
+		if len(r.site.log()) != 2 || r.site.log()[1].at.Sub(r.site.log()[0].at) < time.Minute {
+			t.Errorf("dials %+v", r.site.log())
 		}
 	})
 }
@@ -161,8 +161,8 @@ func TestRunsDoNotOverlapOnADevice(t *testing.T) {
 			r.c.Job(wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()})
 		}
 		_, m := r.collect()
-		if len(r.up.manifests) != 4 || len(m.Documents) != 4 {
-			t.Errorf("%d manifests, %d documents", len(r.up.manifests), len(m.Documents))
+		if len(r.up.runs()) != 4 || len(m.Documents) != 4 {
+			t.Errorf("%d manifests, %d documents", len(r.up.runs()), len(m.Documents))
 		}
 	})
 }
@@ -200,10 +200,10 @@ func TestMemoryIsABudget(t *testing.T) {
 			r.up.release()
 		}
 		s := r.up.lastJob(job.ID)
-		if s.State != wire.JobDone || len(r.up.manifests[0].Documents) != 40 {
+		if s.State != wire.JobDone || len(r.up.runs()[0].Documents) != 40 {
 			t.Fatalf("job %+v", s)
 		}
-		for _, d := range r.up.manifests[0].Devices {
+		for _, d := range r.up.runs()[0].Devices {
 			if !d.OK {
 				t.Errorf("%+v", d)
 			}
@@ -226,10 +226,10 @@ func TestBlockedSessionGivesUp(t *testing.T) {
 		r.apply(r.desired(1, 1))
 		job := wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()}
 		r.c.Job(job)
-		time.Sleep(2 * time.Minute)
+		r.sleep(2 * time.Minute)
 		r.up.release()
 		synctest.Wait()
-		m := r.up.manifests[0]
+		m := r.up.runs()[0]
 		if d := result(t, m, "edge-01"); d.OK || d.Kind != kindBlocked || d.Documents != 1 {
 			t.Errorf("%+v", d)
 		}
@@ -321,17 +321,17 @@ func TestStopInMidRun(t *testing.T) {
 		r.site.latency = time.Minute
 		r.apply(r.desired(1, 50))
 		r.c.Job(wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()})
-		time.Sleep(30 * time.Second)
+		r.sleep(30 * time.Second)
 		f := r.c.current()
 		began := time.Now()
 		r.stop()
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("stopping took %v", took)
 		}
-		if len(r.up.manifests) != 0 {
+		if len(r.up.runs()) != 0 {
 			t.Errorf("a run that was cut off has a manifest")
 		}
-		if !f.creds["lab"].auth.Password.Empty() {
+		if !wiped(f) {
 			t.Error("the credential is not wiped")
 		}
 	})
