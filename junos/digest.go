@@ -95,11 +95,9 @@ func (d *digest) keepPlain(p []byte) {
 	}
 }
 
-// raw takes every byte of the document, after start, end and text saw it.
+// raw takes the bytes of the document while capture is set, after start, end and
+// text saw them.
 func (d *digest) raw(p []byte) {
-	if d.capture == nil {
-		return
-	}
 	if !d.starting {
 		d.capture = append(d.capture, p[:min(len(p), max(0, maxCapture-len(d.capture)))]...)
 	}
@@ -137,7 +135,7 @@ func rpcError(e *etree.Element) RPCError {
 			r.Message = first(r.Message, oneLine(c.Text()))
 		}
 	}
-	r.Message = first(r.Message, oneLine(e.Text()))
+	r.Message = strings.TrimPrefix(first(r.Message, oneLine(e.Text())), "error: ")
 	if r.Severity != SeverityWarning {
 		r.Severity = SeverityError
 	}

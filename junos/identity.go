@@ -143,7 +143,8 @@ func versionFacts(root *etree.Element) Identity {
 }
 
 var (
-	releasePattern = regexp.MustCompile(`\b\d{1,2}\.\d+[A-Z-][\w.+-]*|\b\d{1,2}\.\d+[A-Z]\d[\w.+-]*`)
+	// A number of a kernel or a host system is no release: "[3.14.61-rt58]".
+	releasePattern = regexp.MustCompile(`(?:^|[\s\[:])(\d{1,2}\.\d[A-Z-][\w.+-]*)`)
 	junosComment   = regexp.MustCompile(`(?i)^junos\b`)
 )
 
@@ -158,7 +159,7 @@ func softwareVersion(e *etree.Element) string {
 	for _, want := range []string{"junos-version", "junos", "junos version"} {
 		for _, p := range packages {
 			if strings.EqualFold(childText(p, "name"), want) {
-				if v := releasePattern.FindString(childText(p, "comment")); v != "" {
+				if v := releaseIn(childText(p, "comment")); v != "" {
 					return v
 				}
 			}
@@ -166,10 +167,17 @@ func softwareVersion(e *etree.Element) string {
 	}
 	for _, p := range packages {
 		if c := childText(p, "comment"); junosComment.MatchString(c) {
-			if v := releasePattern.FindString(c); v != "" {
+			if v := releaseIn(c); v != "" {
 				return v
 			}
 		}
+	}
+	return ""
+}
+
+func releaseIn(comment string) string {
+	if m := releasePattern.FindStringSubmatch(comment); m != nil {
+		return m[1]
 	}
 	return ""
 }

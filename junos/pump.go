@@ -88,6 +88,9 @@ func (p *pump) read(ctx context.Context, b []byte, stall time.Duration) (int, er
 		if res.n > 0 {
 			return res.n, nil
 		}
+		if ctx.Err() != nil { // which may be why the channel was closed
+			return 0, context.Cause(ctx)
+		}
 		return 0, res.err
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)

@@ -67,7 +67,9 @@ func (s *scan) write(p []byte) {
 	s.checkUTF8(p)
 	for len(p) > 0 && s.mode != opaque {
 		n := s.step(p)
-		s.reply.raw(p[:n])
+		if s.reply.capture != nil {
+			s.reply.raw(p[:n])
+		}
 		p = p[n:]
 	}
 }
@@ -117,7 +119,7 @@ func (s *scan) step(p []byte) int {
 	case afterBang:
 		return s.stepBang(p[0])
 	default:
-		return s.stepLess(p[0])
+		return s.stepLess(p)
 	}
 }
 
@@ -130,6 +132,12 @@ var textClass = func() (class [256]bool) {
 	return class
 }()
 
+// tagClass marks the bytes at which a tag needs a look.
+var tagClass = [256]bool{'>': true, '<': true, '"': true, '\'': true}
+
+// spaceClass marks white space.
+var spaceClass = [256]bool{' ': true, '\t': true, '\r': true, '\n': true}
+
 func (s *scan) stepText(p []byte) int {
 	i := 0
 	for i < len(p) && !textClass[p[i]] {
@@ -137,6 +145,10 @@ func (s *scan) stepText(p []byte) int {
 	}
 	if i > 0 {
 		s.text(p[:i])
+		if i < len(p) && p[i] == '<' {
+			s.mode = afterLess
+			i++
+		}
 		return i
 	}
 	switch p[0] {
@@ -175,16 +187,16 @@ func (s *scan) stepReference(c byte) int {
 	return 1
 }
 
-func (s *scan) stepLess(c byte) int {
+func (s *scan) stepLess(p []byte) int {
 	s.tag = s.tag[:0]
-	switch {
+	switch c := p[0]; {
+	case c == '/' || c == '_' || c == ':' || c >= 0x80 || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
+		s.mode = inTag
+		return s.stepTag(p)
 	case c == '!':
 		s.mode = afterBang
 	case c == '?':
 		s.mode, s.run = inInstruction, 0
-	case c == '/' || c == '_' || c == ':' || c >= 0x80 || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
-		s.mode = inTag
-		return 0
 	default:
 		s.malformed("a bare less-than sign")
 		s.mode = inText
@@ -239,7 +251,7 @@ func (s *scan) cdata(p []byte) {
 
 func (s *scan) stepTag(p []byte) int {
 	i := 0
-	for i < len(p) && p[i] != '>' && p[i] != '"' && p[i] != '\'' && p[i] != '<' {
+	for i < len(p) && !tagClass[p[i]] {
 		i++
 	}
 	if !s.grow(p[:i]) || i == len(p) {
@@ -285,7 +297,11 @@ func (s *scan) grow(p []byte) bool {
 // element takes the finished tag.
 func (s *scan) element() {
 	if s.tag[0] == '/' {
-		s.pop(bytes.TrimRight(s.tag[1:], " \t\r\n"))
+		name := s.tag[1:]
+		for len(name) > 0 && spaceClass[name[len(name)-1]] {
+			name = name[:len(name)-1]
+		}
+		s.pop(name)
 		return
 	}
 	name, empty := tagName(s.tag), s.tag[len(s.tag)-1] == '/'
@@ -310,8 +326,10 @@ func (s *scan) element() {
 
 // tagName returns the name, with its prefix, at the beginning of a start tag.
 func tagName(tag []byte) []byte {
-	if i := bytes.IndexAny(tag, " \t\r\n/"); i >= 0 {
-		return tag[:i]
+	for i, c := range tag {
+		if c == '/' || spaceClass[c] {
+			return tag[:i]
+		}
 	}
 	return tag
 }

@@ -1,0 +1,55 @@
+package junos
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lwc/testdata/need"
+)
+
+// corpusDir holds replies that real devices sent. It stands beside the project,
+// not in it.
+const corpusDir = "../../shared/corpus"
+
+// corpus returns the path of one file of the corpus.
+func corpus(t testing.TB, name string) string {
+	t.Helper()
+	if _, err := os.Stat(corpusDir); err != nil {
+		need.Missing(t, "the corpus of device replies in "+corpusDir)
+	}
+	return filepath.Join(corpusDir, name)
+}
+
+func readCorpus(t testing.TB, name string) []byte {
+	t.Helper()
+	doc, err := os.ReadFile(corpus(t, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// scanned is the result of a whole document.
+func scanned(doc []byte) Result {
+	s := newScan()
+	s.write(skipLeading(doc))
+	return s.result(false)
+}
+
+// corpusFiles returns the manifest's rows by column name.
+func corpusFiles(t testing.TB) []map[string]string {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(string(readCorpus(t, "MANIFEST.tsv"))), "\n")
+	columns := strings.Split(lines[0], "\t")
+	var rows []map[string]string
+	for _, line := range lines[1:] {
+		row := map[string]string{}
+		for i, v := range strings.Split(line, "\t") {
+			row[columns[i]] = v
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
