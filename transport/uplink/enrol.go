@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -79,11 +80,15 @@ func Enrol(ctx context.Context, c EnrolConfig) (Identity, error) {
 
 // certify makes an identity without its bootstrap answer.
 func (c *EnrolConfig) certify(ctx context.Context) (Identity, error) {
+	at, err := url.Parse(c.Token.URL)
+	if err != nil {
+		return Identity{}, fmt.Errorf("enrolling: the token's address: %w", err)
+	}
 	est, err := newClient(c.Token.URL, c.Dial, &tls.Config{
 		MinVersion: tls.VersionTLS13,
 		// VerifyConnection does all of the verification, against the pin.
 		InsecureSkipVerify: true,
-		VerifyConnection:   verifyPinned(c.Token.CAPin),
+		VerifyConnection:   verifyPinned(c.Token.CAPin, at.Hostname()),
 	})
 	if err != nil {
 		return Identity{}, fmt.Errorf("enrolling: %w", err)
@@ -130,7 +135,7 @@ func (id *Identity) adopt(certs []*x509.Certificate) error {
 	// An expired certificate is still an identity: what is judged here is who
 	// issued it. Those who talk to it judge its time.
 	_, err := leaf.Verify(x509.VerifyOptions{Roots: id.roots(), Intermediates: between,
-		CurrentTime: leaf.NotBefore.Add(time.Second), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		CurrentTime: within(time.Now(), leaf), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	if err != nil {
 		return fmt.Errorf("the certificate is not of the cloud's authority: %w", err)
 	}
@@ -140,6 +145,17 @@ func (id *Identity) adopt(certs []*x509.Certificate) error {
 	id.Collector = leaf.Subject.CommonName
 	id.Certificate = tls.Certificate{Certificate: chain, PrivateKey: id.Key, Leaf: leaf}
 	return nil
+}
+
+// within returns the moment of a certificate's life that is nearest to now.
+func within(now time.Time, c *x509.Certificate) time.Time {
+	switch {
+	case now.Before(c.NotBefore):
+		return c.NotBefore
+	case now.After(c.NotAfter):
+		return c.NotAfter
+	}
+	return now
 }
 
 // pick returns the certificate of pub and the chain to show: it and the

@@ -49,8 +49,9 @@ func (e *RefusedError) Error() string {
 const (
 	// estRequest bounds one request, connection set-up included.
 	estRequest = 30 * time.Second
-	// estAnswer bounds an answer: a chain of certificates is a few KiB.
-	estAnswer = 1 << 20
+	// estAnswer bounds an answer: a chain of certificates is a few KiB, and the
+	// parser of PKCS#7 recurses.
+	estAnswer = 64 << 10
 	// maxWords bounds what is repeated of a refusal.
 	maxWords = 500
 )
@@ -64,7 +65,7 @@ type client struct {
 
 func newClient(base string, dial DialFunc, conf *tls.Config) (*client, error) {
 	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "https" || u.Host == "" {
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" {
 		return nil, fmt.Errorf("the address %.200q of the cloud is not of the form https://host[:port]", base)
 	}
 	tr := &http.Transport{DialContext: dial, TLSClientConfig: conf, TLSHandshakeTimeout: estRequest / 2, ForceAttemptHTTP2: true}

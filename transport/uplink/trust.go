@@ -21,8 +21,10 @@ var ErrClock = errors.New("a certificate does not fit the clock of this box")
 
 // verifyPinned returns a check of a server's chain against the one authority in
 // it whose public key hashes to pin (RFC 7469 §2.4). Nothing else is believed:
-// not the system's authorities, not another one in the chain.
-func verifyPinned(pin [32]byte) func(tls.ConnectionState) error {
+// not the system's authorities, not another one in the chain. host is the name or
+// address that the server must have a certificate for; the connection's own
+// record of it is empty for an address.
+func verifyPinned(pin [32]byte, host string) func(tls.ConnectionState) error {
 	return func(cs tls.ConnectionState) error {
 		ca := findPinned(cs.PeerCertificates, pin)
 		if ca == nil {
@@ -34,7 +36,7 @@ func verifyPinned(pin [32]byte) func(tls.ConnectionState) error {
 			between.AddCert(c)
 		}
 		_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{
-			DNSName: cs.ServerName, Roots: roots, Intermediates: between,
+			DNSName: host, Roots: roots, Intermediates: between,
 		})
 		return explainCert(err, time.Now())
 	}
