@@ -157,17 +157,78 @@ func TestDialBlackHole(t *testing.T) {
 	if grown := count(t, "/proc/self/task") - threads; grown >= 20 {
 		t.Errorf("%d hanging dials cost %d threads", cap(errs), grown)
 	}
-	cancelled := time.Now()
+	if took := timeToCancel(t, g); took > 100*time.Millisecond {
+		t.Errorf("cancelling took %v", took)
+	}
 	cancel()
 	for range cap(errs) {
 		if err := <-errs; !errors.Is(err, context.Canceled) {
 			t.Fatalf("dial ended with %v", err)
 		}
 	}
-	if took := time.Since(cancelled); took > 100*time.Millisecond {
-		t.Errorf("cancelling took %v", took)
-	}
 	waitFor(t, func() bool { return count(t, "/proc/self/fd") <= fds })
+}
+
+// timeToCancel says how long a dial outlives its context.
+func timeToCancel(t *testing.T, g *Guard) time.Duration {
+	ctx, cancel := context.WithCancel(t.Context())
+	var at time.Time
+	time.AfterFunc(100*time.Millisecond, func() { at = time.Now(); cancel() })
+	if _, err := g.Internal().DialContext(ctx, "tcp", blackHole); !errors.Is(err, context.Canceled) {
+		t.Fatalf("dial ended with %v", err)
+	}
+	return time.Since(at)
+}
+
+// A socket that is not of the port's namespace is never connected.
+func TestDialWrongNamespace(t *testing.T) {
+	s := newSite(t)
+	address := serve(t, s.device, deviceAddr4+":830", "")
+	g := s.up(t)
+	p := g.internal.port
+	other := *p.ns
+	other.calls = g.external.port.ns.calls // sockets come from the wrong thread
+	p.ns = &other
+	if _, err := g.Internal().DialContext(within(t, testTimeout), "tcp", address); !errors.Is(err, ErrWrongNamespace) {
+		t.Errorf("error is %v, want ErrWrongNamespace", err)
+	}
+}
+
+// A connection that is not of the port's namespace is never handed out.
+func TestHandOutWrongNamespace(t *testing.T) {
+	s := newSite(t)
+	address := serve(t, s.cloud, cloudAddr4+":443", "")
+	g := s.up(t)
+	c, err := g.External().DialContext(within(t, testTimeout), "tcp", address)
+	must(t, err)
+	if _, err := g.internal.port.handOut(c); !errors.Is(err, ErrWrongNamespace) {
+		t.Errorf("error is %v, want ErrWrongNamespace", err)
+	}
+	if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the connection is open still: %v", err)
+	}
+}
+
+// Neither a guard that was up nor one that could not come up leaves anything.
+func TestCloseLeavesNothing(t *testing.T) {
+	s := newSite(t)
+	late := s.config
+	late.External.Interface = "eth9"
+	round := func() {
+		g, err := Up(t.Context(), s.config)
+		must(t, err)
+		must(t, g.Close())
+		must(t, g.Close())
+		if _, err := Up(t.Context(), late); !errors.Is(err, ErrNoInterface) {
+			t.Errorf("error is %v, want ErrNoInterface", err)
+		}
+	}
+	round()
+	fds, goroutines := count(t, "/proc/self/fd"), runtime.NumGoroutine()
+	for range 10 {
+		round()
+	}
+	waitFor(t, func() bool { return count(t, "/proc/self/fd") <= fds && runtime.NumGoroutine() <= goroutines })
 }
 
 func count(t *testing.T, dir string) int {

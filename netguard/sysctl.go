@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 const sysctlRoot = "/proc/sys/net"
@@ -14,7 +16,7 @@ const sysctlRoot = "/proc/sys/net"
 // setting is one sysctl below /proc/sys/net and the value it must have.
 type setting struct{ path, value string }
 
-// perDevice are the IPv4 settings of all, default and each link. With
+// perDevice4 are the IPv4 settings of all, default and each link. With
 // forwarding off they keep a port from answering or believing what is not its own.
 var perDevice4 = []setting{
 	{"forwarding", "0"}, {"accept_redirects", "0"}, {"secure_redirects", "0"}, {"send_redirects", "0"},
@@ -23,7 +25,7 @@ var perDevice4 = []setting{
 	{"arp_ignore", "1"}, {"arp_announce", "2"},
 }
 
-// perDevice6 are the same for IPv6. accept_source_route -1 refuses every routing
+// perDevice6 are those of IPv6. accept_source_route -1 refuses every routing
 // header, 0 would still take type 2.
 var perDevice6 = []setting{
 	{"forwarding", "0"}, {"accept_ra", "0"}, {"accept_redirects", "0"}, {"accept_source_route", "-1"},
@@ -104,8 +106,8 @@ func (s setting) read() (string, error) {
 }
 
 func sysctlError(err error) error {
-	if errors.Is(err, os.ErrPermission) || strings.Contains(err.Error(), "read-only") {
-		return fmt.Errorf("%w: %w: /proc/sys/net must be writable", ErrPrivilege, err)
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EROFS) {
+		return fmt.Errorf("%w: %w: /proc/sys/net must be writable (systemd: ProtectKernelTunables=no)", ErrPrivilege, err)
 	}
 	return err
 }
