@@ -124,7 +124,7 @@ func runInside(ctx context.Context, o options, stdout io.Writer) (code int, err 
 		return 1, err
 	}
 	d := demo{out: stdout, portal: l, once: o.once, cfg: site.Config{
-		Bin: filepath.Dir(self), Dir: dir, Portal: "https://" + l.Addr().String(), Devices: 24, Behind: 6, Faulty: true}}
+		Bin: filepath.Dir(self), Dir: dir, Portal: "https://" + l.Addr().String(), Devices: 24, Behind: 6, Faulty: true, Latency: "100ms"}}
 	if err := d.run(ctx); err != nil {
 		return 1, err
 	}

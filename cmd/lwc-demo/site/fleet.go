@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 )
@@ -29,7 +30,8 @@ type Inventory struct {
 	Bastions []Simulated `json:"bastions"`
 }
 
-// The devices that Config.Faulty spoils, counted from the fleet's end.
+// The devices that Config.Faulty spoils: the last of those that no bastion
+// stands before, counted from their end.
 const (
 	noNETCONF = iota + 1
 	unreachable
@@ -37,22 +39,19 @@ const (
 	faults = wrongPassword
 )
 
-// StartDevices starts the simulator and waits for its inventory.
+// faultOf tells which of the faults a device has, 0 for none, by its position.
+func (c Config) faultOf(i int) int {
+	if n := c.Devices - c.Behind - i; c.Faulty && n >= 1 && n <= faults {
+		return n
+	}
+	return 0
+}
+
+// StartDevices starts the simulator and waits until its ports are open.
 func (s *Site) StartDevices(ctx context.Context) error {
-	args := []string{"--devices", strconv.Itoa(s.cfg.Devices), "--behind", strconv.Itoa(s.cfg.Behind),
-		"--bind", devicePrefix, "--bind-behind", behindPrefix, "--inventory-file", s.path("inventory.json"), "--log", s.SentLog()}
-	if s.cfg.Behind > 0 {
-		args = append(args, "--bastions", "1")
-	}
-	if s.cfg.Canary != "" {
-		args = append(args, "--canary", s.cfg.Canary)
-	}
-	if s.cfg.Delay != "" {
-		args = append(args, "--delay", s.cfg.Delay)
-	}
-	if s.cfg.Faulty {
-		args = append(args, "--fault", fmt.Sprintf("%d=no-netconf", s.cfg.Devices-noNETCONF),
-			"--fault", fmt.Sprintf("%d=unreachable", s.cfg.Devices-unreachable))
+	args, err := s.simFlags(ctx)
+	if err != nil {
+		return err
 	}
 	ready := make(chan struct{}, 1)
 	first := &lines{each: func(string) {
@@ -61,11 +60,42 @@ func (s *Site) StartDevices(ctx context.Context) error {
 		default:
 		}
 	}}
-	var err error
 	if s.sim, err = s.start(s.site, first, nil, "junosim", args...); err != nil {
 		return err
 	}
 	return s.sim.waitFor(ctx, "junosim to be ready", func() bool { return len(ready) > 0 })
+}
+
+// simFlags asks junosim first which devices it would simulate, because faults
+// are given by name.
+func (s *Site) simFlags(ctx context.Context) ([]string, error) {
+	args := []string{"--devices", strconv.Itoa(s.cfg.Devices), "--behind", strconv.Itoa(s.cfg.Behind), "--bind", devicePrefix}
+	if s.cfg.Behind > 0 {
+		args = append(args, "--bastions", "1")
+	}
+	if s.cfg.Canary != "" {
+		args = append(args, "--canary", s.cfg.Canary, "--password", s.cfg.Canary+"-device", "--bastion-password", s.cfg.Canary+"-bastion")
+	}
+	out, err := exec.CommandContext(ctx, s.binary("junosim"), append(args, "--inventory")...).Output()
+	if err != nil {
+		return nil, fmt.Errorf("asking junosim for its inventory: %w", err)
+	}
+	if err := os.WriteFile(s.path("inventory.json"), out, 0o600); err != nil {
+		return nil, err
+	}
+	inv, err := s.Inventory()
+	if err != nil {
+		return nil, err
+	}
+	for i, d := range inv.Devices {
+		if s.cfg.faultOf(i) == noNETCONF {
+			args = append(args, "--fault", d.Name+"=no-netconf")
+		}
+	}
+	if s.cfg.Latency != "" {
+		args = append(args, "--latency", s.cfg.Latency)
+	}
+	return append(args, "--log", s.SentLog()), nil
 }
 
 // SentLog is where junosim writes a line for each document that it sent.
@@ -93,12 +123,16 @@ func (s *Site) Expected() (good []string, bad map[string]string, err error) {
 	}
 	bad = map[string]string{}
 	for i, d := range inv.Devices {
-		fromEnd := len(inv.Devices) - i
-		if !s.cfg.Faulty || fromEnd > faults {
+		switch s.cfg.faultOf(i) {
+		case noNETCONF:
+			bad[d.Name] = "subsystem"
+		case unreachable:
+			bad[d.Name] = "connect"
+		case wrongPassword:
+			bad[d.Name] = "auth"
+		default:
 			good = append(good, d.Name)
-			continue
 		}
-		bad[d.Name] = map[int]string{noNETCONF: "subsystem", unreachable: "refused", wrongPassword: "auth"}[fromEnd]
 	}
 	return good, bad, nil
 }
@@ -136,8 +170,11 @@ func writeHosts(w io.Writer, inv Inventory, cfg Config) {
 	fmt.Fprint(w, "\ndevices:\n")
 	for i, d := range inv.Devices {
 		credential, via := "lab", ""
-		if cfg.Faulty && len(inv.Devices)-i == wrongPassword {
+		switch cfg.faultOf(i) {
+		case wrongPassword:
 			credential = "stale"
+		case unreachable:
+			d.Address = nobody
 		}
 		if d.Bastion != "" {
 			via = ", bastions: [" + d.Bastion + "]"

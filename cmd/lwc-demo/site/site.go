@@ -25,7 +25,7 @@ const (
 	siteAddr     = "198.18.0.1"
 	collectorInt = "198.18.0.2/16"
 	devicePrefix = "198.18.1.0/24" // all addresses of it are the simulator's
-	behindPrefix = "198.19.1.0/24" // reachable only through a bastion
+	nobody       = "198.18.2.1"    // no device has it
 )
 
 // CloudURL is where the cloud end answers inside the site.
@@ -44,15 +44,16 @@ type Config struct {
 	// Devices is the size of the fleet, Behind how many of it stand behind the
 	// bastion.
 	Devices, Behind int
-	// Faulty adds the three bad devices of the demo to the fleet's last ones:
-	// wrong password, unreachable, no NETCONF.
+	// Faulty spoils three of the devices: wrong password, unreachable, no
+	// NETCONF.
 	Faulty bool
 	// Mosquitto runs mosquitto in place of the cloud's own broker.
 	Mosquitto string // path of the program; empty: the embedded broker
 	// Canary is put into facts and credentials, to be looked for afterwards.
 	Canary string
-	// Delay makes each reply of a device take this long, as real ones do.
-	Delay string // Go duration; empty: none
+	// Latency is how long a device takes for each reply; a Go duration, empty:
+	// no time.
+	Latency string
 }
 
 // Site is a running site.
@@ -90,7 +91,7 @@ func New(cfg Config) (*Site, error) {
 	err := errors.Join(
 		cable(s.home, s.site, "lwcint0", "dev0", siteAddr+"/16"),
 		cable(s.home, s.cnet, "lwcext0", "wan0", cloudAddr+"/24"),
-		s.site.do(func() error { return errors.Join(ownPrefix(devicePrefix), ownPrefix(behindPrefix)) }))
+		s.site.do(func() error { return ownPrefix(devicePrefix) }))
 	if err != nil {
 		return nil, err
 	}

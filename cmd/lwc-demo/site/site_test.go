@@ -244,7 +244,7 @@ func TestKilledInMidRun(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, s := running(t, Config{Behind: 6, Delay: "60ms"})
+			ctx, s := running(t, Config{Behind: 6, Latency: "60ms"})
 			_, err := s.Cloud(ctx, "collect", "--collector", Collector)
 			must(t, err)
 			want := len(junos.Catalogue()) * 24
