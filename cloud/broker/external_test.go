@@ -322,3 +322,13 @@ func FuzzLengths(f *testing.F) {
 		}
 	})
 }
+
+// A refused subscription is an error, though the client library takes it for a
+// success. The embedded broker refuses every shared one.
+func TestDialExternalChecksItsSubscription(t *testing.T) {
+	e := startEmbedded(t, EmbeddedConfig{})
+	_, err := DialExternal(t.Context(), ExternalConfig{URL: "mqtts://" + e.addr, TLS: e.ca.client(t, one), ClientID: one})
+	if err == nil || !strings.Contains(err.Error(), "access list") {
+		t.Errorf("error %v", err)
+	}
+}
