@@ -1,0 +1,52 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+
+	"golang.org/x/sys/unix"
+)
+
+// harden keeps what the process holds in memory from reaching a disk: no core
+// dump, no debugger of the same user, and no swap where the system lets a process
+// lock its memory. What cannot be had is told, and goes on.
+func harden(log *slog.Logger) {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		log.Warn("making the process undumpable", "err", err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		log.Warn("forbidding core dumps", "err", err)
+	}
+	if err := lockMemory(); err != nil {
+		log.Info("memory is not locked: the machine must have no swap", "err", err)
+	}
+}
+
+// lockMemory locks all pages, each when it is first used (MCL_ONFAULT): Go
+// reserves far more address space than it uses. With a finite limit a later
+// allocation would fail and end the process, so the limit has to go first.
+func lockMemory() error {
+	unlimited := &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+	if err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, unlimited); err != nil {
+		return fmt.Errorf("lifting the limit of locked memory: %w", err)
+	}
+	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE | unix.MCL_ONFAULT); err != nil {
+		return fmt.Errorf("locking memory: %w", err)
+	}
+	return nil
+}
+
+// baseMemory is what the daemon takes beside documents: 256 sessions and their
+// compressors.
+const baseMemory = 192 << 20
+
+// limitMemory sets Go's soft limit, unless GOMEMLIMIT does: the budget twice,
+// since a document lies in the collector or, compressed, in the uplink, and is
+// twice in memory while it is put together.
+func limitMemory(budget int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(baseMemory + 2*budget)
+	}
+}

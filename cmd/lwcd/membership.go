@@ -1,0 +1,294 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"time"
+
+	"lwc/transport/secret"
+	"lwc/transport/uplink"
+	"lwc/transport/wire"
+)
+
+// membership is the task that makes the box a collector: it loads the identity,
+// or enrols with the token that somebody puts on the box.
+type membership struct {
+	conf  config
+	ports *ports
+	log   *slog.Logger
+	ready chan struct{}
+
+	mu   sync.Mutex // guards what follows
+	id   uplink.Identity
+	text string    // status
+	beat time.Time // of the last progress
+}
+
+const (
+	// tokenPoll is how often the token file is looked at.
+	tokenPoll = time.Second
+	// maxBeat is how old the last look at the token file may be.
+	maxBeat = 30 * time.Second
+	// maxToken bounds the token file: a token has about 300 bytes.
+	maxToken = 64 << 10
+	// The first and the longest pause after a failure that may pass.
+	firstPause, lastPause = time.Second, time.Minute
+)
+
+func newMembership(conf config, p *ports, log *slog.Logger) *membership {
+	return &membership{conf: conf, ports: p, log: log, ready: make(chan struct{}), beat: time.Now()}
+}
+
+func (m *membership) String() string         { return "enrolment" }
+func (m *membership) Ready() <-chan struct{} { return m.ready }
+
+// Alive says whether the wait for a token, or an attempt to enrol, goes on.
+func (m *membership) Alive(context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if age := time.Since(m.beat); !isReady(m) && age > maxBeat {
+		return fmt.Errorf("no progress for %s", age.Round(time.Second))
+	}
+	return nil
+}
+
+func (m *membership) status() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.text
+}
+
+// say sets the status, and counts as progress.
+func (m *membership) say(format string, args ...any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.text, m.beat = fmt.Sprintf(format, args...), time.Now()
+}
+
+// identity is what was loaded or issued. It is used after Ready.
+func (m *membership) identity() uplink.Identity {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.id
+}
+
+// Run returns when the box has an identity.
+func (m *membership) Run(ctx context.Context) error {
+	if !await(ctx, m.ports) {
+		return nil
+	}
+	id, err := uplink.Load(m.conf.stateDir)
+	switch {
+	case err == nil:
+		m.log.Info("identity loaded", "collector", id.Collector)
+		if _, err := os.Stat(m.conf.tokenFile); err == nil {
+			m.log.Warn("the enrolment token is ignored: this box has an identity; to enrol it anew, empty the state folder",
+				"token_file", m.conf.tokenFile, "state_dir", m.conf.stateDir)
+		}
+	case errors.Is(err, uplink.ErrIdentity), errors.Is(err, fs.ErrNotExist):
+		if errors.Is(err, uplink.ErrIdentity) {
+			m.log.Error("loading the identity", "err", err)
+		}
+		if id, err = m.enrol(ctx); err != nil || ctx.Err() != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("loading the identity from %s: %w", m.conf.stateDir, err)
+	}
+	m.mu.Lock()
+	m.id = id
+	m.mu.Unlock()
+	close(m.ready)
+	return nil
+}
+
+// enrol takes token after token until one works. Each is tried until it worked
+// or was refused for good; then the next one is waited for. The error is about
+// this box alone.
+func (m *membership) enrol(ctx context.Context) (uplink.Identity, error) {
+	for used := (stamp{}); ; {
+		token, seen, ok := m.awaitToken(ctx, used)
+		if !ok {
+			return uplink.Identity{}, nil
+		}
+		used = seen
+		id, err := m.useToken(ctx, token, seen)
+		token.Secret.Wipe()
+		switch {
+		case ctx.Err() != nil:
+			return uplink.Identity{}, nil
+		case errors.Is(err, errTokenChanged):
+			used = stamp{}
+			continue
+		case err != nil:
+			m.refused(err)
+			continue
+		}
+		if err := id.Save(m.conf.stateDir); err != nil {
+			return id, fmt.Errorf("saving the identity to %s: %w", m.conf.stateDir, err)
+		}
+		m.log.Info("enrolled", "collector", id.Collector, "cloud", id.URL)
+		m.erase()
+		return id, nil
+	}
+}
+
+// refused tells of a token that will not work.
+func (m *membership) refused(err error) {
+	m.log.Error("enrolling", "err", err, "advice", "put a new token into "+m.conf.tokenFile)
+	m.say("not enrolled: %v; put a new token into %s", err, m.conf.tokenFile)
+}
+
+// awaitToken waits for a token file other than the one already used.
+func (m *membership) awaitToken(ctx context.Context, used stamp) (wire.Token, stamp, bool) {
+	if used.zero() {
+		m.say("not enrolled: waiting for an enrolment token in %s", m.conf.tokenFile)
+	}
+	for told := used; ; {
+		seen, err := stampOf(m.conf.tokenFile)
+		if err == nil && seen.size > 0 && seen != told {
+			token, err := readToken(m.conf.tokenFile)
+			if err == nil {
+				return token, seen, true
+			}
+			told = seen
+			m.refused(err)
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) && told.zero() {
+			told = stamp{size: -1}
+			m.refused(err)
+		}
+		m.progress()
+		if !sleep(ctx, tokenPoll) {
+			return wire.Token{}, stamp{}, false
+		}
+	}
+}
+
+func (m *membership) progress() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.beat = time.Now()
+}
+
+var errTokenChanged = errors.New("the token file has changed")
+
+// useToken enrols, and tries again while the failure may pass: the cloud is not
+// reachable yet, or an administrator has still to approve. The key stays the
+// same, so that the cloud knows who asks again. It ends with errTokenChanged
+// when the file holds another token.
+func (m *membership) useToken(ctx context.Context, token wire.Token, seen stamp) (uplink.Identity, error) {
+	key, err := uplink.NewKey()
+	if err != nil {
+		return uplink.Identity{}, err
+	}
+	watched, stop := m.untilChanged(ctx, seen)
+	defer stop()
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		m.say("enrolling at %s", token.URL)
+		id, err := uplink.Enrol(watched, uplink.EnrolConfig{Token: token, CollectorID: m.conf.collectorID, Key: key,
+			Dial: m.ports.external().DialContext, Logger: m.log})
+		if err == nil || final(err) {
+			return id, err
+		}
+		if watched.Err() != nil {
+			return id, context.Cause(watched)
+		}
+		wait := pause/2 + rand.N(pause/2)
+		m.log.Warn("enrolling failed and is tried again", "err", err, "retry_in", wait.String())
+		m.say("not enrolled yet: %v; trying again", err)
+		if !sleep(watched, wait) {
+			return id, context.Cause(watched)
+		}
+	}
+}
+
+// untilChanged returns a context that ends when the token file changes.
+func (m *membership) untilChanged(ctx context.Context, seen stamp) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for sleep(ctx, tokenPoll) {
+			m.progress()
+			if now, err := stampOf(m.conf.tokenFile); err != nil || now != seen {
+				cancel(errTokenChanged)
+			}
+		}
+	})
+	return ctx, func() {
+		cancel(context.Canceled)
+		watch.Wait()
+	}
+}
+
+// final tells whether the same token cannot work later.
+func final(err error) bool {
+	var r *uplink.RefusedError
+	return errors.As(err, &r) || errors.Is(err, uplink.ErrWrongCA)
+}
+
+// stamp tells two versions of a file apart.
+type stamp struct {
+	changed time.Time
+	size    int64
+}
+
+func (s stamp) zero() bool { return s == stamp{} }
+
+func stampOf(path string) (stamp, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return stamp{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return stamp{}, fmt.Errorf("reading the enrolment token: %s is not a file", path)
+	}
+	return stamp{info.ModTime(), info.Size()}, nil
+}
+
+func readToken(path string) (wire.Token, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return wire.Token{}, err
+	}
+	if info.Size() > maxToken {
+		return wire.Token{}, fmt.Errorf("reading the enrolment token: %s has %d bytes and is no token", path, info.Size())
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return wire.Token{}, err
+	}
+	text := secret.New(b)
+	defer text.Wipe()
+	return wire.ParseToken(wire.EnrolToken, text)
+}
+
+// erase overwrites the token file and removes it. A token is used up at the
+// cloud in any case, so a file that cannot be removed is only told of.
+func (m *membership) erase() {
+	err := overwrite(m.conf.tokenFile)
+	if rm := os.Remove(m.conf.tokenFile); rm != nil && !errors.Is(rm, fs.ErrNotExist) {
+		err = errors.Join(err, rm)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		m.log.Warn("erasing the used enrolment token", "err", err)
+	}
+}
+
+// overwrite writes zeros over a file and empties it.
+func overwrite(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		_, err = f.Write(make([]byte, info.Size()))
+	}
+	return errors.Join(err, f.Sync(), f.Truncate(0), f.Close())
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+)
+
+// The exit codes.
+const (
+	exitStopped = 0 // asked to stop, or nothing else to do
+	exitFailed  = 1 // a failure while running; a restart may help
+	exitUsage   = 2 // command line or configuration file; a restart does not help
+	exitPorts   = 3 // the two ports could not be brought up or kept
+)
+
+// defaultConfig is where the appliance has its configuration file.
+const defaultConfig = "/etc/lwcd/lwcd.toml"
+
+const usage = `Lwcd collects from Junos devices and publishes to its cloud.
+
+usage:
+  lwcd [--config FILE]          run until SIGTERM or SIGINT
+  lwcd check [--config FILE]    read the configuration, say what is wrong, change nothing
+  lwcd --version
+  lwcd --help
+
+  --config FILE    configuration file (default ` + defaultConfig + `)
+
+exit codes:
+  0  stopped as asked; check: the configuration is good
+  1  failed while running; starting again may help
+  2  the command line or the configuration file is wrong; starting again does not help
+  3  the two ports could not be brought up
+
+The log goes to standard error, one JSON object a line. It holds no secrets, no
+facts and no device banners. Under systemd (Type=notify) lwcd is ready once the
+two ports are enforced, and says in words what it is doing (systemctl status).
+`
+
+// version is the release, set by the linker (-X main.version=…).
+var version string
+
+// release is version, or what the build knows of its origin.
+func release() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "dev"
+	}
+	return strings.Trim(info.Main.Version, "()")
+}
+
+// options is a parsed command line.
+type options struct {
+	config               string
+	check, version, help bool
+}
+
+func parseOptions(args []string) (options, error) {
+	var o options
+	if len(args) > 0 && args[0] == "check" {
+		o.check, args = true, args[1:]
+	}
+	set := flag.NewFlagSet("lwcd", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	set.StringVar(&o.config, "config", defaultConfig, "")
+	set.BoolVar(&o.version, "version", false, "")
+	if err := set.Parse(args); err != nil {
+		o.help = errors.Is(err, flag.ErrHelp)
+		if o.help {
+			return o, nil
+		}
+		return o, err
+	}
+	if set.NArg() > 0 {
+		return o, fmt.Errorf("unexpected argument %q", set.Arg(0))
+	}
+	return o, nil
+}
+
+// run is main with its surroundings as parameters. It returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parseOptions(args)
+	switch {
+	case err != nil:
+		fmt.Fprintf(stderr, "lwcd: %v\nlwcd --help tells the usage.\n", err)
+		return exitUsage
+	case o.help:
+		fmt.Fprint(stdout, usage)
+		return exitStopped
+	case o.version:
+		fmt.Fprintln(stdout, "lwcd", release())
+		return exitStopped
+	}
+	conf, err := loadConfig(o.config)
+	if err != nil {
+		fmt.Fprintf(stderr, "lwcd: the configuration cannot be used:\n%v\n", err)
+		return exitUsage
+	}
+	if o.check {
+		fmt.Fprint(stdout, conf.summary(o.config))
+		return exitStopped
+	}
+	return start(ctx, conf, stderr)
+}
