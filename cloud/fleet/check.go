@@ -49,15 +49,22 @@ func (s Spec) Check() error {
 // names is what entries of a fleet may refer to.
 type names struct {
 	credentials, profiles []string
-	bastions              map[string]wire.Bastion
+	bastions              map[string]Bastion
 }
 
 func (s Spec) names() names {
-	return names{
-		credentials: slices.Sorted(maps.Keys(s.Credentials)),
+	n := names{
+		credentials: make([]string, len(s.Credentials)),
 		profiles:    append(slices.Sorted(maps.Keys(s.Profiles)), BuiltinProfiles()...),
-		bastions:    s.Bastions,
+		bastions:    make(map[string]Bastion, len(s.Bastions)),
 	}
+	for i, c := range s.Credentials {
+		n.credentials[i] = c.ID
+	}
+	for _, b := range s.Bastions {
+		n.bastions[b.ID] = b
+	}
+	return n
 }
 
 func (n names) bastionIDs() []string { return slices.Sorted(maps.Keys(n.bastions)) }
@@ -123,11 +130,11 @@ func (c *checker) profiles(ps map[string][]string) {
 	}
 }
 
-func (c *checker) credentials(cs map[string]Credential) {
+func (c *checker) credentials(cs []Credential) {
 	c.count("credentials", len(cs), maxNamed)
-	for _, id := range slices.Sorted(maps.Keys(cs)) {
-		path, cred := "credentials."+id, cs[id]
-		c.id(path, id)
+	ids := c.list("credentials")
+	for i, cred := range cs {
+		path := ids(i, cred.ID)
 		c.username(path+".username", cred.Username)
 		if !cred.Password.Empty() && !cred.PrivateKey.Empty() {
 			c.add(path, "it has both a password and a private key: make two credentials of it")
@@ -175,11 +182,11 @@ func (c *checker) privateKey(path string, cred Credential) {
 	}
 }
 
-func (c *checker) bastions(bs map[string]wire.Bastion) {
+func (c *checker) bastions(bs []Bastion) {
 	c.count("bastions", len(bs), maxNamed)
-	for _, id := range slices.Sorted(maps.Keys(bs)) {
-		path, b := "bastions."+id, bs[id]
-		c.id(path, id)
+	ids := c.list("bastions")
+	for i, b := range bs {
+		path := ids(i, b.ID)
 		c.address(path+".address", b.Address)
 		c.credential(path+".credential", b.Credential)
 		c.hostKeys(path, b.HostKeys, b.TrustFirst)
@@ -187,8 +194,8 @@ func (c *checker) bastions(bs map[string]wire.Bastion) {
 			c.add(path+".max_sessions", "%d is not from 1 to %d (0 or left out: no limit)", b.MaxSessions, maxConcurrency)
 		}
 		c.hops(path+".via", b.Via)
-		if slices.Contains(b.Via, id) || c.loops(id) {
-			c.add(path+".via", "the bastions before %q lead back to it", id)
+		if slices.Contains(b.Via, b.ID) || c.loops(b.ID) {
+			c.add(path+".via", "the bastions before %q lead back to it", b.ID)
 		}
 	}
 }

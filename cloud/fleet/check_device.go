@@ -11,24 +11,37 @@ import (
 
 func (c *checker) devices(ds []wire.Device) {
 	c.count("devices", len(ds), maxDevices)
-	first := map[string]int{}
+	ids := c.list("devices")
 	for i, d := range ds {
-		path := fmt.Sprintf("devices[%d]", i)
-		if j, dup := first[d.ID]; dup && d.ID != "" {
-			c.add(path+".id", "the id %q is taken by devices[%d]: give each device its own", d.ID, j)
-		} else {
-			first[d.ID] = i
-		}
-		c.device(path, d)
+		c.device(ids(i, d.ID), d)
 	}
 }
 
-func (c *checker) device(path string, d wire.Device) {
-	if d.ID == "" {
-		c.add(path, "the id is missing")
-	} else {
-		c.id(path+".id", d.ID)
+// list returns a function that checks the id of each entry of a list, also
+// against those before it, and returns the entry's path.
+func (c *checker) list(name string) func(i int, id string) string {
+	first := map[string]int{}
+	return func(i int, id string) string {
+		path := fmt.Sprintf("%s[%d]", name, i)
+		if j, dup := first[id]; dup && id != "" {
+			c.add(path+".id", "the id %q is taken by %s[%d]: give each its own", id, name, j)
+			return path
+		}
+		first[id] = i
+		c.requiredID(path, id)
+		return path
 	}
+}
+
+func (c *checker) requiredID(path, id string) {
+	if id == "" {
+		c.add(path, "the id is missing")
+		return
+	}
+	c.id(path+".id", id)
+}
+
+func (c *checker) device(path string, d wire.Device) {
 	c.address(path+".address", d.Address)
 	c.credential(path+".credential", d.Credential)
 	c.hostKeys(path, d.HostKeys, d.TrustFirst)

@@ -160,6 +160,7 @@ func (im *importer) device(r *csv.Reader, record []string) wire.Device {
 // judge applies the rules of a device and puts what they find on its column.
 func (im *importer) judge(r *csv.Reader, fields int, d wire.Device) {
 	im.check.problems = nil
+	im.check.requiredID("", d.ID)
 	im.check.device("", d)
 	for _, p := range im.check.problems {
 		path := strings.TrimPrefix(p.Path, ".")

@@ -11,8 +11,8 @@ import (
 func csvFleet() Spec {
 	b := wire.Bastion{Address: "b", Credential: "lab", TrustFirst: true}
 	return Spec{
-		Credentials: map[string]Credential{"lab": {Username: "u"}},
-		Bastions:    map[string]wire.Bastion{"jump": b, "outer": b},
+		Credentials: []Credential{{ID: "lab", Username: "u"}},
+		Bastions:    []Bastion{{ID: "jump", Bastion: b}, {ID: "outer", Bastion: b}},
 	}
 }
 

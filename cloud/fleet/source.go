@@ -38,7 +38,12 @@ func secretForms(name string) []string { return []string{name, name + "_env", na
 // credential decodes a log-in and fetches its secret.
 func (d *decoder) credential(path string, n ast.Node) (c Credential) {
 	given := map[string]string{} // form → secret
-	fs := fields{"username": func(p string, n ast.Node) { c.Username = d.scalar(p, n) }}
+	kind, kindAt := "", n
+	fs := fields{
+		"id":       func(p string, n ast.Node) { c.ID = d.scalar(p, n) },
+		"username": func(p string, n ast.Node) { c.Username = d.scalar(p, n) },
+		"kind":     func(p string, n ast.Node) { kind, kindAt = d.scalar(p, n), n },
+	}
 	into := map[string]*secret.Text{"password": &c.Password, "private_key": &c.PrivateKey, "passphrase": &c.Passphrase}
 	for name, text := range into {
 		for _, form := range secretForms(name) {
@@ -56,6 +61,10 @@ func (d *decoder) credential(path string, n ast.Node) (c Credential) {
 	if given["password"] == "" && given["private_key"] == "" {
 		d.report(d.locate(path), path, "the secret is missing: give one of %s",
 			strings.Join(slices.Concat(secretForms("password"), secretForms("private_key")), ", "))
+		return c
+	}
+	if kind != "" && kind != c.Kind() && !d.blamed(path) {
+		d.wrong(path+".kind", kindAt, "kind %.40q, and the secret is of kind %s: leave kind out, or correct it", kind, c.Kind())
 	}
 	return c
 }

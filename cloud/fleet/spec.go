@@ -8,21 +8,28 @@ import (
 
 // Spec is the whole desired configuration of one collector, secrets included.
 type Spec struct {
-	Schedule    wire.Schedule           `json:"schedule,omitzero" doc:"When the collector collects by itself. Left out: only on demand."`
-	Limits      wire.CollectLimits      `json:"limits,omitzero" doc:"What the collector may ask of the network."`
-	Profiles    map[string][]string     `json:"profiles,omitempty" doc:"Profiles of one's own: name to catalogue items. daily and minimal are built in."`
-	Credentials map[string]Credential   `json:"credentials,omitempty" doc:"Log-ins by id."`
-	Bastions    map[string]wire.Bastion `json:"bastions,omitempty" doc:"Hosts that devices are reached through, by id."`
-	Devices     []wire.Device           `json:"devices,omitempty" doc:"The devices to collect from."`
+	Schedule    wire.Schedule       `json:"schedule,omitzero" doc:"When the collector collects by itself. Left out: only on demand."`
+	Limits      wire.CollectLimits  `json:"limits,omitzero" doc:"What the collector may ask of the network."`
+	Profiles    map[string][]string `json:"profiles,omitempty" doc:"Profiles of one's own: name to catalogue items. daily and minimal are built in."`
+	Credentials []Credential        `json:"credentials,omitempty" doc:"Log-ins for devices and bastions."`
+	Bastions    []Bastion           `json:"bastions,omitempty" doc:"Hosts that devices are reached through."`
+	Devices     []wire.Device       `json:"devices,omitempty" doc:"The devices to collect from."`
 }
 
 // Credential is a log-in with its secret: a password, or a private key and its
 // passphrase. Without any of them it means the secret that the cloud holds.
 type Credential struct {
+	ID         string      `json:"id" doc:"Name that devices and bastions refer to."`
 	Username   string      `json:"username" doc:"Log-in name on the device or bastion."`
 	Password   secret.Text `json:"password,omitzero" writeOnly:"true" doc:"Password. Never returned."`
 	PrivateKey secret.Text `json:"private_key,omitzero" writeOnly:"true" doc:"Private key, PEM or OpenSSH form. Never returned."`
 	Passphrase secret.Text `json:"passphrase,omitzero" writeOnly:"true" doc:"Passphrase of the private key. Never returned."`
+}
+
+// Bastion is a host that devices are reached through, with its name.
+type Bastion struct {
+	ID string `json:"id" doc:"Name that devices refer to."`
+	wire.Bastion
 }
 
 // Kind returns the wire's name of the credential's kind, or "" for one that

@@ -69,8 +69,8 @@ func (d *decoder) file() File {
 		"schedule":    func(p string, n ast.Node) { f.Spec.Schedule = d.schedule(p, n) },
 		"limits":      func(p string, n ast.Node) { f.Spec.Limits = d.limits(p, n) },
 		"profiles":    func(p string, n ast.Node) { f.Spec.Profiles = named(d, p, n, d.texts) },
-		"credentials": func(p string, n ast.Node) { f.Spec.Credentials = named(d, p, n, d.credential) },
-		"bastions":    func(p string, n ast.Node) { f.Spec.Bastions = named(d, p, n, d.bastion) },
+		"credentials": func(p string, n ast.Node) { f.Spec.Credentials = listed(d, p, n, d.credential) },
+		"bastions":    func(p string, n ast.Node) { f.Spec.Bastions = listed(d, p, n, d.bastion) },
 		"devices":     func(p string, n ast.Node) { f.Spec.Devices = listed(d, p, n, d.device) },
 	})
 	return f
@@ -139,8 +139,9 @@ func (d *decoder) limits(path string, n ast.Node) (l wire.CollectLimits) {
 	return l
 }
 
-func (d *decoder) bastion(path string, n ast.Node) (b wire.Bastion) {
+func (d *decoder) bastion(path string, n ast.Node) (b Bastion) {
 	d.mapping(path, n, fields{
+		"id":           func(p string, n ast.Node) { b.ID = d.scalar(p, n) },
 		"address":      func(p string, n ast.Node) { b.Address = d.scalar(p, n) },
 		"port":         func(p string, n ast.Node) { b.Port = d.port(p, n) },
 		"credential":   func(p string, n ast.Node) { b.Credential = d.scalar(p, n) },

@@ -65,26 +65,30 @@ func TestParseYAML(t *testing.T) {
 	if f.Collector != "site-berlin-01" || f.Spec.Schedule.Start != "02:00" || f.Spec.Limits.Concurrency != 64 {
 		t.Errorf("collector, schedule or limits: %+v", f)
 	}
+	creds := map[string]Credential{}
+	for _, c := range f.Spec.Credentials {
+		creds[c.ID] = c
+	}
 	for id, want := range map[string]string{"lab": canary + "-env", "file": canary + "-file", "inline": "0123", "spaced": " two  words "} {
-		if got := f.Spec.Credentials[id].Password; !got.Equal(secret.FromString(want)) {
+		if got := creds[id].Password; !got.Equal(secret.FromString(want)) {
 			t.Errorf("credential %s: password %q, want %q", id, got.Reveal(), want)
 		}
 	}
-	if f.Spec.Credentials["key"].Kind() != "private-key" || f.Spec.Credentials["locked"].Passphrase.Empty() {
+	if creds["key"].Kind() != "private-key" || creds["locked"].Passphrase.Empty() {
 		t.Error("private keys were not read")
 	}
 	d := f.Spec.Devices[1]
 	if d.ID != "edge-2" || d.Port != 2222 || d.Bastions[0] != "jump" || !d.TrustFirst || d.Profile != "tiny" {
 		t.Errorf("second device: %+v", d)
 	}
-	if b := f.Spec.Bastions["jump"]; b.MaxSessions != 8 || b.Via[0] != "outer" {
+	if b := f.Spec.Bastions[1]; b.MaxSessions != 8 || b.Via[0] != "outer" {
 		t.Errorf("bastion: %+v", b)
 	}
 }
 
 // good is a fleet that each case below spoils.
 const good = `credentials:
-  lab: {username: lwc, password_env: LAB}
+  - {id: lab, username: lwc, password_env: LAB}
 devices:
   - id: edge-1
     address: 192.0.2.1
@@ -111,10 +115,10 @@ func TestParseYAMLErrors(t *testing.T) {
 		"port words":           {good + "    port: ssh\n", "devices[0].port: a text where a whole number"},
 		"address with port":    {strings.Replace(good, "192.0.2.1", "192.0.2.1:830", 1), "has a port: put it into port:"},
 		"mistyped address":     {strings.Replace(good, "192.0.2.1", "192.0.2.331", 1), "neither an IP address nor a host name"},
-		"env missing":          {strings.Replace(good, "LAB", "NOPE", 1), `f.yaml:2:38: credentials.lab.password_env: the environment variable "NOPE" is not set`},
+		"env missing":          {strings.Replace(good, "LAB", "NOPE", 1), `f.yaml:2:44: credentials[0].password_env: the environment variable "NOPE" is not set`},
 		"env empty":            {strings.Replace(good, "LAB", "EMPTY", 1), "is not set, or empty"},
 		"file missing":         {strings.Replace(good, "password_env: LAB", "password_file: nope", 1), `reading the file "/f/nope": file does not exist`},
-		"no secret":            {strings.Replace(good, ", password_env: LAB", "", 1), "f.yaml:2:3: credentials.lab: the secret is missing: give one of password, password_env"},
+		"no secret":            {strings.Replace(good, ", password_env: LAB", "", 1), "f.yaml:2:5: credentials[0]: the secret is missing: give one of password, password_env"},
 		"two secrets":          {strings.Replace(good, "LAB}", "LAB, password: x}", 1), "both"},
 		"password and key":     {strings.Replace(good, "LAB}", "LAB, private_key_file: ~/key}", 1), "both a password and a private key"},
 		"wrong passphrase":     {strings.Replace(good, "password_env: LAB", "private_key_file: locked, passphrase: no", 1), "the passphrase does not open"},
@@ -124,14 +128,16 @@ func TestParseYAMLErrors(t *testing.T) {
 		"bad zone":             {good + "schedule: {start: 02:00, timezone: Mars/Olympus}\n", "give its IANA name"},
 		"window without start": {good + "schedule: {window: 2h}\n", "add start"},
 		"a list is wanted":     {"devices: {id: x}\n", "f.yaml:1:10: devices: a mapping where a list is wanted"},
-		"a mapping is wanted":  {"credentials: [x]\n", "a list where a mapping"},
+		"a mapping is wanted":  {"credentials: [x]\n", "f.yaml:1:15: credentials[0]: a text where a mapping"},
+		"wrong kind":           {strings.Replace(good, "LAB}", "LAB, kind: private-key}", 1), "f.yaml:2:55: credentials[0].kind: kind \"private-key\", and the secret is of kind password"},
+		"credential twice":     {strings.Replace(good, "devices:", "  - {id: lab, username: x, password: x}\ndevices:", 1), `f.yaml:3:6: credentials[1].id: the id "lab" is taken by credentials[0]`},
 		"anchors":              {strings.Replace(good, "credential: lab", "credential: &c lab", 1), "not supported: write it out"},
 		"collector id":         {"collector: X\n" + good, "f.yaml:1:12: collector: \"X\": a collector id has"},
 		"two documents":        {good + "---\n" + good, "f.yaml:9:1: the file has more than one YAML document"},
 		"empty":                {"# nothing\n", "the file is empty"},
 		"not yaml":             {"devices: [\n", "f.yaml:1:10: this is not YAML: "},
 		"not text":             {"\xff\xfe", "not a text file in UTF-8"},
-		"bastion loop":         {good + loop, "bastions.a.via: the bastions before \"a\" lead back to it"},
+		"bastion loop":         {good + loop, "bastions[0].via: the bastions before \"a\" lead back to it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, err := ParseYAML("f.yaml", []byte(c.yaml), source())
@@ -146,8 +152,8 @@ func TestParseYAMLErrors(t *testing.T) {
 }
 
 const loop = `bastions:
-  a: {address: a, credential: lab, trust_first: true, via: [b]}
-  b: {address: b, credential: lab, trust_first: true, via: [a]}
+  - {id: a, address: a, credential: lab, trust_first: true, via: [b]}
+  - {id: b, address: b, credential: lab, trust_first: true, via: [a]}
 `
 
 func TestAllProblemsAtOnce(t *testing.T) {
@@ -161,14 +167,14 @@ func TestAllProblemsAtOnce(t *testing.T) {
 
 func TestErrorsHideSecrets(t *testing.T) {
 	for name, yaml := range map[string]string{
-		"same line":     "credentials:\n  lab: {username: x, password: " + canary + ", colour: x}\n",
-		"quote":         "credentials:\n  lab:\n    password: \"" + canary + "\n",
-		"list":          "credentials:\n  lab:\n    password: [" + canary + "]\n",
-		"next line":     "credentials:\n  lab:\n    password:\n      - " + canary + "\n",
-		"block":         "credentials:\n  lab:\n    private_key: |\n      " + canary + "\n\t  " + canary + "\n",
-		"tag":           "credentials:\n  lab:\n    password: !x " + canary + "\n",
-		"bad key":       "credentials:\n  lab:\n    private_key: " + canary + "\n",
-		"broken indent": "credentials:\n  lab:\n    password: " + canary + "\n   user: x\n",
+		"same line":     "credentials:\n  - {id: lab, username: x, password: " + canary + ", colour: x}\n",
+		"quote":         "credentials:\n  - id: lab\n    password: \"" + canary + "\n",
+		"list":          "credentials:\n  - id: lab\n    password: [" + canary + "]\n",
+		"next line":     "credentials:\n  - id: lab\n    password:\n      - " + canary + "\n",
+		"block":         "credentials:\n  - id: lab\n    private_key: |\n      " + canary + "\n\t  " + canary + "\n",
+		"tag":           "credentials:\n  - id: lab\n    password: !x " + canary + "\n",
+		"bad key":       "credentials:\n  - id: lab\n    private_key: " + canary + "\n",
+		"broken indent": "credentials:\n  - id: lab\n    password: " + canary + "\n   user: x\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ParseYAML("f.yaml", []byte(yaml), source())

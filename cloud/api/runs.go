@@ -1,0 +1,160 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"lwc/cloud/api/apitype"
+	"lwc/cloud/api/view"
+	"lwc/cloud/edp"
+	"lwc/transport/wire"
+)
+
+// CollectTTL is how long a collect job waits for its collector.
+const CollectTTL = time.Hour
+
+func (a *API) registerRuns() {
+	huma.Register(a.huma, write(http.MethodPost, "collect", "/collectors/{collector}/collect", "Collect now", "runs"), a.collect)
+	huma.Register(a.huma, read("get-job", "/jobs/{id}", "One job, with the devices that are finished", "runs"), a.getJob)
+	huma.Register(a.huma, read("list-runs", "/runs", "Runs, newest first", "runs"), a.listRuns)
+	huma.Register(a.huma, read("get-run", "/runs/{id}", "One run, with its devices and manifests", "runs"), a.getRun)
+	huma.Register(a.huma, read("list-documents", "/documents", "Documents, newest first, without their bytes", "documents"), a.listDocuments)
+	huma.Register(a.huma, read("get-document", "/documents/{id}", "What is known of one document", "documents"), a.getDocument)
+	raw := read("get-document-raw", "/documents/{id}/raw", "The bytes of one document, exactly as the device sent them", "documents")
+	raw.Responses = map[string]*huma.Response{"200": {Description: "The document.", Content: map[string]*huma.MediaType{
+		"application/xml": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}}
+	huma.Register(a.huma, raw, a.getRaw)
+}
+
+// collectRequest is the request of the operation collect.
+type collectRequest struct {
+	oneCollector
+	Body apitype.CollectRequest
+}
+
+func (a *API) collect(ctx context.Context, in *collectRequest) (*answer[apitype.Job], error) {
+	j, err := a.cfg.Store.CreateJob(ctx, edp.NewJob{
+		Collector: in.Collector, Kind: wire.JobCollect, Devices: in.Body.Devices, By: caller(ctx).Name, TTL: CollectTTL,
+	})
+	if err != nil {
+		return nil, a.fail("collect", err)
+	}
+	a.cfg.Hub.JobCreated(in.Collector)
+	return &answer[apitype.Job]{view.Job(j, nil)}, nil
+}
+
+// one names a thing by its id in the path.
+type one struct {
+	ID string `path:"id" maxLength:"64"`
+}
+
+func (a *API) getJob(ctx context.Context, in *one) (*answer[apitype.Job], error) {
+	j, err := a.cfg.Store.Job(ctx, in.ID)
+	if err != nil || j.Run == "" {
+		return &answer[apitype.Job]{view.Job(j, nil)}, a.fail("get-job", err)
+	}
+	run, err := a.cfg.Store.Run(ctx, j.Run)
+	if err != nil {
+		return nil, a.fail("get-job", err)
+	}
+	return &answer[apitype.Job]{view.Job(j, &run)}, nil
+}
+
+// runsQuery chooses runs.
+type runsQuery struct {
+	ofCollector
+	State string `query:"state" enum:"running,complete,failed,interrupted"`
+	Limit int    `query:"limit" minimum:"1" maximum:"10000" default:"100"`
+}
+
+func (a *API) listRuns(ctx context.Context, in *runsQuery) (*answer[apitype.Runs], error) {
+	list, err := a.cfg.Store.Runs(ctx, edp.RunFilter{Collector: in.Collector, State: edp.RunState(in.State), Limit: in.Limit})
+	if err != nil {
+		return nil, a.fail("list-runs", err)
+	}
+	return &answer[apitype.Runs]{apitype.Runs{Runs: view.Each(list, view.Run)}}, nil
+}
+
+func (a *API) getRun(ctx context.Context, in *one) (*answer[apitype.Run], error) {
+	r, err := a.cfg.Store.Run(ctx, in.ID)
+	if err != nil {
+		return nil, a.fail("get-run", err)
+	}
+	return &answer[apitype.Run]{view.Run(r)}, nil
+}
+
+// documentsQuery chooses documents.
+type documentsQuery struct {
+	ofCollector
+	Device string `query:"device" maxLength:"63"`
+	Item   string `query:"item" maxLength:"63" doc:"Item of the catalogue."`
+	Run    string `query:"run" maxLength:"64"`
+	Latest bool   `query:"latest" doc:"Only the newest of each device and item."`
+	Limit  int    `query:"limit" minimum:"1" maximum:"1000000" default:"1000"`
+}
+
+func (a *API) listDocuments(ctx context.Context, in *documentsQuery) (*answer[apitype.Documents], error) {
+	list, err := a.cfg.Store.Documents(ctx, edp.DocumentFilter{
+		Collector: in.Collector, Device: in.Device, Item: in.Item, Run: in.Run, Latest: in.Latest, Limit: in.Limit,
+	})
+	if err != nil {
+		return nil, a.fail("list-documents", err)
+	}
+	return &answer[apitype.Documents]{apitype.Documents{Documents: view.Each(list, view.Document)}}, nil
+}
+
+func (a *API) getDocument(ctx context.Context, in *one) (*answer[apitype.Document], error) {
+	d, err := a.cfg.Store.Document(ctx, in.ID)
+	if err != nil {
+		return nil, a.fail("get-document", err)
+	}
+	return &answer[apitype.Document]{view.Document(d)}, nil
+}
+
+// rawDocument is a response with the bytes of a document. They come from a
+// device, so the headers keep a browser from showing them as a page.
+type rawDocument struct {
+	ContentType        string    `header:"Content-Type"`
+	ContentDisposition string    `header:"Content-Disposition"`
+	ReprDigest         string    `header:"Repr-Digest" doc:"SHA-256 of the bytes (RFC 9530)."`
+	LastModified       time.Time `header:"Last-Modified"`
+	Body               []byte
+}
+
+func (a *API) getRaw(ctx context.Context, in *one) (*rawDocument, error) {
+	d, err := a.cfg.Store.Document(ctx, in.ID)
+	if err != nil {
+		return nil, a.fail("get-document-raw", err)
+	}
+	sum, err := hex.DecodeString(d.SHA256)
+	if err != nil {
+		return nil, a.fail("get-document-raw", fmt.Errorf("reading the hash of document %s: %w", d.ID, err))
+	}
+	return &rawDocument{
+		ContentType:        "application/xml",
+		ContentDisposition: fmt.Sprintf("attachment; filename=%q", fileName(d)),
+		ReprDigest:         "sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":",
+		LastModified:       d.CollectedAt,
+		Body:               d.Body,
+	}, nil
+}
+
+// fileName names a download. Every character that could end the quoted form of
+// the header becomes '_'.
+func fileName(d edp.Document) string {
+	name := []byte(d.Device + "_" + d.Item + "_" + d.CollectedAt.UTC().Format("20060102T150405Z") + ".xml")
+	for i, c := range name {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '-', c == '_':
+		default:
+			name[i] = '_'
+		}
+	}
+	return string(name)
+}

@@ -1,0 +1,108 @@
+// Package view turns what the store holds into messages of the API. The portal
+// shows the same messages, so that neither can show what the other hides.
+package view
+
+import (
+	"lwc/cloud/api/apitype"
+	"lwc/cloud/edp"
+	"lwc/cloud/fleet/keeper"
+	"lwc/transport/wire"
+)
+
+// Each applies a conversion to a list. The result is never nil, so that JSON
+// has [] and not null.
+func Each[A, B any](list []A, to func(A) B) []B {
+	out := make([]B, len(list))
+	for i, v := range list {
+		out[i] = to(v)
+	}
+	return out
+}
+
+// Collector converts an entry of the registry.
+func Collector(c edp.Collector) apitype.Collector {
+	out := apitype.Collector{
+		ID: c.ID, State: string(c.State), Online: c.Online, Boot: c.Boot, Firmware: c.Firmware,
+		LastSeen: c.LastSeen, EnrolledAt: c.CreatedAt, CertificateExpires: c.CertNotAfter,
+		ConfigVersion: c.ConfigVersion, AppliedVersion: c.Applied.Version,
+		AppliedStatus: string(c.AppliedStatus), AppliedError: c.AppliedError,
+		Ports: c.Ports, Health: c.Health, ItemErrors: c.ItemErrors,
+	}
+	if c.LastRun != nil {
+		run := Run(*c.LastRun)
+		out.LastRun = &run
+	}
+	return out
+}
+
+// Device converts a device with its state.
+func Device(d edp.DeviceRow) apitype.Device {
+	return apitype.Device{
+		Collector: d.Collector, Device: d.Device,
+		HostName: d.HostName, Model: d.Model, Version: d.Version, Serial: d.Serial,
+		State: string(d.State), Phase: d.Phase, Kind: d.Kind, Error: d.Error, HostKey: d.HostKey,
+		LastRun: d.LastRun, LastAttempt: d.LastAttempt, LastSuccess: d.LastSuccess,
+		Documents: d.Documents, Bytes: d.Bytes, Seconds: d.Seconds,
+	}
+}
+
+// Changes converts what a change of a fleet did.
+func Changes(collector string, r keeper.Result, dryRun bool) apitype.Changes {
+	return apitype.Changes{
+		Collector: collector, State: string(r.State), Version: r.Version, DryRun: dryRun,
+		Changes: Each(r.Changes, func(c edp.Change) apitype.Change {
+			return apitype.Change{Action: string(c.Action), Kind: c.Kind, ID: c.ID, Detail: c.Detail}
+		}),
+	}
+}
+
+// Fleet converts a desired configuration; the ciphers stay behind.
+func Fleet(f edp.Fleet) apitype.Fleet {
+	return apitype.Fleet{
+		Collector: f.Collector, Version: f.Version, Schedule: f.Schedule, Limits: f.Limits, Profiles: f.Profiles,
+		Credentials: Each(f.Credentials, func(c edp.Credential) apitype.Credential {
+			return apitype.Credential{ID: c.ID, Kind: c.Kind, Username: c.Username, Version: c.Version}
+		}),
+		Bastions: Each(f.Bastions, func(b edp.Bastion) apitype.Bastion { return apitype.Bastion{ID: b.ID, Bastion: b.Bastion} }),
+		Devices:  Each(f.Devices, func(d edp.Device) wire.Device { return d.Device }),
+	}
+}
+
+// Job converts a job; its results are those of its run.
+func Job(j edp.Job, run *edp.Run) apitype.Job {
+	out := apitype.Job{
+		ID: j.ID, Collector: j.Collector, Kind: string(j.Kind), State: string(j.State), Error: j.Error,
+		Run: j.Run, By: j.By, Done: j.Done, Total: j.Total, Created: j.Created, Expires: j.Expires,
+	}
+	if run != nil {
+		out.Results = run.Devices
+	}
+	return out
+}
+
+// Run converts a run.
+func Run(r edp.Run) apitype.Run {
+	return apitype.Run{
+		ID: r.ID, Collector: r.Collector, Job: r.Job, Kind: string(r.Kind), State: string(r.State),
+		Started: r.Started, Finished: r.Finished, Expected: r.Expected, Stored: r.Stored, Failed: r.Failed,
+		Bytes: r.Bytes, Devices: r.Devices, Manifests: r.Manifests,
+	}
+}
+
+// Document converts what is said of a document; its bytes stay behind.
+func Document(d edp.Document) apitype.Document {
+	return apitype.Document{
+		ID: d.ID, Collector: d.Collector, Run: d.Run, Device: d.Device, Item: d.Item, Outcome: d.Outcome,
+		Flags: d.Flags, SHA256: d.SHA256, Size: d.Size, CollectedAt: d.CollectedAt, ReceivedAt: d.ReceivedAt,
+	}
+}
+
+// User converts a user.
+func User(u edp.User) apitype.User {
+	return apitype.User{Name: u.Name, Role: string(u.Role), Created: u.Created}
+}
+
+// TokenInfo converts what is said of an API token.
+func TokenInfo(t edp.APIToken) apitype.TokenInfo {
+	return apitype.TokenInfo{ID: t.ID, Name: t.Name, Role: string(t.Role), Created: t.Created, Expires: t.Expires}
+}

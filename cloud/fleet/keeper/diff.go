@@ -1,0 +1,146 @@
+package keeper
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"lwc/cloud/edp"
+	"lwc/transport/wire"
+)
+
+// Diff tells what differs between two fleets, in the order of a fleet file. It
+// shows no secret: of a credential it says that the secret changed.
+func Diff(old, next edp.Fleet) []edp.Change {
+	var out []edp.Change
+	out = append(out, one("schedule", old.Schedule, next.Schedule, scheduleText)...)
+	out = append(out, one("limits", old.Limits, next.Limits, limitsText)...)
+	out = append(out, many("profile", old.Profiles, next.Profiles, func(a, b []string) []string {
+		return field(nil, "items", strings.Join(a, " "), strings.Join(b, " "))
+	})...)
+	out = append(out, many("credential", byID(old.Credentials, func(c edp.Credential) string { return c.ID }),
+		byID(next.Credentials, func(c edp.Credential) string { return c.ID }), credentialDiff)...)
+	out = append(out, many("bastion", byID(old.Bastions, func(b edp.Bastion) string { return b.ID }),
+		byID(next.Bastions, func(b edp.Bastion) string { return b.ID }), bastionDiff)...)
+	return append(out, many("device", byID(old.Devices, func(d edp.Device) string { return d.ID }),
+		byID(next.Devices, func(d edp.Device) string { return d.ID }), deviceDiff)...)
+}
+
+// one compares an entry that there is one of. Its zero value means that there
+// is none.
+func one[T comparable](kind string, old, next T, text func(T) string) []edp.Change {
+	var none T
+	c := edp.Change{Action: edp.Changed, Kind: kind, Detail: text(old) + " → " + text(next)}
+	switch {
+	case old == next:
+		return nil
+	case old == none:
+		c.Action, c.Detail = edp.Added, text(next)
+	case next == none:
+		c.Action, c.Detail = edp.Removed, text(old)
+	}
+	return []edp.Change{c}
+}
+
+// many compares named entries. differ lists what differs between two of them.
+func many[T any](kind string, old, next map[string]T, differ func(a, b T) []string) []edp.Change {
+	var out []edp.Change
+	ids := slices.Sorted(maps.Keys(next))
+	for _, id := range ids {
+		before, known := old[id]
+		if !known {
+			out = append(out, edp.Change{Action: edp.Added, Kind: kind, ID: id})
+		} else if d := differ(before, next[id]); len(d) > 0 {
+			out = append(out, edp.Change{Action: edp.Changed, Kind: kind, ID: id, Detail: strings.Join(d, ", ")})
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(old)) {
+		if _, kept := next[id]; !kept {
+			out = append(out, edp.Change{Action: edp.Removed, Kind: kind, ID: id})
+		}
+	}
+	return out
+}
+
+func byID[T any](list []T, id func(T) string) map[string]T {
+	m := make(map[string]T, len(list))
+	for _, v := range list {
+		m[id(v)] = v
+	}
+	return m
+}
+
+// field adds "name a → b" when the two differ.
+func field(to []string, name string, a, b any) []string {
+	x, y := fmt.Sprint(a), fmt.Sprint(b)
+	switch {
+	case x == y:
+		return to
+	case len(x) > 60 || len(y) > 60:
+		return append(to, name)
+	}
+	return append(to, fmt.Sprintf("%s %s → %s", name, shown(x), shown(y)))
+}
+
+func shown(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func credentialDiff(a, b edp.Credential) (d []string) {
+	d = field(d, "kind", a.Kind, b.Kind)
+	d = field(d, "username", a.Username, b.Username)
+	if a.Version != b.Version {
+		d = append(d, "secret")
+	}
+	return d
+}
+
+func bastionDiff(a, b edp.Bastion) (d []string) {
+	d = field(d, "address", a.Address, b.Address)
+	d = field(d, "port", a.Port, b.Port)
+	d = field(d, "credential", a.Credential, b.Credential)
+	d = field(d, "via", strings.Join(a.Via, " "), strings.Join(b.Via, " "))
+	d = keys(d, a.HostKeys, b.HostKeys)
+	d = field(d, "trust_first", a.TrustFirst, b.TrustFirst)
+	return field(d, "max_sessions", a.MaxSessions, b.MaxSessions)
+}
+
+func deviceDiff(a, b edp.Device) (d []string) {
+	d = field(d, "address", a.Address, b.Address)
+	d = field(d, "port", a.Port, b.Port)
+	d = field(d, "credential", a.Credential, b.Credential)
+	d = field(d, "bastions", strings.Join(a.Bastions, " "), strings.Join(b.Bastions, " "))
+	d = keys(d, a.HostKeys, b.HostKeys)
+	d = field(d, "trust_first", a.TrustFirst, b.TrustFirst)
+	return field(d, "profile", a.Profile, b.Profile)
+}
+
+func keys(d, a, b []string) []string {
+	if slices.Equal(a, b) {
+		return d
+	}
+	return append(d, "host keys")
+}
+
+func scheduleText(s wire.Schedule) string {
+	if s.Start == "" {
+		return "on demand only"
+	}
+	zone := s.Timezone
+	if zone == "" {
+		zone = "UTC"
+	}
+	text := "daily at " + s.Start + " " + zone
+	if s.Window != "" {
+		text += " over " + s.Window
+	}
+	return text
+}
+
+func limitsText(l wire.CollectLimits) string {
+	return fmt.Sprintf("concurrency %d, max_document_bytes %d", l.Concurrency, l.MaxDocumentBytes)
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"lwc/cloud/client"
+	"lwc/transport/secret"
+	"lwc/transport/wire"
+)
+
+// Exit codes of the client commands.
+const (
+	exitFailed  = 1 // it could not be done
+	exitUsage   = 2 // the command line is wrong
+	exitDevices = 3 // collect --wait: the run is complete, and devices failed
+)
+
+// exitError ends the process with a code of its own. An empty text means that
+// all was said already.
+type exitError struct {
+	code int
+	text string
+}
+
+// Error implements error.
+func (e *exitError) Error() string { return e.text }
+
+// ExitCode is the code for the process to end with.
+func (e *exitError) ExitCode() int { return e.code }
+
+func usageErrorf(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Sprintf(format, args...)}
+}
+
+// clientCmd is one command that talks to a running cloud.
+type clientCmd struct {
+	name    string // may be two words
+	args    string // positional arguments, as in the usage line
+	summary string
+	details string
+	flags   func(*flag.FlagSet) func(context.Context, *call) error
+}
+
+// call is one use of a client command.
+type call struct {
+	stdout, stderr io.Writer
+	args           []string
+	*client.Client
+}
+
+// table returns a writer that aligns tab-separated cells. Flush ends it.
+func (c *call) table() *tabwriter.Writer { return tabwriter.NewWriter(c.stdout, 0, 8, 2, ' ', 0) }
+
+// clientCmds are the client commands, in the order of help.
+func clientCmds() []clientCmd {
+	return []clientCmd{
+		enrolTokenCmd(), applyCmd(), collectCmd(), collectorsCmd(), devicesCmd(),
+		factsListCmd(), factsGetCmd(), runsCmd(), runShowCmd(), eventsCmd(),
+	}
+}
+
+// clientHelp lists the client commands.
+func clientHelp(w io.Writer) {
+	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	for _, c := range clientCmds() {
+		fmt.Fprintf(t, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+	}
+	_ = t.Flush() // help that nobody reads is no failure
+}
+
+// clientCommand runs a client command, if args name one. An error with a method
+// ExitCode() int asks for that exit code.
+func clientCommand(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) (handled bool, err error) {
+	if len(args) == 0 {
+		return false, nil
+	}
+	words := func(c clientCmd) []string { return strings.Fields(c.name) }
+	for _, c := range clientCmds() {
+		w := words(c)
+		if len(args) >= len(w) && slices.Equal(args[:len(w)], w) {
+			return true, c.run(ctx, args[len(w):], stdout, stderr)
+		}
+	}
+	for _, c := range clientCmds() { // "facts" alone, or "facts lst"
+		if w := words(c); len(w) > 1 && w[0] == args[0] {
+			return true, usageErrorf("%s needs one of: %s", args[0], strings.Join(second(args[0]), ", "))
+		}
+	}
+	return false, nil
+}
+
+// second lists what may follow the first word of a command.
+func second(first string) (out []string) {
+	for _, c := range clientCmds() {
+		if rest, ok := strings.CutPrefix(c.name, first+" "); ok {
+			out = append(out, rest)
+		}
+	}
+	return out
+}
+
+func (c clientCmd) run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	tokenFile := fs.String("api-token-file", "", "`FILE` with the API token (default: the environment variable LWC_API_TOKEN)")
+	do := c.flags(fs)
+	rest, err := parseAnywhere(fs, args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		c.help(fs, stdout)
+		return nil
+	case err != nil:
+		return usageErrorf("%s: %v; see lwc-cloud %s --help", c.name, err, c.name)
+	case len(rest) != len(strings.Fields(c.args)):
+		return usageErrorf("usage: lwc-cloud %s [flags] %s; see --help", c.name, c.args)
+	}
+	conn, err := connect(*tokenFile)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return do(ctx, &call{stdout: stdout, stderr: stderr, args: rest, Client: conn})
+}
+
+// parseAnywhere parses flags that stand before, between or after arguments.
+func parseAnywhere(fs *flag.FlagSet, args []string) (rest []string, err error) {
+	for {
+		if err := fs.Parse(args); err != nil {
+			return nil, err
+		}
+		args = fs.Args()
+		if len(args) == 0 {
+			return rest, nil
+		}
+		rest, args = append(rest, args[0]), args[1:]
+	}
+}
+
+func (c clientCmd) help(fs *flag.FlagSet, w io.Writer) {
+	fmt.Fprintf(w, "usage: lwc-cloud %s [flags] %s\n\n%s.\n", c.name, c.args, c.summary)
+	if c.details != "" {
+		fmt.Fprintf(w, "%s\n", c.details)
+	}
+	fmt.Fprintln(w, "\nFlags:")
+	fs.VisitAll(func(f *flag.Flag) {
+		value, text := flag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" && f.DefValue != "0s" {
+			text += " (default " + f.DefValue + ")"
+		}
+		fmt.Fprintf(w, "  --%s\n        %s\n", strings.TrimSpace(f.Name+" "+value), text)
+	})
+}
+
+// connect makes a client from the token that the user gave.
+func connect(file string) (*client.Client, error) {
+	text := secret.FromString(os.Getenv("LWC_API_TOKEN"))
+	if file != "" {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("reading the API token: %w", err)
+		}
+		text = secret.New(b)
+	}
+	if text.Empty() {
+		return nil, usageErrorf("no API token: set LWC_API_TOKEN, or give --api-token-file (make one on the server: lwc-cloud api-token --data DIR)")
+	}
+	token, err := wire.ParseToken(wire.APIToken, text)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(token)
+}
+
+// several is a flag that may be given more than once.
+type several []string
+
+// String implements flag.Value.
+func (s *several) String() string { return strings.Join(*s, ",") }
+
+// Set implements flag.Value.
+func (s *several) Set(v string) error {
+	*s = append(*s, v)
+	return nil
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"lwc/cloud/api/apitype"
+	"lwc/cloud/client"
+	"lwc/transport/wire"
+)
+
+func collectCmd() clientCmd {
+	return clientCmd{
+		name: "collect", summary: "Collect now",
+		details: "With --wait, a line is printed for each device as it finishes, and the exit code is\n" +
+			"0 when the run is complete, 3 when it is complete and devices failed, 1 when it is not complete.",
+		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
+			collector := fs.String("collector", "", "collector `ID` (may be left out where there is one)")
+			var devices several
+			fs.Var(&devices, "device", "only this device `ID`; may be given again")
+			wait := fs.Bool("wait", false, "wait for the end, and show progress")
+			return func(ctx context.Context, c *call) error { return collect(ctx, c, *collector, devices, *wait) }
+		},
+	}
+}
+
+func collect(ctx context.Context, c *call, collector string, devices []string, wait bool) error {
+	at, err := theCollector(ctx, c, collector)
+	if err != nil {
+		return err
+	}
+	job, err := c.Collect(ctx, at.ID, devices)
+	if err != nil {
+		return err
+	}
+	if !at.Online {
+		fmt.Fprintf(c.stderr, "collector %s is offline: the job waits for it until %s\n", at.ID, job.Expires.Format(time.RFC3339))
+	}
+	if !wait {
+		_, err := fmt.Fprintf(c.stdout, "job %s, run %s\n", job.ID, job.Run)
+		return err
+	}
+	p := &progress{call: c, job: job, shown: map[string]bool{}, width: len("DEVICE")}
+	return p.follow(ctx)
+}
+
+// theCollector finds the collector that is named, or the only one.
+func theCollector(ctx context.Context, c *call, id string) (apitype.Collector, error) {
+	all, err := c.Collectors(ctx)
+	if err != nil {
+		return apitype.Collector{}, err
+	}
+	if id == "" && len(all) == 1 {
+		return all[0], nil
+	}
+	for _, x := range all {
+		if x.ID == id {
+			return x, nil
+		}
+	}
+	if id == "" {
+		return apitype.Collector{}, usageErrorf("there are %d collectors: name one with --collector", len(all))
+	}
+	return apitype.Collector{}, fmt.Errorf("no collector %q is known: see lwc-cloud collectors", id)
+}
+
+const (
+	pollEvery = 300 * time.Millisecond
+	// patience is how long a cloud may not answer while a command waits: a
+	// restart takes seconds.
+	patience = 2 * time.Minute
+)
+
+// progress follows one job to the end of its run.
+type progress struct {
+	*call
+	job   apitype.Job
+	shown map[string]bool // devices that are printed
+	width int             // of the device column
+}
+
+func (p *progress) follow(ctx context.Context) error {
+	if err := p.header(ctx); err != nil {
+		return err
+	}
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	answered := time.Now()
+	for {
+		run, err := p.poll(ctx)
+		var refused *client.Problem
+		switch {
+		case err == nil:
+			answered = time.Now()
+			if run.State != "running" {
+				return p.end(run)
+			}
+		case errors.As(err, &refused) && refused.Status < 500, time.Since(answered) > patience, ctx.Err() != nil:
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for job %s: %w (it goes on without you)", p.job.ID, ctx.Err())
+		}
+	}
+}
+
+// header prints the column titles. Lines come one by one, so the width of the
+// first column is that of the longest device id of the fleet.
+func (p *progress) header(ctx context.Context) error {
+	devices, err := p.Devices(ctx, p.job.Collector)
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		p.width = max(p.width, len(d.ID))
+	}
+	_, err = fmt.Fprintf(p.stdout, "%-*s  %-9s  %9s  %9s  %7s  %s\n", p.width, "DEVICE", "STATE", "DOCUMENTS", "BYTES", "SECONDS", "REASON")
+	return err
+}
+
+// poll prints what is new, and returns the run as it is.
+func (p *progress) poll(ctx context.Context) (apitype.Run, error) {
+	run, err := p.Run(ctx, p.job.Run)
+	if err != nil {
+		return run, err
+	}
+	for _, d := range run.Devices {
+		if p.shown[d.Device] {
+			continue
+		}
+		p.shown[d.Device] = true
+		if err := p.line(d); err != nil {
+			return run, err
+		}
+	}
+	return run, nil
+}
+
+func (p *progress) line(r wire.DeviceResult) error {
+	state := "ok"
+	if !r.OK {
+		state = cmp.Or(r.Phase, "failed")
+	}
+	_, err := fmt.Fprintf(p.stdout, "%-*s  %-9s  %9d  %9s  %7.2f  %s\n", p.width, r.Device, state, r.Documents, size(r.Bytes), r.Seconds, r.Error)
+	return err
+}
+
+// end prints the last line and decides on the exit code.
+func (p *progress) end(run apitype.Run) error {
+	took := run.Finished.Sub(run.Started).Seconds()
+	_, err := fmt.Fprintf(p.stdout, "run %s: %s, %d of %d documents stored, %d accounted for, %s in %.1f s\n",
+		run.ID, run.State, run.Stored, run.Expected, run.Failed, size(run.Bytes), took)
+	if err != nil {
+		return err
+	}
+	if run.State != "complete" {
+		return p.why(run)
+	}
+	failed := 0
+	for _, d := range run.Devices {
+		if !d.OK {
+			failed++
+		}
+	}
+	if failed > 0 {
+		return &exitError{exitDevices, fmt.Sprintf("%d of %d devices failed", failed, len(run.Devices))}
+	}
+	return nil
+}
+
+// why tells what ended a run that is not complete.
+func (p *progress) why(run apitype.Run) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if j, err := p.Job(ctx, p.job.ID); err == nil && j.Error != "" {
+		return &exitError{exitFailed, "the run is not complete: " + j.Error}
+	}
+	return &exitError{exitFailed, "the run is " + run.State + " and not complete"}
+}
+
+// size is a number of bytes for people.
+func size(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }

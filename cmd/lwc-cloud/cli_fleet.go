@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"lwc/cloud/api/apitype"
+	"lwc/cloud/fleet"
+)
+
+func enrolTokenCmd() clientCmd {
+	return clientCmd{
+		name: "enrol-token", summary: "Make a token that enrols a collector",
+		details: "The token goes to standard output, or into a file that only you can read. It is shown once.",
+		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
+			collector := fs.String("collector", "", "bind the token to this collector `ID`")
+			uses := fs.Int("uses", 1, "how many collectors it enrols")
+			ttl := fs.Duration("ttl", 24*time.Hour, "how long it lives")
+			out := fs.String("out", "", "write it to this `FILE`")
+			return func(ctx context.Context, c *call) error {
+				t, err := c.EnrolToken(ctx, apitype.EnrolTokenRequest{Collector: *collector, Uses: *uses, TTLSeconds: int64(ttl.Seconds())})
+				if err != nil {
+					return err
+				}
+				if *out == "" {
+					_, err = fmt.Fprintln(c.stdout, t.Token)
+					return err
+				}
+				if err := writePrivate(*out, []byte(t.Token+"\n")); err != nil {
+					return fmt.Errorf("writing the token: %w", err)
+				}
+				_, err = fmt.Fprintf(c.stdout, "token %s written to %s, good until %s\n", t.ID, *out, t.Expires.Format(time.RFC3339))
+				return err
+			}
+		},
+	}
+}
+
+// writePrivate replaces a file by one that only its owner can read.
+func writePrivate(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".lwc-token-*") // made with 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+func applyCmd() clientCmd {
+	return clientCmd{
+		name: "apply", summary: "Make a fleet file the desired configuration of its collector",
+		details: "Entries that the file does not name are removed. Applying a file twice changes nothing.\n" +
+			"Secrets come from the file, or by password_env, password_file, private_key_file and so on.",
+		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
+			file := fs.String("f", "", "fleet `FILE` (YAML)")
+			collector := fs.String("collector", "", "collector `ID`, where the file names none")
+			dryRun := fs.Bool("dry-run", false, "only tell what would change")
+			return func(ctx context.Context, c *call) error { return apply(ctx, c, *file, *collector, *dryRun) }
+		},
+	}
+}
+
+func apply(ctx context.Context, c *call, file, collector string, dryRun bool) error {
+	if file == "" {
+		return usageErrorf("apply needs a fleet file: -f FILE")
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("reading the fleet file: %w", err)
+	}
+	f, err := fleet.ParseYAML(file, text, fleet.HostSource(filepath.Dir(file)))
+	if err != nil {
+		return fmt.Errorf("nothing was changed; the fleet file is wrong:\n%w", err)
+	}
+	defer f.Spec.Wipe()
+	switch {
+	case f.Collector == "" && collector == "":
+		return usageErrorf("no collector: add collector: ID to %s, or give --collector", file)
+	case f.Collector != "" && collector != "" && f.Collector != collector:
+		return usageErrorf("%s is for collector %s, and --collector says %s", file, f.Collector, collector)
+	case f.Collector != "":
+		collector = f.Collector
+	}
+	ch, err := c.Apply(ctx, collector, f.Spec, dryRun)
+	if err != nil {
+		return err
+	}
+	return showChanges(c, ch)
+}
+
+func showChanges(c *call, ch apitype.Changes) error {
+	sign := map[string]string{"added": "+", "changed": "~", "removed": "-"}
+	t := c.table()
+	for _, x := range ch.Changes {
+		fmt.Fprintf(t, "%s %s\t%s\t%s\n", sign[x.Action], x.Kind, x.ID, x.Detail)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	what := fmt.Sprintf("%d changes", len(ch.Changes))
+	switch {
+	case len(ch.Changes) == 0:
+		what = "no changes"
+	case len(ch.Changes) == 1:
+		what = "1 change"
+	}
+	note := fmt.Sprintf("configuration version %d", ch.Version)
+	if ch.DryRun {
+		note = "dry run, nothing was done"
+	}
+	if ch.State == "pending" {
+		note += "; this collector is not enrolled yet, its configuration waits for it"
+	}
+	_, err := fmt.Fprintf(c.stdout, "collector %s: %s (%s)\n", ch.Collector, what, note)
+	return err
+}
