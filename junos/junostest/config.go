@@ -33,7 +33,7 @@ type Fault string
 const (
 	NoFault      Fault = ""
 	NoNETCONF    Fault = "no-netconf"    // logs in, but there is no netconf subsystem
-	Garbage      Fault = "garbage"       // sends noise in place of the hello
+	Garbage      Fault = "garbage"       // sends noise in place of the hello, and ends the session
 	GarbageReply Fault = "garbage-reply" // sends a good hello, then noise in place of replies
 	Stall        Fault = "stall"         // sends a good hello and never answers a request
 	Truncate     Fault = "truncate"      // closes the connection in the middle of a reply

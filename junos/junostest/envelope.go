@@ -47,11 +47,7 @@ func (d *Device) envelope(w *writer, attrs []xml.Attr, body func()) {
 	}
 	seen := map[string]bool{"xmlns": true, own[0]: true, own[2]: true}
 	for _, a := range attrs {
-		name := a.Name.Local
-		if a.Name.Space != "" {
-			name = a.Name.Space + ":" + name
-		}
-		if !seen[name] {
+		if name := qualified(a.Name); !seen[name] {
 			seen[name] = true
 			own = append(own, name, a.Value)
 		}

@@ -62,14 +62,11 @@ func (d *Device) handle(ctx context.Context, f *framer, msg []byte) (done bool, 
 	return req.op.name == "close-session", nil
 }
 
-// greet sends the hello. Base 1.1 is offered by what is rfc-compliant.
+// greet sends the hello; io.EOF says that the session is over with it. Base 1.1 is offered by what is rfc-compliant.
 func (d *Device) greet(f *framer) error {
 	if d.Fault() == Garbage {
-		if _, err := f.w.Write(append(d.noise(), eom...)); err != nil {
-			return err
-		}
-		_, err := io.Copy(io.Discard, f.r)
-		return errors.Join(err, errFault)
+		_, err := f.w.Write(append(d.noise(), eom...))
+		return errors.Join(err, io.EOF)
 	}
 	hello := d.hello() + eom
 	if !d.plat.rfc {

@@ -13,8 +13,8 @@ import (
 const maxReplacement = 256 << 20
 
 // replacement reads the file that stands for a reply, nil where there is none.
-// A file whose root is an rpc-reply is sent as it is but for the message-id;
-// anything else is put into an envelope.
+// A file whose root is an rpc-reply is sent as it is but for the message-id in
+// its start tag; anything else is put into an envelope.
 func (f *Fleet) replacement(d *Device, item string, attrs []xml.Attr) ([]byte, error) {
 	if f.cfg.Replies == "" || item == "" {
 		return nil, nil
@@ -28,8 +28,8 @@ func (f *Fleet) replacement(d *Device, item string, attrs []xml.Attr) ([]byte, e
 		if err != nil {
 			return nil, fmt.Errorf("reading a replacement reply: %w", err)
 		}
-		if start, end, ok := findRoot(body); ok {
-			return d.stamp(body, start, end, attrs), nil
+		if root, rest, ok := findRoot(body); ok {
+			return stamp(root, rest, attrs), nil
 		}
 		return d.reply(attrs, func(w *writer) { w.buf.Write(body) }), nil
 	}
@@ -47,47 +47,50 @@ func readSmall(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// findRoot finds the start tag of a root element rpc-reply. What comes after
-// need not be well formed.
-func findRoot(body []byte) (start, end int, ok bool) {
+// findRoot finds the start tag of a root element rpc-reply, and what comes
+// after it, which need not be well formed.
+func findRoot(body []byte) (root xml.StartElement, rest []byte, ok bool) {
 	dec := xml.NewDecoder(bytes.NewReader(body))
 	for {
-		before := dec.InputOffset()
 		tok, err := dec.RawToken()
 		if err != nil {
-			return 0, 0, false
+			return root, nil, false
 		}
-		if t, is := tok.(xml.StartElement); is {
-			return int(before), int(dec.InputOffset()), t.Name.Local == "rpc-reply"
+		if root, ok = tok.(xml.StartElement); ok {
+			root = root.Copy()
+			rest = body[dec.InputOffset():]
+			if bytes.HasSuffix(body[:dec.InputOffset()], []byte("/>")) {
+				rest = append([]byte("</"+qualified(root.Name)+">"), rest...)
+			}
+			return root, rest, root.Name.Local == "rpc-reply"
 		}
 	}
 }
 
-// stamp replaces the attributes message-id of the start tag by that of the
-// request and leaves every other byte alone. What stands before the tag goes:
-// a document begins with its root.
-func (d *Device) stamp(body []byte, start, end int, attrs []xml.Attr) []byte {
-	tag := body[start:end]
-	for {
-		i := bytes.Index(tag, []byte(" message-id="))
-		if i < 0 || i+13 >= len(tag) {
-			break
-		}
-		quote := bytes.IndexByte(tag[i+13:], tag[i+12])
-		if quote < 0 {
-			break
-		}
-		tag = append(bytes.Clone(tag[:i]), tag[i+13+quote+1:]...)
+// qualified is a name as it was written, from RawToken.
+func qualified(n xml.Name) string {
+	if n.Space == "" {
+		return n.Local
 	}
-	out := make([]byte, 0, len(body)+64)
-	close := len(tag) - 1
-	if bytes.HasSuffix(tag, []byte("/>")) {
-		close--
+	return n.Space + ":" + n.Local
+}
+
+// stamp writes the start tag with the message-id of the request in place of
+// its own, and then the rest. What stood before the tag is gone: a document
+// begins with its root.
+func stamp(root xml.StartElement, rest []byte, attrs []xml.Attr) []byte {
+	var own []string
+	for _, a := range root.Attr {
+		if name := qualified(a.Name); name != "message-id" {
+			own = append(own, name, a.Value)
+		}
 	}
-	out = append(out, tag[:close]...)
 	if id := attr(attrs, "message-id"); id != "" {
-		out = append(out, ` message-id="`+escape(id, true)+`"`...)
+		own = append(own, "message-id", id)
 	}
-	out = append(out, tag[close:]...)
-	return append(out, body[end:]...)
+	w := &writer{}
+	w.tag(qualified(root.Name), own)
+	w.buf.WriteByte('>')
+	w.buf.Write(rest)
+	return w.buf.Bytes()
 }

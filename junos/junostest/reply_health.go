@@ -138,7 +138,7 @@ func (d *Device) alarms(w *writer, kind string, all []alarm) {
 		})
 		for _, a := range all {
 			w.in("alarm-detail", func() {
-				w.block("alarm-time", a.at.Format(stamp), "junos:seconds", unix(a.at))
+				w.block("alarm-time", a.at.Format(dateTime), "junos:seconds", unix(a.at))
 				w.leaf("alarm-class", a.class)
 				w.leaf("alarm-description", a.text)
 				w.leaf("alarm-short-description", a.short)
@@ -234,7 +234,7 @@ func (d *Device) engine(w *writer, slot, number int) {
 	w.leaf("model", d.prod.engine)
 	w.leaf("serial-number", d.engineSerial(number))
 	at, length := d.since(d.life(number).booted)
-	w.leaf("start-time", at.Format(stamp), "junos:seconds", unix(at))
+	w.leaf("start-time", at.Format(dateTime), "junos:seconds", unix(at))
 	w.leaf("up-time", long(length), "junos:seconds", seconds(length))
 	w.leaf("last-reboot-reason", pick(r, "Router rebooted after a normal shutdown.", "0x200:normal shutdown ", "0x1:power cycle/failure "))
 	for _, n := range []string{"one", "five", "fifteen"} {

@@ -84,7 +84,7 @@ func (d *Device) since(ago time.Duration) (at time.Time, length time.Duration) {
 	return at, d.now().Sub(at)
 }
 
-const stamp = "2006-01-02 15:04:05 MST"
+const dateTime = "2006-01-02 15:04:05 MST"
 
 func unix(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 
@@ -113,7 +113,7 @@ func long(l time.Duration) string {
 func (d *Device) uptime(w *writer, node int) {
 	l, now := d.life(node), d.now()
 	w.in("system-uptime-information", func() {
-		w.in("current-time", func() { w.leaf("date-time", now.Format(stamp), "junos:seconds", unix(now)) })
+		w.in("current-time", func() { w.leaf("date-time", now.Format(dateTime), "junos:seconds", unix(now)) })
 		w.leaf("time-source", " NTP CLOCK ")
 		d.moment(w, "system-booted-time", l.booted, "")
 		d.moment(w, "protocols-started-time", l.started, "")
@@ -125,7 +125,7 @@ func (d *Device) uptime(w *writer, node int) {
 func (d *Device) moment(w *writer, name string, ago time.Duration, user string) {
 	at, length := d.since(ago)
 	w.in(name, func() {
-		w.leaf("date-time", at.Format(stamp), "junos:seconds", unix(at))
+		w.leaf("date-time", at.Format(dateTime), "junos:seconds", unix(at))
 		w.leaf("time-length", short(length), "junos:seconds", seconds(length))
 		w.some("user", user)
 	})
@@ -173,7 +173,7 @@ func (d *Device) commit(w *writer, r *rand.Rand, number int, at time.Time) {
 	w.leaf("sequence-number", strconv.Itoa(number))
 	w.leaf("user", pick(r, d.commitUsers()...))
 	w.leaf("client", pick(r, "cli", "netconf", "junoscript"))
-	w.leaf("date-time", at.Format(stamp), "junos:seconds", unix(at))
+	w.leaf("date-time", at.Format(dateTime), "junos:seconds", unix(at))
 	if r.IntN(3) == 0 {
 		w.leaf("comment", "commit confirmed, rollback in 5mins")
 	}
