@@ -127,14 +127,14 @@ func (a *access) OnPublish(cl *mqtt.Client, pk packets.Packet) (packets.Packet, 
 	if cl.Net.Inline {
 		return pk, nil
 	}
-	a.bus.deliver(pk.TopicName, pk.Payload)
+	a.bus.receive(pk.TopicName, pk.Payload)
 	return pk, packets.CodeSuccessIgnore
 }
 
 // OnWill hands a will to the receiver. Its topic was checked at CONNECT, and
 // nobody is subscribed to it in this broker.
 func (a *access) OnWill(_ *mqtt.Client, will mqtt.Will) (mqtt.Will, error) {
-	a.bus.deliver(will.TopicName, will.Payload)
+	a.bus.receive(will.TopicName, will.Payload)
 	return will, nil
 }
 

@@ -40,10 +40,12 @@ type Embedded struct {
 	server *mqtt.Server
 
 	serving sync.WaitGroup
+	ready   chan struct{} // closed by Handle
+	closing chan struct{} // closed by Close
+	receive func(string, []byte)
 
 	// mu guards the rest.
 	mu       sync.Mutex
-	receive  func(string, []byte)
 	live     map[*session]bool   // all connections
 	sessions map[string]*session // by collector, the one that connected last
 	closed   bool
@@ -61,7 +63,7 @@ func NewEmbedded(cfg EmbeddedConfig) (*Embedded, error) {
 	if cfg.TakeOver == 0 {
 		cfg.TakeOver = 10 * time.Second
 	}
-	e := &Embedded{cfg: cfg, log: cfg.Logger,
+	e := &Embedded{cfg: cfg, log: cfg.Logger, ready: make(chan struct{}), closing: make(chan struct{}),
 		live: map[*session]bool{}, sessions: map[string]*session{}}
 	e.server = mqtt.New(&mqtt.Options{
 		Capabilities: capabilities(), InlineClient: true, Logger: newQuiet(cfg.Logger)})
@@ -91,18 +93,8 @@ func capabilities() *mqtt.Capabilities {
 
 // Handle implements Bus.
 func (e *Embedded) Handle(receive func(topic string, payload []byte)) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.receive = receive
-}
-
-func (e *Embedded) deliver(topic string, payload []byte) {
-	e.mu.Lock()
-	receive := e.receive
-	e.mu.Unlock()
-	if receive != nil {
-		receive(topic, payload)
-	}
+	close(e.ready)
 }
 
 // ServeConn speaks MQTT with a collector until the connection ends, ctx is
@@ -120,13 +112,27 @@ func (e *Embedded) ServeConn(ctx context.Context, c net.Conn, collector string) 
 	}
 	defer e.end(s)
 	defer context.AfterFunc(ctx, func() { c.Close() })()
-	if err := c.SetDeadline(time.Now().Add(e.cfg.ConnectTimeout)); err != nil {
-		return fmt.Errorf("serving collector %s: setting a deadline: %w", collector, err)
-	}
-	if err := e.establish(s); err != nil && !ordinaryEnd(err) {
+	if err := e.speak(ctx, s); err != nil && !ordinaryEnd(err) {
 		return fmt.Errorf("serving collector %s: %w", collector, err)
 	}
 	return nil
+}
+
+// speak waits for Handle, which may come a little after the first collector.
+func (e *Embedded) speak(ctx context.Context, s *session) error {
+	if err := s.SetDeadline(time.Now().Add(e.cfg.ConnectTimeout)); err != nil {
+		return fmt.Errorf("setting a deadline: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.ConnectTimeout)
+	defer cancel()
+	select {
+	case <-e.ready:
+		return e.establish(s)
+	case <-e.closing:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("nobody receives: %w", ctx.Err())
+	}
 }
 
 // establish runs the broker library on one connection. A packet that makes it
@@ -147,7 +153,7 @@ func ordinaryEnd(err error) bool {
 func (e *Embedded) begin(s *session) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed || e.receive == nil {
+	if e.closed {
 		return fmt.Errorf("serving collector %s: %w", s.collector, ErrClosed)
 	}
 	e.serving.Add(1)
@@ -234,6 +240,9 @@ func (e *Embedded) Kick(collector string) {
 func (e *Embedded) Close() error {
 	e.mu.Lock()
 	again := e.closed
+	if !again {
+		close(e.closing)
+	}
 	e.closed = true
 	for s := range e.live {
 		s.Close()

@@ -456,3 +456,28 @@ func FuzzEmbedded(f *testing.F) {
 		}
 	})
 }
+
+// A collector that is faster than the start of the cloud end waits for it.
+func TestEmbeddedWaitsForItsReceiver(t *testing.T) {
+	b, err := NewEmbedded(EmbeddedConfig{ConnectTimeout: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far := net.Pipe()
+	defer near.Close()
+	if err := b.ServeConn(t.Context(), far, one); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("nobody received: %v", err)
+	}
+	near, far = net.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- b.ServeConn(t.Context(), far, one) }()
+	b.Handle(func(string, []byte) {})
+	loginPipe(t, near)
+	near.Close()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

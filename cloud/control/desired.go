@@ -20,6 +20,7 @@ type dispatched struct {
 	boot    string
 	version uint64    // of the configuration
 	at      time.Time // when
+	settled uint64    // the version that the collector said its last word on
 	jobs    map[string]time.Time
 }
 
@@ -57,8 +58,11 @@ func (l *line) sync(ctx context.Context, reload bool) error {
 }
 
 // reported tells whether the collector has said what became of the wanted
-// configuration.
-func (l *line) reported() bool { return l.entry.Applied.Version == l.entry.ConfigVersion }
+// configuration: it runs it, or it cannot, and then sending it again is no use.
+func (l *line) reported() bool {
+	want := l.entry.ConfigVersion
+	return l.entry.Applied.Version == want || l.sent.settled == want
+}
 
 // ready tells whether jobs may follow: they name devices of the configuration.
 // A collector that does not say what became of it is not waited for.

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -55,7 +54,8 @@ func (l *line) finished(ctx context.Context, j edp.Job) error {
 		Boot: l.entry.Boot, State: wire.JobDone, Done: j.Total, Total: j.Total})
 }
 
-// jobStatus records progress.
+// jobStatus records progress, and the device that just finished. The store
+// refuses a job of another collector.
 func (l *line) jobStatus(ctx context.Context, payload []byte) error {
 	var s wire.JobStatus
 	if err := wire.Verify(wire.KindJob, payload, l.key, &s); err != nil {
@@ -65,24 +65,9 @@ func (l *line) jobStatus(ctx context.Context, payload []byte) error {
 		return fmt.Errorf("reading the state of a job: %w", err)
 	}
 	l.heard = time.Now()
-	j, err := l.hub.cfg.Store.Job(ctx, s.ID)
-	if err != nil {
-		return fmt.Errorf("reading the state of a job: %w", err)
-	}
-	if j.Collector != l.id {
-		return errors.New("reading the state of a job: the job is of another collector")
-	}
 	s.Error = cut(s.Error, maxText)
-	if err := l.hub.cfg.Store.SawJobStatus(ctx, s); err != nil {
-		return err
+	if s.Device != nil {
+		s.Device.Error = cut(s.Device.Error, maxText)
 	}
-	if s.Device == nil || j.Run == "" {
-		return nil
-	}
-	s.Device.Error = cut(s.Device.Error, maxText)
-	err = l.hub.cfg.Store.SetDeviceResult(ctx, l.id, j.Run, time.Now(), *s.Device)
-	if errors.Is(err, edp.ErrNotFound) {
-		return nil // deleted meanwhile
-	}
-	return err
+	return l.hub.cfg.Store.SawJobStatus(ctx, s)
 }

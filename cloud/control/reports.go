@@ -55,6 +55,9 @@ func (l *line) state(ctx context.Context, payload []byte) error {
 	if s.Status == wire.ConfigReceived || s.Status == wire.ConfigApplying {
 		return nil
 	}
+	if l.sent.boot == s.Boot {
+		l.sent.settled = s.Config.Version
+	}
 	return l.sync(ctx, true)
 }
 

@@ -93,10 +93,7 @@ func (s *Stream) identify(ctx context.Context, d edp.Document) error {
 	if id.HostName == "" && id.Model == "" && id.Version == "" && len(id.Serials) == 0 {
 		return nil
 	}
-	if err := s.in.cfg.Store.SetIdentity(ctx, s.collector, d.Device, id); err != nil && !errors.Is(err, edp.ErrNotFound) {
-		return fmt.Errorf("storing the identity of device %s: %w", d.Device, err)
-	}
-	return nil
+	return s.in.cfg.Store.SetIdentity(ctx, s.collector, d.Device, id)
 }
 
 // answer sends the receipts that wait, those of one boot together.

@@ -27,6 +27,9 @@ func (s *Stream) manifest(ctx context.Context, w *wire.Whole) error {
 	err = s.Flush(ctx) // what the manifest names may wait in the batch
 	missing, put := s.in.cfg.Store.PutManifest(ctx, w.Plain, m, w.SHA256)
 	switch {
+	case errors.Is(put, edp.ErrConflict), errors.Is(put, edp.ErrInvalid):
+		s.refuse(w.Boot, w.ID, CodeManifest, false)
+		return errors.Join(err, put)
 	case put != nil:
 		s.refuse(w.Boot, w.ID, CodeStore, true)
 		return errors.Join(err, fmt.Errorf("storing the manifest of run %s: %w", m.Run, put))
@@ -35,7 +38,7 @@ func (s *Stream) manifest(ctx context.Context, w *wire.Whole) error {
 	}
 	s.answers = append(s.answers, answer{w.Boot, wire.Receipt{ID: w.ID, Status: wire.Complete}})
 	s.touch()
-	return errors.Join(err, s.results(ctx, m))
+	return err
 }
 
 // readManifest checks who made the manifest, and that it is of this stream.
@@ -67,16 +70,4 @@ func (s *Stream) need(ctx context.Context, m wire.Manifest, ids []string) error 
 		ids = ids[n:]
 	}
 	return nil
-}
-
-// results keeps how each device of the run ended.
-func (s *Stream) results(ctx context.Context, m wire.Manifest) error {
-	var all error
-	for _, r := range m.Devices {
-		err := s.in.cfg.Store.SetDeviceResult(ctx, s.collector, m.Run, m.Finished, r)
-		if err != nil && !errors.Is(err, edp.ErrNotFound) {
-			all = errors.Join(all, fmt.Errorf("storing the result of device %s: %w", r.Device, err))
-		}
-	}
-	return all
 }

@@ -16,6 +16,7 @@ const (
 	CodeBusy      = "busy"      // too much is unfinished; send it again
 	CodeSealed    = "not-ours"  // sealed to another key; say hello for the right one
 	CodeSignature = "signature" // of a manifest
+	CodeManifest  = "manifest"  // it contradicts itself or what is stored
 	CodeStore     = "store"     // the database failed; send it again
 	CodeRefused   = "refused"   // its run or id is another collector's
 )
