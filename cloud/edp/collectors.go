@@ -1,0 +1,231 @@
+package edp
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"lwc/transport/wire"
+)
+
+const collectorColumns = `c.id, c.state, c.spki, c.serial, c.cert_not_after, c.created_at, c.boot, c.conn, c.boot_key,
+	c.capabilities, c.firmware, c.online, c.last_seen, c.config_version, c.applied_version, c.applied_sha256,
+	c.applied_status, c.applied_error, c.item_errors, c.ports, c.health`
+
+func scanCollector(r row) (c Collector, err error) {
+	return c, r.Scan(&c.ID, &c.State, &c.SPKI, &c.Serial, moment{&c.CertNotAfter}, moment{&c.CreatedAt},
+		&c.Boot, &c.Conn, &c.BootKey, jsonColumn{&c.Capabilities}, &c.Firmware, &c.Online, moment{&c.LastSeen},
+		&c.ConfigVersion, &c.Applied.Version, &c.Applied.SHA256, &c.AppliedStatus, &c.AppliedError,
+		jsonColumn{&c.ItemErrors}, jsonColumn{&c.Ports}, jsonColumn{&c.Health})
+}
+
+// Collector returns one entry of the registry.
+func (s *Store) Collector(ctx context.Context, id string) (Collector, error) {
+	var c Collector
+	err := s.snapshot(ctx, func(t *sql.Tx) (err error) {
+		c, err = one(ctx, t, scanCollector, `SELECT `+collectorColumns+` FROM collectors c WHERE c.id = $1`, id)
+		if err != nil {
+			return err
+		}
+		c.LastRun, err = newestRun(ctx, t, id)
+		return err
+	})
+	if err != nil {
+		return Collector{}, fmt.Errorf("reading collector %.80q: %w", id, err)
+	}
+	return c, nil
+}
+
+// Collectors returns the registry by id.
+func (s *Store) Collectors(ctx context.Context) ([]Collector, error) {
+	var list []Collector
+	err := s.snapshot(ctx, func(t *sql.Tx) (err error) {
+		list, err = all(ctx, t, scanCollector, `SELECT `+collectorColumns+` FROM collectors c ORDER BY c.id`)
+		for i := 0; i < len(list) && err == nil; i++ {
+			list[i].LastRun, err = newestRun(ctx, t, list[i].ID)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing collectors: %w", err)
+	}
+	return list, nil
+}
+
+// newestRun returns nil when there is none. Run ids are ULIDs: their order is
+// that of time.
+func newestRun(ctx context.Context, q querier, collector string) (*Run, error) {
+	r, err := one(ctx, q, scanRun, `SELECT `+runColumns+` FROM runs WHERE collector = $1 ORDER BY id DESC LIMIT 1`, collector)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// AllOffline forgets who was online. The serving process calls it when it starts.
+func (s *Store) AllOffline(ctx context.Context) error {
+	if _, err := exec(ctx, s.write, `UPDATE collectors SET online = 0 WHERE online <> 0`); err != nil {
+		return fmt.Errorf("marking all collectors offline: %w", err)
+	}
+	return nil
+}
+
+// SawHello notes that an active collector connected; ErrNotFound when there is
+// none. A new boot ends what the boot before it left behind: its scheduled runs
+// are interrupted, its runs on demand that lack nothing are complete.
+func (s *Store) SawHello(ctx context.Context, h wire.Hello) error {
+	capabilities, err := asJSON(h.Capabilities)
+	if err != nil {
+		return err
+	}
+	ports, err := asJSON(h.Ports)
+	if err != nil {
+		return err
+	}
+	err = s.tx(ctx, func(t *sql.Tx) error {
+		old, err := one(ctx, t, scanString, `SELECT boot FROM collectors WHERE id = $1 AND state = $2`, h.Collector, CollectorActive)
+		if err != nil {
+			return err
+		}
+		_, err = exec(ctx, t, `UPDATE collectors SET boot = $1, conn = $2, boot_key = $3, capabilities = $4, firmware = $5,
+			online = 1, last_seen = $6, applied_version = $7, applied_sha256 = $8, ports = $9 WHERE id = $10`,
+			h.Boot, h.Conn, h.BootKey, capabilities, h.Firmware, micros(time.Now()),
+			h.Config.Version, h.Config.SHA256, ports, h.Collector)
+		if err != nil || old == h.Boot {
+			return err
+		}
+		return newBoot(ctx, t, h)
+	})
+	if err != nil {
+		return fmt.Errorf("noting the hello of collector %.80q: %w", h.Collector, err)
+	}
+	return nil
+}
+
+func newBoot(ctx context.Context, t *sql.Tx, h wire.Hello) error {
+	status := wire.ConfigState("")
+	if h.Config.Version > 0 {
+		status = wire.ConfigApplied
+	}
+	_, err := exec(ctx, t, `UPDATE collectors SET applied_status = $1, applied_error = '', item_errors = '[]' WHERE id = $2`,
+		status, h.Collector)
+	if err != nil {
+		return err
+	}
+	now := micros(time.Now())
+	if _, err := exec(ctx, t, `UPDATE runs SET state = $1, finished_at = $2
+		WHERE collector = $3 AND kind = $4 AND state = $5 AND boot <> $6`,
+		RunInterrupted, now, h.Collector, RunSchedule, RunRunning, h.Boot); err != nil {
+		return err
+	}
+	// The boot that stored the last item died before its manifest.
+	ids, err := all(ctx, t, scanString, `UPDATE runs SET state = $1, finished_at = $2
+		WHERE collector = $3 AND kind = $4 AND state = $5 AND expected > 0 AND boot <> ''
+		AND NOT EXISTS (SELECT 1 FROM run_items i WHERE i.run = runs.id AND i.status = 'expected') RETURNING id`,
+		RunComplete, now, h.Collector, RunDemand, RunRunning)
+	for i := 0; i < len(ids) && err == nil; i++ {
+		err = finishJobOf(ctx, t, ids[i])
+	}
+	return err
+}
+
+// SawHealth notes a heartbeat. ErrConflict says that the collector never said
+// hello for that boot.
+func (s *Store) SawHealth(ctx context.Context, h wire.Health) error {
+	health, err := asJSON(h)
+	if err != nil {
+		return err
+	}
+	ports, err := asJSON(h.Ports)
+	if err != nil {
+		return err
+	}
+	n, err := exec(ctx, s.write, `UPDATE collectors SET online = 1, last_seen = $1, health = $2, ports = $3,
+		applied_version = $4, applied_sha256 = $5 WHERE id = $6 AND boot = $7 AND state = $8`,
+		micros(time.Now()), health, ports, h.Config.Version, h.Config.SHA256, h.Collector, h.Boot, CollectorActive)
+	return ofBoot(n, err, "health", h.Collector, h.Boot)
+}
+
+// SawBye notes that a boot of a collector is offline. It does nothing when
+// another boot connected since.
+func (s *Store) SawBye(ctx context.Context, collector, boot string) error {
+	_, err := exec(ctx, s.write, `UPDATE collectors SET online = 0, last_seen = $1 WHERE id = $2 AND boot = $3`,
+		micros(time.Now()), collector, boot)
+	if err != nil {
+		return fmt.Errorf("noting the bye of collector %.80q: %w", collector, err)
+	}
+	return nil
+}
+
+// SawState notes what became of a desired configuration. ErrConflict says that
+// the collector never said hello for that boot.
+func (s *Store) SawState(ctx context.Context, st wire.State) error {
+	items, err := asJSON(st.Items)
+	if err != nil {
+		return err
+	}
+	// Until a version is applied, and when it never is, the one before runs on.
+	kept := st.Status != wire.ConfigApplied
+	n, err := exec(ctx, s.write, `UPDATE collectors SET
+		applied_version = CASE WHEN $1 THEN applied_version ELSE $2 END,
+		applied_sha256 = CASE WHEN $1 THEN applied_sha256 ELSE $3 END,
+		applied_status = $4, applied_error = $5, item_errors = $6, last_seen = $7
+		WHERE id = $8 AND boot = $9 AND state = $10`,
+		kept, st.Config.Version, st.Config.SHA256, st.Status, st.Error, items, micros(time.Now()),
+		st.Collector, st.Boot, CollectorActive)
+	return ofBoot(n, err, "state", st.Collector, st.Boot)
+}
+
+func ofBoot(n int64, err error, what, collector, boot string) error {
+	if err == nil && n == 0 {
+		err = fmt.Errorf("it is not in boot %.40q: %w", boot, ErrConflict)
+	}
+	if err != nil {
+		return fmt.Errorf("noting the %s of collector %.80q: %w", what, collector, err)
+	}
+	return nil
+}
+
+// keptEvents is how many events are kept of one collector.
+const keptEvents = 5000
+
+// AddEvent keeps an event, and forgets the oldest of that collector beyond 5,000.
+func (s *Store) AddEvent(ctx context.Context, e wire.Event) error {
+	err := s.tx(ctx, func(t *sql.Tx) error {
+		_, err := exec(ctx, t, `INSERT INTO events (collector, boot, at, kind, device, text) VALUES ($1, $2, $3, $4, $5, $6)`,
+			e.Collector, e.Boot, micros(e.Time), e.Kind, e.Device, e.Text)
+		if err != nil {
+			return err
+		}
+		_, err = exec(ctx, t, `DELETE FROM events WHERE collector = $1 AND id <=
+			(SELECT id FROM events WHERE collector = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)`, e.Collector, keptEvents)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("keeping an event of collector %.80q: %w", e.Collector, err)
+	}
+	return nil
+}
+
+// Events returns the newest events of a collector, or of all when collector is
+// empty, newest first. A limit of 0 means 100.
+func (s *Store) Events(ctx context.Context, collector string, limit int) ([]wire.Event, error) {
+	if limit <= 0 {
+		limit = 100
+	}
+	scan := func(r row) (wire.Event, error) {
+		e := wire.Event{V: wire.Version}
+		return e, r.Scan(&e.Collector, &e.Boot, moment{&e.Time}, &e.Kind, &e.Device, &e.Text)
+	}
+	list, err := all(ctx, s.read, scan, `SELECT collector, boot, at, kind, device, text FROM events
+		WHERE $1 = '' OR collector = $1 ORDER BY id DESC LIMIT $2`, collector, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing events: %w", err)
+	}
+	return list, nil
+}

@@ -1,0 +1,229 @@
+package edp
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"lwc/transport/wire"
+)
+
+// jobLife is how long a job waits for its collector unless its maker says
+// otherwise.
+const jobLife = 24 * time.Hour
+
+// CreateJob makes a job. One that collects gets its run, and the run what is
+// expected of it: each item of each device's profile, as the fleet is now.
+// ErrNotFound says that the collector or a device is not known, ErrConflict that
+// there is nothing to do it with.
+func (s *Store) CreateJob(ctx context.Context, n NewJob) (Job, error) {
+	var j Job
+	err := s.tx(ctx, func(t *sql.Tx) (err error) {
+		j, err = createJob(ctx, t, n, time.Now())
+		return err
+	})
+	if err != nil {
+		return Job{}, fmt.Errorf("making a %s job for collector %.80q: %w", n.Kind, n.Collector, err)
+	}
+	return j, nil
+}
+
+func createJob(ctx context.Context, t *sql.Tx, n NewJob, now time.Time) (Job, error) {
+	if n.TTL <= 0 {
+		n.TTL = jobLife
+	}
+	if !slices.Contains([]wire.JobKind{wire.JobCollect, wire.JobProbe, wire.JobRenewCert, wire.JobUpdate, wire.JobRestart}, n.Kind) {
+		return Job{}, fmt.Errorf("there is no such kind: %w", ErrInvalid)
+	}
+	state, err := one(ctx, t, scanString, `SELECT state FROM collectors WHERE id = $1`, n.Collector)
+	if err != nil {
+		return Job{}, err
+	}
+	if CollectorState(state) == CollectorRevoked {
+		return Job{}, fmt.Errorf("the collector is revoked: %w", ErrConflict)
+	}
+	j := Job{ID: wire.NewID(), Collector: n.Collector, Kind: n.Kind, By: n.By, State: JobQueued,
+		Devices: n.Devices, Created: now.UTC(), Expires: now.Add(n.TTL).UTC()}
+	if n.Kind == wire.JobCollect {
+		if err := createRun(ctx, t, &j); err != nil {
+			return Job{}, err
+		}
+	}
+	devices, err := asJSON(j.Devices)
+	if err != nil {
+		return Job{}, err
+	}
+	_, err = exec(ctx, t, `INSERT INTO jobs (id, collector, kind, run, devices, asked_by, state, total, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		j.ID, j.Collector, j.Kind, j.Run, devices, j.By, j.State, j.Total, micros(j.Created), micros(j.Expires))
+	return j, err
+}
+
+// createRun makes the run of a collect job and fills in the job's devices.
+func createRun(ctx context.Context, t *sql.Tx, j *Job) error {
+	f, err := loadFleet(ctx, t, j.Collector)
+	if err != nil {
+		return err
+	}
+	devices, err := f.choose(j.Devices)
+	if err != nil {
+		return err
+	}
+	j.Run, j.Devices, j.Total = wire.NewID(), nil, len(devices)
+	_, err = exec(ctx, t, `INSERT INTO runs (id, collector, job, kind, state, boot, started_at) VALUES ($1, $2, $3, $4, $5, '', $6)`,
+		j.Run, j.Collector, j.ID, RunDemand, RunRunning, micros(j.Created))
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		j.Devices = append(j.Devices, d.ID)
+		for _, item := range f.items(d.Profile) {
+			if _, err := exec(ctx, t, `INSERT INTO run_items (run, device, item, status) VALUES ($1, $2, $3, 'expected')`,
+				j.Run, d.ID, item); err != nil {
+				return err
+			}
+		}
+	}
+	return recount(ctx, t, j.Run)
+}
+
+// choose returns the devices with these ids, or all when none is given.
+func (f Fleet) choose(ids []string) ([]Device, error) {
+	if len(f.Devices) == 0 {
+		return nil, fmt.Errorf("its fleet has no devices: add some with lwc-cloud apply or in the portal: %w", ErrConflict)
+	}
+	if len(ids) == 0 {
+		return f.Devices, nil
+	}
+	var out []Device
+	for _, id := range slices.Compact(slices.Sorted(slices.Values(ids))) {
+		i := slices.IndexFunc(f.Devices, func(d Device) bool { return d.ID == id })
+		if i < 0 {
+			return nil, fmt.Errorf("its fleet has no device %.80q: %w", id, ErrNotFound)
+		}
+		out = append(out, f.Devices[i])
+	}
+	return out, nil
+}
+
+const jobColumns = `id, collector, kind, run, devices, asked_by, state, error, done, total, created_at, expires_at, finished_at`
+
+func scanJob(r row) (j Job, err error) {
+	return j, r.Scan(&j.ID, &j.Collector, &j.Kind, &j.Run, jsonColumn{&j.Devices}, &j.By, &j.State, &j.Error,
+		&j.Done, &j.Total, moment{&j.Created}, moment{&j.Expires}, moment{&j.Finished})
+}
+
+// Job returns one job.
+func (s *Store) Job(ctx context.Context, id string) (Job, error) {
+	j, err := one(ctx, s.read, scanJob, `SELECT `+jobColumns+` FROM jobs WHERE id = $1`, id)
+	if err != nil {
+		return Job{}, fmt.Errorf("reading job %.40q: %w", id, err)
+	}
+	return j, nil
+}
+
+// OpenJobs returns what a collector still has to do, oldest first: jobs that are
+// neither finished nor expired in the queue, and collect jobs that say they are
+// done while their run waits for its manifest.
+func (s *Store) OpenJobs(ctx context.Context, collector string) ([]Job, error) {
+	list, err := all(ctx, s.read, scanJob, `SELECT `+jobColumns+` FROM jobs WHERE collector = $1 AND (
+			(state = $2 AND expires_at > $3) OR state IN ($4, $5)
+			OR (state = $6 AND EXISTS (SELECT 1 FROM runs r WHERE r.id = jobs.run AND r.state = $7)))
+		ORDER BY id`, collector, JobQueued, micros(time.Now()), wire.JobAccepted, wire.JobRunning, wire.JobDone, RunRunning)
+	if err != nil {
+		return nil, fmt.Errorf("listing the jobs of collector %.80q: %w", collector, err)
+	}
+	return list, nil
+}
+
+// SawJobStatus notes the progress of a job, and the result of the device that
+// just finished. A finished job does not change any more. ErrNotFound says that
+// the collector has no such job.
+func (s *Store) SawJobStatus(ctx context.Context, st wire.JobStatus) error {
+	err := s.tx(ctx, func(t *sql.Tx) error {
+		j, err := one(ctx, t, scanJob, `SELECT `+jobColumns+` FROM jobs WHERE id = $1 AND collector = $2`, st.ID, st.Collector)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		if st.Device != nil && j.Run != "" {
+			if err := setResult(ctx, t, st.Collector, j.Run, now, *st.Device); err != nil {
+				return err
+			}
+		}
+		if over(j.State) {
+			return nil
+		}
+		return advance(ctx, t, j, st, now)
+	})
+	if err != nil {
+		return fmt.Errorf("noting the status of job %.40q: %w", st.ID, err)
+	}
+	return nil
+}
+
+func over(s wire.JobState) bool {
+	return s == wire.JobDone || s == wire.JobFailed || s == wire.JobRefused
+}
+
+func advance(ctx context.Context, t *sql.Tx, j Job, st wire.JobStatus, now time.Time) error {
+	var finished time.Time
+	if over(st.State) {
+		finished = now
+	}
+	_, err := exec(ctx, t, `UPDATE jobs SET state = $1, error = $2, done = $3, total = $4, finished_at = $5 WHERE id = $6`,
+		st.State, st.Error, max(st.Done, 0), max(st.Total, 0), micros(finished), j.ID)
+	if err != nil || j.Run == "" || (st.State != wire.JobFailed && st.State != wire.JobRefused) {
+		return err
+	}
+	_, err = exec(ctx, t, `UPDATE runs SET state = $1, finished_at = $2 WHERE id = $3 AND state = $4`,
+		RunFailed, micros(now), j.Run, RunRunning)
+	return err
+}
+
+// finishJobOf closes the job of a run that is complete.
+func finishJobOf(ctx context.Context, t *sql.Tx, run string) error {
+	_, err := exec(ctx, t, `UPDATE jobs SET state = $1, done = total, finished_at = $2 WHERE run = $3 AND state IN ($4, $5, $6)`,
+		wire.JobDone, micros(time.Now()), run, JobQueued, wire.JobAccepted, wire.JobRunning)
+	return err
+}
+
+// Sweep forgets what has expired: sessions, links, tokens, and jobs that no
+// collector took. The serving process calls it now and then.
+func (s *Store) Sweep(ctx context.Context) error {
+	err := s.tx(ctx, func(t *sql.Tx) error {
+		now := micros(time.Now())
+		for _, q := range []string{
+			`DELETE FROM sessions WHERE expires_at <= $1`,
+			`DELETE FROM links WHERE expires_at <= $1`,
+			`DELETE FROM api_tokens WHERE expires_at > 0 AND expires_at <= $1`,
+		} {
+			if _, err := exec(ctx, t, q, now); err != nil {
+				return err
+			}
+		}
+		// Its holder is told for a month that the token expired, not that it is unknown.
+		old := micros(time.Now().Add(-30 * 24 * time.Hour))
+		if _, err := exec(ctx, t, `DELETE FROM enrol_tokens WHERE expires_at <= $1`, old); err != nil {
+			return err
+		}
+		return expireJobs(ctx, t, now)
+	})
+	if err != nil {
+		return fmt.Errorf("sweeping out what has expired: %w", err)
+	}
+	return nil
+}
+
+func expireJobs(ctx context.Context, t *sql.Tx, now int64) error {
+	runs, err := all(ctx, t, scanString, `UPDATE jobs SET state = $1, error = $2, finished_at = $3
+		WHERE state = $4 AND expires_at <= $3 RETURNING run`,
+		wire.JobFailed, "it expired before the collector took it: is the collector online?", now, JobQueued)
+	for i := 0; i < len(runs) && err == nil; i++ {
+		_, err = exec(ctx, t, `UPDATE runs SET state = $1, finished_at = $2 WHERE id = $3 AND state = $4`,
+			RunInterrupted, now, runs[i], RunRunning)
+	}
+	return err
+}

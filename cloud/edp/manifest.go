@@ -1,0 +1,172 @@
+package edp
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"lwc/transport/wire"
+)
+
+// PutManifest takes the manifest of a run; raw is its signed form and hash its
+// name. If it calls documents stored that are not in the store, their ids are
+// returned and nothing is changed. Otherwise it is kept, each of its entries
+// accounts for one item, its devices get their results, and the run is complete
+// when nothing of its expected set remains. Taking it twice changes nothing.
+//
+// ErrConflict says that it contradicts what is stored: another hash for a
+// document, or a run of another collector.
+func (s *Store) PutManifest(ctx context.Context, raw []byte, m wire.Manifest, hash string) (missing []string, err error) {
+	packed := s.enc.EncodeAll(raw, nil)
+	err = s.tx(ctx, func(t *sql.Tx) error {
+		_, err := one(ctx, t, scanString, `SELECT hash FROM manifests WHERE collector = $1 AND hash = $2`, m.Collector, hash)
+		if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if missing, err = absent(ctx, t, m); err != nil || len(missing) > 0 {
+			return err
+		}
+		return takeManifest(ctx, t, packed, m, hash)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("taking the manifest of run %.40q: %w", m.Run, err)
+	}
+	return missing, nil
+}
+
+// absent returns the ids of documents that a manifest calls stored and the store
+// does not have.
+func absent(ctx context.Context, t *sql.Tx, m wire.Manifest) ([]string, error) {
+	have, err := storedOf(ctx, t, m)
+	if err != nil {
+		return nil, err
+	}
+	var missing []string
+	for _, e := range m.Documents {
+		if e.Status != wire.EntryStored && e.Status != wire.EntryDuplicate {
+			continue
+		}
+		ok, err := have.holds(ctx, t, m.Collector, e)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			missing = append(missing, e.ID)
+		}
+	}
+	return sortedUnique(missing), nil
+}
+
+type place struct{ device, item string }
+
+// stored is what the store has of one run.
+type stored struct {
+	sha    map[string]string // by id
+	places map[place]bool
+}
+
+func storedOf(ctx context.Context, q querier, m wire.Manifest) (stored, error) {
+	type doc struct {
+		id, sha string
+		place
+	}
+	scan := func(r row) (d doc, err error) { return d, r.Scan(&d.id, &d.sha, &d.device, &d.item) }
+	docs, err := all(ctx, q, scan, `SELECT id, sha256, device, item FROM documents WHERE collector = $1 AND run = $2`, m.Collector, m.Run)
+	have := stored{map[string]string{}, map[place]bool{}}
+	for _, d := range docs {
+		have.sha[d.id], have.places[d.place] = d.sha, true
+	}
+	return have, err
+}
+
+// holds tells whether the document of an entry is in the store. A duplicate may
+// be there under the id of an earlier boot, and have come in another run before.
+func (have stored) holds(ctx context.Context, q querier, collector string, e wire.ManifestEntry) (bool, error) {
+	if e.ID == "" {
+		return false, fmt.Errorf("its entry %s/%s is %s and has no id: %w", e.Device, e.Item, e.Status, ErrInvalid)
+	}
+	sha, ok := have.sha[e.ID]
+	if !ok && e.Status == wire.EntryDuplicate && have.places[place{e.Device, e.Item}] {
+		return true, nil
+	}
+	if !ok {
+		var err error
+		sha, err = one(ctx, q, scanString, `SELECT sha256 FROM documents WHERE collector = $1 AND id = $2`, collector, e.ID)
+		if errors.Is(err, ErrNotFound) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	if e.SHA256 != "" && sha != e.SHA256 {
+		return false, fmt.Errorf("it has another hash for document %s than the store: %w", e.ID, ErrConflict)
+	}
+	return true, nil
+}
+
+func takeManifest(ctx context.Context, t *sql.Tx, packed []byte, m wire.Manifest, hash string) error {
+	if err := enterRun(ctx, t, m.Collector, m.Run, m.Boot, m.Started); err != nil {
+		return err
+	}
+	_, err := exec(ctx, t, `INSERT INTO manifests (collector, hash, run, boot, previous, received_at, raw)
+		VALUES ($1, $2, $3, $4, $5, $6, $7)`, m.Collector, hash, m.Run, m.Boot, m.Previous, micros(time.Now()), packed)
+	if err != nil {
+		return err
+	}
+	if _, err := exec(ctx, t, `UPDATE collectors SET last_manifest = $1 WHERE id = $2`, hash, m.Collector); err != nil {
+		return err
+	}
+	for _, e := range m.Documents {
+		if err := account(ctx, t, m.Run, e); err != nil {
+			return err
+		}
+	}
+	if now := time.Now(); m.Finished.After(now) {
+		m.Finished = now // by our clock, so that the next run is newer
+	}
+	for _, r := range m.Devices {
+		if err := takeResult(ctx, t, m, r); err != nil {
+			return err
+		}
+	}
+	if err := recount(ctx, t, m.Run); err != nil {
+		return err
+	}
+	return complete(ctx, t, m.Run, m.Finished)
+}
+
+// account enters what a manifest says of one item. What is stored stays stored.
+func account(ctx context.Context, t *sql.Tx, run string, e wire.ManifestEntry) error {
+	status := e.Status
+	switch status {
+	case wire.EntryStored, wire.EntryDuplicate:
+		status = wire.EntryStored
+	case wire.EntryFailed, wire.EntryLost, wire.EntryRejected:
+	default:
+		return fmt.Errorf("its entry %s/%s has the status %.40q: %w", e.Device, e.Item, e.Status, ErrInvalid)
+	}
+	_, err := exec(ctx, t, `INSERT INTO run_items (run, device, item, status, reason) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (run, device, item) DO UPDATE SET status = excluded.status, reason = excluded.reason
+		WHERE run_items.status <> 'stored'`, run, e.Device, e.Item, status, e.Reason)
+	return err
+}
+
+// takeResult notes how a device ended. The collector is done with it: items that
+// no entry names will not come any more.
+func takeResult(ctx context.Context, t *sql.Tx, m wire.Manifest, r wire.DeviceResult) error {
+	if err := setResult(ctx, t, m.Collector, m.Run, m.Finished, r); err != nil {
+		return err
+	}
+	reason := r.Error
+	if reason == "" {
+		reason = "the collector sent no reply for it and gave no reason"
+	}
+	if err := giveUp(ctx, t, m.Run, r.Device, reason); err != nil || !r.OK {
+		return err
+	}
+	_, err := exec(ctx, t, `UPDATE devices SET last_complete = CASE WHEN last_complete < $1 THEN $1 ELSE last_complete END
+		WHERE collector = $2 AND id = $3`, micros(m.Finished), m.Collector, r.Device)
+	return err
+}

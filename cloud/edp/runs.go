@@ -1,0 +1,148 @@
+package edp
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"lwc/transport/wire"
+)
+
+const runColumns = `id, collector, job, kind, state, started_at, finished_at, expected, stored, failed, bytes`
+
+func scanRun(r row) (x Run, err error) {
+	return x, r.Scan(&x.ID, &x.Collector, &x.Job, &x.Kind, &x.State, moment{&x.Started}, moment{&x.Finished},
+		&x.Expected, &x.Stored, &x.Failed, &x.Bytes)
+}
+
+// Runs returns the runs that f chooses, newest first.
+func (s *Store) Runs(ctx context.Context, f RunFilter) ([]Run, error) {
+	if f.Limit <= 0 {
+		f.Limit = 100
+	}
+	list, err := all(ctx, s.read, scanRun, `SELECT `+runColumns+` FROM runs
+		WHERE ($1 = '' OR collector = $1) AND ($2 = '' OR state = $2) ORDER BY id DESC LIMIT $3`,
+		f.Collector, f.State, f.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing runs: %w", err)
+	}
+	return list, nil
+}
+
+// Run returns one run with the result of each device that finished. Documents
+// and Bytes of a result are what is stored, over all boots.
+func (s *Store) Run(ctx context.Context, id string) (Run, error) {
+	var r Run
+	err := s.snapshot(ctx, func(t *sql.Tx) (err error) {
+		if r, err = one(ctx, t, scanRun, `SELECT `+runColumns+` FROM runs WHERE id = $1`, id); err != nil {
+			return err
+		}
+		if r.Devices, err = runResults(ctx, t, r); err != nil {
+			return err
+		}
+		r.Manifests, err = all(ctx, t, scanString, `SELECT hash FROM manifests WHERE run = $1 ORDER BY received_at, hash`, id)
+		return err
+	})
+	if err != nil {
+		return Run{}, fmt.Errorf("reading run %.40q: %w", id, err)
+	}
+	return r, nil
+}
+
+func runResults(ctx context.Context, q querier, r Run) ([]wire.DeviceResult, error) {
+	return all(ctx, q, func(x row) (d wire.DeviceResult, err error) {
+		var documents int
+		var bytes int64
+		err = x.Scan(jsonColumn{&d}, &documents, &bytes)
+		d.Documents, d.Bytes = documents, bytes
+		return d, err
+	}, `SELECT d.result,
+			(SELECT COUNT(*) FROM documents x WHERE x.collector = $1 AND x.run = d.run AND x.device = d.device),
+			(SELECT COALESCE(SUM(x.size), 0) FROM documents x WHERE x.collector = $1 AND x.run = d.run AND x.device = d.device)
+		FROM run_devices d WHERE d.run = $2 ORDER BY d.device`, r.Collector, r.ID)
+}
+
+// RemainingDevices returns the devices of a run with an item that is neither
+// stored nor accounted for: what a repeated job has to ask for. It is empty when
+// the run lacks nothing.
+func (s *Store) RemainingDevices(ctx context.Context, run string) ([]string, error) {
+	var list []string
+	err := s.snapshot(ctx, func(t *sql.Tx) error {
+		if _, err := one(ctx, t, scanString, `SELECT id FROM runs WHERE id = $1`, run); err != nil {
+			return err
+		}
+		var err error
+		list, err = all(ctx, t, scanString, `SELECT DISTINCT device FROM run_items
+			WHERE run = $1 AND status = 'expected' ORDER BY device`, run)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing what run %.40q lacks: %w", run, err)
+	}
+	return list, nil
+}
+
+// errForeignRun says that a collector used a run of another one.
+var errForeignRun = fmt.Errorf("that run belongs to another collector: %w", ErrConflict)
+
+// enterRun makes sure that a run is in the store and belongs to a collector. One
+// that no job made was started by the collector's schedule.
+func enterRun(ctx context.Context, t *sql.Tx, collector, run, boot string, started time.Time) error {
+	n, err := exec(ctx, t, `UPDATE runs SET boot = $1 WHERE id = $2 AND collector = $3`, boot, run, collector)
+	if err != nil || n == 1 {
+		return err
+	}
+	n, err = exec(ctx, t, `INSERT INTO runs (id, collector, job, kind, state, boot, started_at)
+		SELECT $1, id, '', $2, $3, $4, $5 FROM collectors WHERE id = $6 ON CONFLICT (id) DO NOTHING`,
+		run, RunSchedule, RunRunning, boot, micros(started), collector)
+	if err == nil && n == 0 {
+		_, err = one(ctx, t, scanString, `SELECT id FROM collectors WHERE id = $1`, collector)
+		if err == nil {
+			err = errForeignRun
+		}
+	}
+	return err
+}
+
+// recount brings the counters of a run in line with its items and documents.
+func recount(ctx context.Context, t *sql.Tx, run string) error {
+	_, err := exec(ctx, t, `UPDATE runs SET
+		expected = (SELECT COUNT(*) FROM run_items i WHERE i.run = runs.id),
+		stored = (SELECT COUNT(*) FROM run_items i WHERE i.run = runs.id AND i.status = 'stored'),
+		failed = (SELECT COUNT(*) FROM run_items i WHERE i.run = runs.id AND i.status NOT IN ('stored', 'expected')),
+		bytes = (SELECT COALESCE(SUM(d.size), 0) FROM documents d WHERE d.collector = runs.collector AND d.run = runs.id)
+		WHERE id = $1`, run)
+	return err
+}
+
+// giveUp accounts for all items of a device that are still expected.
+func giveUp(ctx context.Context, t *sql.Tx, run, device, reason string) error {
+	_, err := exec(ctx, t, `UPDATE run_items SET status = 'failed', reason = $1
+		WHERE run = $2 AND device = $3 AND status = 'expected'`, reason, run, device)
+	return err
+}
+
+// complete finishes a run if nothing of its expected set remains.
+func complete(ctx context.Context, t *sql.Tx, run string, at time.Time) error {
+	left, err := one(ctx, t, scanInt, `SELECT COUNT(*) FROM run_items WHERE run = $1 AND status = 'expected'`, run)
+	if err != nil || left > 0 {
+		return err
+	}
+	if _, err := exec(ctx, t, `UPDATE runs SET state = $1, finished_at = $2 WHERE id = $3`,
+		RunComplete, micros(at), run); err != nil {
+		return err
+	}
+	return finishJobOf(ctx, t, run)
+}
+
+// LastManifest returns the hash of the newest manifest of a collector; empty
+// when there is none.
+func (s *Store) LastManifest(ctx context.Context, collector string) (string, error) {
+	h, err := one(ctx, s.read, scanString, `SELECT last_manifest FROM collectors WHERE id = $1`, collector)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return "", fmt.Errorf("reading the last manifest of collector %.80q: %w", collector, err)
+	}
+	return h, nil
+}
