@@ -147,7 +147,7 @@ type storedDocument struct {
 
 func stored(ctx context.Context, t *testing.T, s *Site) []storedDocument {
 	t.Helper()
-	out, err := s.Cloud(ctx, "facts", "list", "--collector", Collector, "--json")
+	out, err := s.Cloud(ctx, "facts", "list", "--collector", Collector, "--all", "--json")
 	must(t, err)
 	var docs []storedDocument
 	must(t, json.Unmarshal([]byte(out), &docs))
@@ -164,7 +164,7 @@ func checkStored(ctx context.Context, t *testing.T, s *Site) {
 	for _, d := range docs {
 		p := place{d.Device, d.Item}
 		seen[p]++
-		raw, err := s.Cloud(ctx, "facts", "get", d.Device, d.Item, "--run", d.Run)
+		raw, err := s.Cloud(ctx, "facts", "get", "--run", d.Run, d.Device, d.Item)
 		must(t, err)
 		if got := wire.Digest([]byte(raw)); got != d.SHA256 || !sentHashes[p][got] {
 			t.Errorf("%s %s: the stored bytes hash to %s, the store says %s, junosim sent %v", d.Device, d.Item, got, d.SHA256, sentHashes[p])
