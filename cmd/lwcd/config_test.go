@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lwc/netguard"
+)
+
+func TestConfigDefaults(t *testing.T) {
+	c, err := parseConfig("lwcd.toml", "[guard]\nmode = \"unprotected\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.stateDir != "/var/lib/lwcd" || c.tokenFile != "/etc/lwcd/enrol.token" || c.budget != 64<<20 ||
+		c.ports.Mode != netguard.Unprotected || c.level != slog.LevelInfo {
+		t.Errorf("%+v", c)
+	}
+}
+
+const twoPorts = `[internal]
+interface = "lwcint0"
+addresses = ["10.1.0.2/24"]
+[external]
+mac = "02:00:00:00:00:01"
+addresses = ["192.0.2.2/24"]
+gateway = "192.0.2.1"
+dns = ["192.0.2.53", "192.0.2.54:5353"]
+`
+
+func TestConfigPorts(t *testing.T) {
+	c, err := parseConfig("lwcd.toml", "state_dir = \"/state/\"\ncollector_id = \"site-0001\"\n"+strings.Replace(twoPorts,
+		"[external]", "routes = [\"10.0.0.0/8 via 10.1.0.1\"]\n[external]", 1)+"[collect]\nmemory_mib = 7\n[log]\nlevel = \"debug\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.ports.Mode != netguard.Enforce || c.stateDir != "/state" || c.collectorID != "site-0001" || c.budget != 7<<20 || c.level != slog.LevelDebug {
+		t.Errorf("%+v", c)
+	}
+	if r := c.ports.Internal.Routes; len(r) != 1 || r[0].String() != "10.0.0.0/8 via 10.1.0.1" {
+		t.Errorf("routes %v", r)
+	}
+	if d := c.ports.External.DNS; len(d) != 2 || d[0].String() != "192.0.2.53:53" || d[1].Port() != 5353 {
+		t.Errorf("dns %v", d)
+	}
+}
+
+// Each bad line gives one error with file, line and key, and says what to do.
+func TestConfigErrors(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"state_dir = \"x\n", `f:1: state_dir: strings cannot contain newlines: correct this line`},
+		{"\n\n= 3", `f:3: `},
+		{"state_dir = 3", `f:1: state_dir: the value is of the wrong type: write a text in quotes`},
+		{"[internal]\naddresses = \"a\"", `f:2: internal.addresses: the value is of the wrong type: write a list of texts`},
+		{"[internal]\nmtu = \"a\"", `f:2: internal.mtu: the value is of the wrong type: write a number`},
+		{"[guard]\ndedicated = 1", `f:2: guard.dedicated: the value is of the wrong type: write true or false`},
+		{"guard = 1", `f:1: guard: the value is of the wrong type: write a table`},
+		{"state_dir = \"/a\"\nstate_dir = \"/b\"", `f:2: state_dir: Key 'state_dir' has already been defined: correct this line`},
+		{"sate_dir = \"/a\"", `f:1: sate_dir: is not a key of this configuration`},
+		{"[internal]\n# adress = 1\n adress = 1", `f:3: internal.adress: is not a key`},
+		{"[guards]\nmode = \"enforce\"\nmore = 1", `f:1: guards: is not a key`},
+		{"state_dir = \"a\"", `f:1: state_dir: "a" is not an absolute path: begin it with /`},
+		{"enrolment_token_file = \"a\"", `f:1: enrolment_token_file: "a" is not an absolute path`},
+		{"collector_id = \"lwc/+/#\"", `f:1: collector_id: "lwc/+/#": a collector id has 8 to 63 characters`},
+		{"[guard]\nmode = \"off\"", `f:2: guard.mode: "off" is not a mode: use enforce, userns or unprotected`},
+		{"[internal]\naddresses = [\"10.1.0.2\"]", `f:2: internal.addresses: "10.1.0.2" is not an address with its prefix length: write it as 10.1.0.2/24`},
+		{"[internal]\ngateway = \"gw\"", `f:2: internal.gateway: "gw" is not an IP address`},
+		{"[internal]\nroutes = [\"10.0.0.0\"]", `f:2: internal.routes: "10.0.0.0" is not a route: write it as "10.0.0.0/8 via 10.1.0.1"`},
+		{"[external]\ndns = [\n \"ns1\"\n]", `f:2: external.dns: "ns1" is not the address of a name server`},
+		{"[collect]\nmemory_mib = 99999999", `f:2: collect.memory_mib: 99999999 is not between 1 and 16384`},
+		{"[log]\nlevel = \"loud\"", `f:2: log.level: "loud" is not a level: use debug, info, warn or error`},
+		{strings.Replace(twoPorts, "192.0.2.1\"", "198.51.100.1\"", 1), `f:7: external.gateway: `},
+		{strings.Replace(twoPorts, "10.1.0.2/24", "192.0.2.3/24", 1), `need separate subnets`},
+		{strings.Replace(twoPorts, "interface = \"lwcint0\"\n", "", 1), `internal.interface: `},
+		{"", `internal.interface: `},
+	} {
+		_, err := parseConfig("f", c.text)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q:\n got %v\nwant %s", c.text, err, c.want)
+		}
+	}
+}
+
+func TestConfigErrorsAreAllToldInOrder(t *testing.T) {
+	_, err := parseConfig("f", "state_dir = \"a\"\nx = 1\n[guard]\nmode = \"off\"\n[guards]\nmode = 1\n")
+	want := []string{"f:1: state_dir", "f:2: x", "f:4: guard.mode", "f:5: guards"}
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != len(want) {
+		t.Fatalf("%v", err)
+	}
+	for i, w := range want {
+		if !strings.HasPrefix(lines[i], w) {
+			t.Errorf("line %d is %q, want %q", i+1, lines[i], w)
+		}
+	}
+}
+
+// The example that is shipped is good.
+func TestExampleConfig(t *testing.T) {
+	if _, err := loadConfig("../../docs/examples/lwcd.toml"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	good := filepath.Join(t.TempDir(), "lwcd.toml")
+	if err := os.WriteFile(good, []byte(twoPorts), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args           []string
+		code           int
+		stdout, stderr string
+	}{
+		{[]string{"--help"}, 0, "exit codes:", ""},
+		{[]string{"--version"}, 0, "lwcd ", ""},
+		{[]string{"check", "--config", good}, 0, "internal port    lwcint0 10.1.0.2/24", ""},
+		{[]string{"check", "--config", good + ".missing"}, 2, "", "no such file"},
+		{[]string{"--config", os.DevNull}, 2, "", "internal.interface"},
+		{[]string{"--confg", good}, 2, "", "lwcd --help tells the usage"},
+		{[]string{"chek"}, 2, "", `unexpected argument "chek"`},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), c.args, &stdout, &stderr)
+		if code != c.code || !strings.Contains(stdout.String(), c.stdout) || !strings.Contains(stderr.String(), c.stderr) {
+			t.Errorf("%v: code %d\n%s%s", c.args, code, stdout.String(), stderr.String())
+		}
+	}
+}
+
+// FuzzConfig: no text makes the parser panic, every error names the file, and
+// what is accepted can be told.
+func FuzzConfig(f *testing.F) {
+	f.Add(twoPorts)
+	f.Add("[guard]\nmode = 'unprotected'\n")
+	f.Add("a = \"\"\"\n[x]\n\"\"\"\n[[b.c]]\n'd' . \"e\" = {f = 1}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parseConfig("file.toml", text)
+		if err != nil {
+			for line := range strings.Lines(err.Error()) {
+				if line != "\n" && !strings.Contains(err.Error(), "file.toml") {
+					t.Errorf("%q", line)
+				}
+			}
+			return
+		}
+		if !strings.HasPrefix(c.summary("file.toml"), "file.toml: good") {
+			t.Error(c.summary("file.toml"))
+		}
+	})
+}
