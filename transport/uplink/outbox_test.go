@@ -30,7 +30,7 @@ func deliver(t *testing.T, o *outbox, id string) time.Duration {
 		t.Fatalf("due is %+v (in %v), not %s", p, wait, id)
 	}
 	o.sent(p, time.Now(), true)
-	return p.due.Sub(time.Now())
+	return time.Until(p.due)
 }
 
 func TestRedeliveryGrowsFromThirtySecondsToTenMinutes(t *testing.T) {

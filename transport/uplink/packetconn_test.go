@@ -2,7 +2,9 @@ package uplink
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"net"
 	"strings"
@@ -196,5 +198,67 @@ func TestUnknownEndpointKind(t *testing.T) {
 	u := newUplink(t, identityOf(newAuthority(t, "ca"), nil), newRecorder())
 	if _, err := u.dial(t.Context(), wire.Endpoint{Kind: "carrier-pigeon", Host: "127.0.0.1:1"}); err == nil || !strings.Contains(err.Error(), "carrier-pigeon") {
 		t.Fatalf("got %v", err)
+	}
+}
+
+func TestOwnExpiredCertificateIsNamed(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	_, pub := configSigner(t)
+	addr := brokerScript(t, ca, nil, func(c net.Conn) { c.Read(make([]byte, 1)) })
+	id := identityOf(ca, pub, addr)
+	id.Certificate.Leaf = ca.issue(collectorID, id.Key.Public(), time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour))
+	id.Certificate.Certificate = [][]byte{id.Certificate.Leaf.Raw}
+	u := newUplink(t, id, newRecorder())
+	if _, err := u.session(t.Context(), id.Bootstrap.Endpoints[0]); !errors.Is(err, ErrClock) || !strings.Contains(err.Error(), collectorID) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// TestUnacknowledgedNoticesAreKept has a broker that takes an event and hangs up
+// before it acknowledges.
+func TestUnacknowledgedNoticesAreKept(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	key, pub := configSigner(t)
+	addr := brokerScript(t, ca, nil, func(c net.Conn) {
+		id := accept(t, c).MessageID
+		c.Write([]byte{0x90, 3, byte(id >> 8), byte(id), 1})
+		for {
+			p, err := packets.ReadPacket(c)
+			pub, ok := p.(*packets.PublishPacket)
+			if err != nil || ok && strings.HasSuffix(pub.TopicName, "/event") {
+				return
+			}
+			if ok && strings.HasSuffix(pub.TopicName, "/hello") {
+				welcomeOver(t, c, pub, key)
+			}
+		}
+	})
+	rec := newRecorder()
+	u := newUplink(t, identityOf(ca, pub, addr), rec)
+	u.SendEvent(wire.Event{Kind: wire.EventCredential, Text: "must not be lost"})
+	lived, err := u.session(t.Context(), u.cfg.Bootstrap.Endpoints[0])
+	if lived == 0 || err == nil {
+		t.Fatalf("the session lived %v and ended with %v", lived, err)
+	}
+	if n, ok := u.notices.take(); !ok || n.msg.(wire.Event).Text != "must not be lost" {
+		t.Fatalf("kept is %+v", n)
+	}
+}
+
+// welcomeOver acknowledges a hello and answers it on the same connection.
+func welcomeOver(t *testing.T, c net.Conn, pub *packets.PublishPacket, key ed25519.PrivateKey) {
+	var e wire.Envelope
+	var h wire.Hello
+	if err := errors.Join(json.Unmarshal(pub.Payload, &e), json.Unmarshal(e.Payload, &h)); err != nil {
+		t.Error(err)
+	}
+	ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
+	ack.MessageID = pub.MessageID
+	m := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+	m.TopicName = wire.Topics{}.Name(collectorID, wire.Down, wire.KindWelcome)
+	var err error
+	m.Payload, err = wire.Sign(wire.KindWelcome, wire.Welcome{V: wire.Version, Collector: h.Collector, Boot: h.Boot, Nonce: h.Nonce, Time: time.Now()}, key)
+	if err := errors.Join(err, ack.Write(c), m.Write(c)); err != nil {
+		t.Error(err)
 	}
 }

@@ -87,7 +87,8 @@ func (u *Uplink) session(ctx context.Context, ep wire.Endpoint) (lived time.Dura
 	})
 	defer stop()
 	if err := s.open(sctx); err != nil {
-		return 0, fmt.Errorf("opening a session at %s: %w", ep.Host, err)
+		id := u.identity()
+		return 0, fmt.Errorf("opening a session at %s: %w", ep.Host, id.doubt(err, time.Now()))
 	}
 	up := time.Now()
 	u.log.Info("connected", "endpoint", ep.Host, "connection", s.seq)

@@ -86,3 +86,13 @@ func clockError(c *x509.Certificate, now time.Time) error {
 	return fmt.Errorf("the certificate of %q ended on %s and the clock of this box says %s: renew the certificate, or set the clock if it is wrong: %w",
 		name, c.NotAfter.UTC().Format(layout), now.UTC().Format(layout), ErrClock)
 }
+
+// doubt adds to the failure of a connection that this box's own certificate is
+// not valid at this time, which the other side says in TLS's own words if at all.
+func (id *Identity) doubt(err error, now time.Time) error {
+	leaf := id.Certificate.Leaf
+	if err == nil || leaf == nil || !now.Before(leaf.NotBefore) && !now.After(leaf.NotAfter) {
+		return err
+	}
+	return fmt.Errorf("%w (%w)", err, clockError(leaf, now))
+}
