@@ -1,6 +1,7 @@
 package edp
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/hex"
@@ -60,6 +61,7 @@ type Admission struct {
 	Token    string
 	Secret   secret.Text
 	Proposed string // the id that the collector asks for; empty: that of the token
+	Default  string // the id if neither names one
 	SPKI     string // its public key: PKIX DER in base64
 	// Issue makes the certificate once all is found in order. An error undoes
 	// the admission.
@@ -120,7 +122,7 @@ func findEnrolToken(ctx context.Context, t *sql.Tx, a Admission) (enrolToken, er
 	case tok.bound && a.Proposed != "" && a.Proposed != tok.name:
 		return tok, ErrTokenBound
 	case !tok.bound:
-		tok.name = a.Proposed
+		tok.name = cmp.Or(a.Proposed, a.Default)
 	}
 	return tok, checkCollector(tok.name)
 }

@@ -188,3 +188,6 @@ func (p *PKI) ConfigKey() ed25519.PrivateKey { return p.config }
 
 // IngestKey returns the key that documents are sealed to.
 func (p *PKI) IngestKey() wire.BootKey { return p.ingest }
+
+// ConfigKeyDER returns the public half of ConfigKey in PKIX form.
+func (p *PKI) ConfigKeyDER() ([]byte, error) { return x509.MarshalPKIXPublicKey(p.config.Public()) }
