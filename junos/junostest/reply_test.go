@@ -2,6 +2,7 @@ package junostest
 
 import (
 	"bytes"
+	"context"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"lwc/junos"
 )
@@ -281,4 +284,44 @@ func TestIdentity(t *testing.T) {
 			t.Errorf("%s: serials %v, %v; want %s first", d.Name, id.Serials, err, d.chassisSerial(0))
 		}
 	}
+}
+
+// TestSerialsAreUnique counts the serials of the largest numbers that occur.
+func TestSerialsAreUnique(t *testing.T) {
+	seen := map[string]bool{}
+	for index := 0; index < 65000; index += 1300 {
+		for part := 0; part < 1<<16; part += 7 {
+			seen[serial(1, "C", index, part)] = true
+		}
+	}
+	if want := 50 * (1<<16/7 + 1); len(seen) != want {
+		t.Errorf("%d serials, want %d", len(seen), want)
+	}
+}
+
+func TestLiveClock(t *testing.T) {
+	now := epoch()
+	f := newFleet(t, Config{Devices: 6, Clock: func() time.Time { return now }})
+	for _, d := range f.Devices() {
+		before := ask(t, d, "<get-system-uptime-information/>")
+		now = now.Add(time.Hour)
+		if after := ask(t, d, "<get-system-uptime-information/>"); after == before || names(t, after)[1] != names(t, before)[1] {
+			t.Errorf("%s: an hour changes nothing", d.Name)
+		}
+	}
+}
+
+func TestLatency(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newFleet(t, Config{Devices: 1, Latency: time.Minute}).Devices()[0]
+		began := time.Now()
+		if err := d.wait(t.Context()); err != nil || time.Since(began) != time.Minute {
+			t.Errorf("waited %v: %v", time.Since(began), err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := d.wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a wait that is cancelled: %v", err)
+		}
+	})
 }

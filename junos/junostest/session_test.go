@@ -314,3 +314,20 @@ func TestBadConfigurations(t *testing.T) {
 		}
 	}
 }
+
+// TestForwardsEnd opens more forwards on one connection, one after the other,
+// than a bastion lets be open at once.
+func TestForwardsEnd(t *testing.T) {
+	f := startFleet(t, Config{Devices: 1, Bastions: 1, Behind: 1})
+	c, addr := logInBastion(t, f, "bastion-1"), f.Devices()[0].Addr.String()
+	for i := range maxForwards + 50 {
+		conn, err := c.Dial("tcp", addr)
+		if err != nil {
+			t.Fatalf("forward %d: %v", i, err)
+		}
+		readTo(t, conn, "\n")
+		if err := conn.Close(); err != nil {
+			t.Fatalf("forward %d: %v", i, err)
+		}
+	}
+}
