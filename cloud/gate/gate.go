@@ -115,8 +115,10 @@ func (g *Gate) Serve(ctx context.Context, l net.Listener) error {
 // accept returns when ctx is cancelled and all its connections are the HTTP
 // server's or gone.
 func (g *Gate) accept(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
 	var conns sync.WaitGroup
 	defer conns.Wait()
+	defer cancel()
 	free := make(chan struct{}, maxHandshakes)
 	for {
 		select {

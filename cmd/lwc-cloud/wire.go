@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+
+	"lwc/cloud/api"
+	"lwc/cloud/api/issue"
+	"lwc/cloud/broker"
+	"lwc/cloud/control"
+	"lwc/cloud/edp"
+	"lwc/cloud/enrol"
+	"lwc/cloud/fleet/keeper"
+	"lwc/cloud/gate"
+	"lwc/cloud/ingest"
+	"lwc/cloud/pki"
+	"lwc/cloud/portal"
+	"lwc/transport/wire"
+)
+
+// cloud is all parts, made and not yet started.
+type cloud struct {
+	store *edp.Store
+	bus   *bus
+	hub   *control.Hub
+	gate  *gate.Gate
+	log   *slog.Logger
+}
+
+// bus tells when messages can be let in.
+type bus struct {
+	broker.Bus
+	once    sync.Once
+	handled chan struct{} // closed by Handle
+}
+
+// Handle implements broker.Bus.
+func (b *bus) Handle(receive func(topic string, payload []byte)) {
+	b.Bus.Handle(receive)
+	b.once.Do(func() { close(b.handled) })
+}
+
+// build makes all parts. An error leaves nothing running.
+func build(ctx context.Context, d *data, o serveOptions, urls []*url.URL, log *slog.Logger) (_ *cloud, err error) {
+	inner, taker, endpoint, err := openBroker(ctx, d.pki, o, urls[0], log)
+	if err != nil {
+		return nil, err
+	}
+	c := &cloud{store: d.store, log: log, bus: &bus{Bus: inner, handled: make(chan struct{})}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.bus.Close())
+		}
+	}()
+	if err := c.openHub(d, taker == nil); err != nil {
+		return nil, err
+	}
+	web, err := c.handler(d, urls, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	c.gate, err = gate.New(gate.Config{PKI: d.pki, Hosts: hostNames(urls), Registry: d.store,
+		Broker: taker, HTTP: web, Logger: log})
+	return c, err
+}
+
+// openBroker makes the built-in broker, or connects to one outside; then there is
+// nothing to take connections of collectors.
+func openBroker(ctx context.Context, p *pki.PKI, o serveOptions, public *url.URL, log *slog.Logger) (broker.Bus, gate.Broker, wire.Endpoint, error) {
+	if o.broker == "" {
+		b, err := broker.NewEmbedded(broker.EmbeddedConfig{Logger: log})
+		return b, b, wire.Endpoint{Kind: wire.EndpointMQTT, Host: hostPort(public, "443"), ALPN: true}, err
+	}
+	u, err := url.Parse(o.broker)
+	if err != nil || u.Hostname() == "" {
+		return nil, nil, wire.Endpoint{}, usageErrorf("--broker %q must be mqtts://HOST:PORT", o.broker)
+	}
+	conf, err := brokerTLS(p, o.brokerCA)
+	if err != nil {
+		return nil, nil, wire.Endpoint{}, err
+	}
+	b, err := broker.DialExternal(ctx, broker.ExternalConfig{URL: o.broker, TLS: conf, ClientID: pki.CloudName, Logger: log})
+	if err != nil {
+		return nil, nil, wire.Endpoint{}, err
+	}
+	return b, nil, wire.Endpoint{Kind: wire.EndpointMQTT, Host: hostPort(u, "8883")}, nil
+}
+
+func brokerTLS(p *pki.PKI, caFile string) (*tls.Config, error) {
+	roots := p.CAPool()
+	if caFile != "" {
+		b, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading the broker's authority: %w", err)
+		}
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(b) {
+			return nil, fmt.Errorf("reading the broker's authority: %s holds no certificate in PEM form", caFile)
+		}
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return p.ClientCertificate() }}, nil
+}
+
+// openHub makes what handles messages. Bodies are sealed end to end when the
+// broker is a foreign one.
+func (c *cloud) openHub(d *data, foreign bool) error {
+	in, err := ingest.New(ingest.Config{Store: d.store, Bus: c.bus, Key: d.pki.ConfigKey(), IngestKey: d.pki.IngestKey()})
+	if err != nil {
+		return err
+	}
+	conf := control.Config{Store: d.store, Bus: c.bus, Vault: d.vault, Ingest: in, Key: d.pki.ConfigKey(), Logger: c.log}
+	if foreign {
+		conf.IngestKey = d.pki.IngestKey().Public()
+	}
+	c.hub, err = control.New(conf)
+	return err
+}
+
+// handler joins enrolment, API and portal.
+func (c *cloud) handler(d *data, urls []*url.URL, endpoint wire.Endpoint) (http.Handler, error) {
+	est, err := enrol.New(enrol.Config{PKI: d.pki, Registry: d.store, Endpoints: []wire.Endpoint{endpoint}, Logger: c.log})
+	if err != nil {
+		return nil, err
+	}
+	fleets := keeper.New(d.store, d.vault, c.hub.FleetChanged)
+	issuer := issue.Issuer{Store: d.store, URL: texts(urls)[0], CAPin: d.pki.CAPin()}
+	pages, err := portal.New(portal.Config{Store: d.store, Keeper: fleets, Issuer: issuer, Hub: c.hub, Logger: c.log})
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/.well-known/est/", est)
+	mux.Handle("/collector/v1/", est)
+	mux.Handle("/api/", api.New(api.Config{Store: d.store, Keeper: fleets, Issuer: issuer, Hub: c.hub,
+		Session: pages.Session, Logger: c.log}))
+	mux.Handle("/", pages)
+	return mux, nil
+}
+
+func hostNames(urls []*url.URL) (out []string) {
+	for _, u := range urls {
+		out = append(out, u.Hostname())
+	}
+	return out
+}
+
+func hostPort(u *url.URL, port string) string {
+	if p := u.Port(); p != "" {
+		port = p
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
