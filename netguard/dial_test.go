@@ -91,24 +91,30 @@ func TestDialConcurrently(t *testing.T) {
 				return
 			}
 			defer c.Close()
-			if got := cookieOf(t, c); got != port.ns.cookie {
-				t.Errorf("a connection of the %s port has cookie %d, want %d", port.side, got, port.ns.cookie)
+			if cookie, link := belongs(t, c); cookie != port.ns.cookie || link != port.index {
+				t.Errorf("a connection of the %s port has cookie %d and link %d, want %d and %d", port.side, cookie, link, port.ns.cookie, port.index)
 			}
 		})
 	}
 	wg.Wait()
 }
 
-func cookieOf(t *testing.T, c net.Conn) (cookie uint64) {
+// belongs returns the namespace and the link that a connection is bound to.
+func belongs(t *testing.T, c net.Conn) (cookie uint64, link int) {
 	raw, err := c.(syscall.Conn).SyscallConn()
 	if err != nil {
 		t.Error(err)
-		return 0
+		return 0, 0
 	}
-	if err := raw.Control(func(fd uintptr) { cookie, err = socketCookie(int(fd)) }); err != nil {
+	var cookieErr, linkErr error
+	err = raw.Control(func(fd uintptr) {
+		cookie, cookieErr = socketCookie(int(fd))
+		link, linkErr = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX)
+	})
+	if err := errors.Join(err, cookieErr, linkErr); err != nil {
 		t.Error(err)
 	}
-	return cookie
+	return cookie, link
 }
 
 func churn() (stop func()) {
@@ -249,6 +255,17 @@ func waitFor(t *testing.T, done func() bool) {
 		case <-deadline:
 			t.Fatal("timed out")
 		}
+	}
+}
+
+func TestAllowSeesThroughMapping(t *testing.T) {
+	for _, a := range []string{"::ffff:0.1.2.3", "::ffff:255.255.255.255", "::ffff:250.1.1.1", "::ffff:127.0.0.1", "::ffff:10.1.0.7", "fe80::1%eth0", "::", "ff02::1%2"} {
+		if err := allow(ExternalSide, good().Internal.claims(), netip.MustParseAddr(a)); !errors.Is(err, ErrNotAllowed) {
+			t.Errorf("%s: %v, want ErrNotAllowed", a, err)
+		}
+	}
+	if err := allow(ExternalSide, good().Internal.claims(), netip.MustParseAddr("::ffff:192.0.2.9")); err != nil {
+		t.Error(err)
 	}
 }
 
