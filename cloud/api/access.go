@@ -53,7 +53,7 @@ type oneUser struct {
 
 // setPassword is the request of that operation.
 type setPassword struct {
-	oneUser
+	Name string `path:"name" maxLength:"64"`
 	Body apitype.NewPassword
 }
 

@@ -11,6 +11,7 @@ package api
 import (
 	"log/slog"
 	"net/http"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -18,7 +19,9 @@ import (
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/api/issue"
 	"lwc/cloud/edp"
+	"lwc/cloud/fleet"
 	"lwc/cloud/fleet/keeper"
+	"lwc/transport/wire"
 )
 
 // Hub is told what collectors have to know.
@@ -90,11 +93,28 @@ func configuration() huma.Config {
 	c.CreateHooks = nil // no $schema links in answers
 	c.RejectUnknownQueryParameters = true
 	c.Transformers = []huma.Transformer{hideValues}
+	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"token":   {Type: "http", Scheme: "bearer", Description: "ID.SECRET of an API token (lwc-cloud api-token)."},
 		"session": {Type: "apiKey", In: "cookie", Name: SessionCookie, Description: "Log-in to the portal; for reading only."},
 	}
 	return c
+}
+
+// schemaName names a type in the description. What a caller gives and what the
+// cloud shows of it are different types of one name in Go.
+func schemaName(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	name := huma.DefaultSchemaNamer(t, hint)
+	switch t {
+	case reflect.TypeFor[fleet.Spec]():
+		return "FleetSpec"
+	case reflect.TypeFor[fleet.Credential](), reflect.TypeFor[fleet.Bastion](), reflect.TypeFor[wire.Device]():
+		return name + "Spec"
+	}
+	return name
 }
 
 // SessionCookie is the name of the portal's cookie. The prefix makes browsers

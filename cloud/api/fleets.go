@@ -35,9 +35,9 @@ func (a *API) registerFleets() {
 
 // putFleet is the request of that operation.
 type putFleet struct {
-	oneCollector
-	DryRun bool `query:"dry_run" doc:"Only tell what would change."`
-	Body   fleet.Spec
+	Collector string `path:"collector" maxLength:"63" doc:"Collector id."`
+	DryRun    bool   `query:"dry_run" doc:"Only tell what would change."`
+	Body      fleet.Spec
 }
 
 func (a *API) putFleet(ctx context.Context, in *putFleet) (*answer[apitype.Changes], error) {
@@ -76,13 +76,9 @@ func (a *API) listDevices(ctx context.Context, in *ofCollector) (*answer[apitype
 
 // addDevices is the request of that operation.
 type addDevices struct {
-	oneCollector
-	replacing
-	Body apitype.DeviceList
-}
-
-type replacing struct {
-	Replace bool `query:"replace" doc:"Replace devices that have the same id."`
+	Collector string `path:"collector" maxLength:"63" doc:"Collector id."`
+	Replace   bool   `query:"replace" doc:"Replace devices that have the same id."`
+	Body      apitype.DeviceList
 }
 
 func (a *API) addDevices(ctx context.Context, in *addDevices) (*answer[apitype.Changes], error) {
@@ -92,8 +88,8 @@ func (a *API) addDevices(ctx context.Context, in *addDevices) (*answer[apitype.C
 
 // deleteDevice is the request of that operation.
 type deleteDevice struct {
-	oneCollector
-	Device string `path:"device" maxLength:"63" doc:"Device id."`
+	Collector string `path:"collector" maxLength:"63" doc:"Collector id."`
+	Device    string `path:"device" maxLength:"63" doc:"Device id."`
 }
 
 func (a *API) deleteDevice(ctx context.Context, in *deleteDevice) (*answer[apitype.Changes], error) {
@@ -103,9 +99,9 @@ func (a *API) deleteDevice(ctx context.Context, in *deleteDevice) (*answer[apity
 
 // importDevices is the request of that operation.
 type importDevices struct {
-	oneCollector
-	replacing
-	RawBody []byte `contentType:"text/csv"`
+	Collector string `path:"collector" maxLength:"63" doc:"Collector id."`
+	Replace   bool   `query:"replace" doc:"Replace devices that have the same id."`
+	RawBody   []byte `contentType:"text/csv"`
 }
 
 func (a *API) importDevices(ctx context.Context, in *importDevices) (*answer[apitype.Changes], error) {

@@ -34,8 +34,8 @@ func (a *API) registerRuns() {
 
 // collectRequest is the request of the operation collect.
 type collectRequest struct {
-	oneCollector
-	Body apitype.CollectRequest
+	Collector string `path:"collector" maxLength:"63" doc:"Collector id."`
+	Body      apitype.CollectRequest
 }
 
 func (a *API) collect(ctx context.Context, in *collectRequest) (*answer[apitype.Job], error) {
@@ -68,9 +68,9 @@ func (a *API) getJob(ctx context.Context, in *one) (*answer[apitype.Job], error)
 
 // runsQuery chooses runs.
 type runsQuery struct {
-	ofCollector
-	State string `query:"state" enum:"running,complete,failed,interrupted"`
-	Limit int    `query:"limit" minimum:"1" maximum:"10000" default:"100"`
+	Collector string `query:"collector" maxLength:"63" doc:"Only of this collector."`
+	State     string `query:"state" enum:"running,complete,failed,interrupted"`
+	Limit     int    `query:"limit" minimum:"1" maximum:"10000" default:"100"`
 }
 
 func (a *API) listRuns(ctx context.Context, in *runsQuery) (*answer[apitype.Runs], error) {
@@ -91,12 +91,12 @@ func (a *API) getRun(ctx context.Context, in *one) (*answer[apitype.Run], error)
 
 // documentsQuery chooses documents.
 type documentsQuery struct {
-	ofCollector
-	Device string `query:"device" maxLength:"63"`
-	Item   string `query:"item" maxLength:"63" doc:"Item of the catalogue."`
-	Run    string `query:"run" maxLength:"64"`
-	Latest bool   `query:"latest" doc:"Only the newest of each device and item."`
-	Limit  int    `query:"limit" minimum:"1" maximum:"1000000" default:"1000"`
+	Collector string `query:"collector" maxLength:"63" doc:"Only of this collector."`
+	Device    string `query:"device" maxLength:"63"`
+	Item      string `query:"item" maxLength:"63" doc:"Item of the catalogue."`
+	Run       string `query:"run" maxLength:"64"`
+	Latest    bool   `query:"latest" doc:"Only the newest of each device and item."`
+	Limit     int    `query:"limit" minimum:"1" maximum:"1000000" default:"1000"`
 }
 
 func (a *API) listDocuments(ctx context.Context, in *documentsQuery) (*answer[apitype.Documents], error) {

@@ -175,7 +175,7 @@ type User struct {
 type NewUser struct {
 	Name     string `json:"name" minLength:"1" maxLength:"64"`
 	Role     string `json:"role" enum:"admin,standard"`
-	Password string `json:"password" writeOnly:"true" minLength:"12" maxLength:"256"`
+	Password string `json:"password" writeOnly:"true" minLength:"10" maxLength:"256"`
 }
 
 // APITokenRequest asks for a token for programs.
@@ -210,7 +210,7 @@ type TokenInfos struct {
 
 // NewPassword sets a password.
 type NewPassword struct {
-	Password string `json:"password" writeOnly:"true" minLength:"12" maxLength:"256"`
+	Password string `json:"password" writeOnly:"true" minLength:"10" maxLength:"256"`
 }
 
 // Collectors is a list of collectors.

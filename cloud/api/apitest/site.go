@@ -1,0 +1,122 @@
+package apitest
+
+import (
+	"fmt"
+	"time"
+
+	"lwc/cloud/edp"
+	"lwc/cloud/fleet"
+	"lwc/junos"
+	"lwc/transport/secret"
+	"lwc/transport/wire"
+)
+
+// Collector is the collector of Fill.
+const Collector = "site-berlin-01"
+
+// Canary stands in every secret that Fill stores. No answer may hold it.
+const Canary = "c4nary-5ecret"
+
+// hostKey is a well-formed key that nobody has.
+const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJVZqXvF3cHfdE3bq0fD0G8R6n4d6n5T1qz1B1b6cT0k"
+
+// Fleet is the fleet of Fill, secrets included: three devices, one behind a
+// bastion.
+func Fleet() fleet.Spec {
+	text := secret.FromString
+	return fleet.Spec{
+		Schedule: wire.Schedule{Start: "02:00", Window: "2h", Timezone: "Europe/Berlin"},
+		Profiles: map[string][]string{"tiny": {"show-version", "show-chassis-alarms"}},
+		Credentials: []fleet.Credential{
+			{ID: "lab", Username: "lwc", Password: text("lab-" + Canary)},
+			{ID: "jump", Username: "jump", Password: text("jump-" + Canary)},
+		},
+		Bastions: []fleet.Bastion{{ID: "jump-1", Bastion: wire.Bastion{Address: "198.51.100.1", Credential: "jump", HostKeys: []string{hostKey}}}},
+		Devices: []wire.Device{
+			{ID: "edge-1", Address: "192.0.2.1", Credential: "lab", HostKeys: []string{hostKey}, Profile: "tiny"},
+			{ID: "edge-2", Address: "192.0.2.2", Port: 22, Credential: "lab", Bastions: []string{"jump-1"}, HostKeys: []string{hostKey}, Profile: "tiny"},
+			{ID: "edge-3", Address: "192.0.2.3", Credential: "lab", TrustFirst: true, Profile: "tiny"},
+		},
+	}
+}
+
+// Reply is what edge-1 answers to show version. It holds markup that a page
+// must not take for its own.
+const Reply = "<rpc-reply xmlns=\"urn:ietf:params:xml:ns:netconf:base:1.0\">\n<software-information>\n<host-name>edge-1</host-name><product-model>mx240</product-model><junos-version>23.4R1.9</junos-version>\n<comment>&lt;script&gt;alert(1)&lt;/script&gt;</comment>\n</software-information>\n</rpc-reply>\n"
+
+// Fill brings in a collector that is online, its fleet, and one complete run in
+// which edge-3 failed. It returns the run's job.
+func (c *Cloud) Fill() edp.Job {
+	c.tb.Helper()
+	c.Enrol(Collector)
+	_, err := c.Keeper.Apply(c.ctx(), Collector, Fleet(), false)
+	c.check(err)
+	job, err := c.Store.CreateJob(c.ctx(), edp.NewJob{Collector: Collector, Kind: wire.JobCollect, By: "test"})
+	c.check(err)
+	c.Work(job)
+	c.check(c.Store.AddEvent(c.ctx(), wire.Event{V: wire.Version, Collector: Collector, Boot: boot, Time: time.Now(),
+		Kind: wire.EventHostKeyFirst, Device: "edge-3", Text: "the host key of edge-3 was trusted on first use"}))
+	return job
+}
+
+const boot = "01JD0000000000000000000000"
+
+// Enrol enters a collector in the registry and lets it say hello.
+func (c *Cloud) Enrol(id string) {
+	c.tb.Helper()
+	c.check(c.Store.Enrolled(c.ctx(), edp.Enrolment{Collector: id, SPKI: "c3BraQ==", Serial: "01", NotAfter: time.Now().Add(90 * 24 * time.Hour)}))
+	c.check(c.Store.SawHello(c.ctx(), wire.Hello{V: wire.Version, Collector: id, Boot: boot, Conn: 1, Firmware: "1.0.0", Clock: time.Now(),
+		Ports: wire.PortState{Mode: "enforce", State: "open", Internal: "lwcint0", External: "lwcext0"}}))
+}
+
+// Work does a collect job as a collector would: its documents, the results of
+// its devices, its manifest. edge-3 fails.
+func (c *Cloud) Work(job edp.Job) {
+	c.tb.Helper()
+	m := wire.Manifest{V: wire.Version, Collector: job.Collector, Boot: boot, Run: job.Run, Job: job.ID, Started: job.Created, Finished: time.Now()}
+	for i, id := range job.Devices {
+		r := wire.DeviceResult{Device: id, OK: id != "edge-3", Seconds: 1.25}
+		if r.OK {
+			docs := documents(job, id)
+			_, err := c.Store.PutDocuments(c.ctx(), docs)
+			c.check(err)
+			for _, d := range docs {
+				r.Documents++
+				r.Bytes += int64(len(d.Body))
+				m.Documents = append(m.Documents, wire.ManifestEntry{ID: d.ID, Device: id, Item: d.Item, Status: wire.EntryStored, Outcome: d.Outcome, SHA256: d.SHA256, Size: d.Size})
+			}
+			c.check(c.Store.SetIdentity(c.ctx(), job.Collector, id, junos.Identity{HostName: id, Model: "mx240", Version: "23.4R1.9", Serials: []string{fmt.Sprintf("JN12%04d", i)}}))
+		} else {
+			r.Phase, r.Kind, r.Error = "auth", "auth", "The device refused the log-in of lwc: check the credential lab."
+		}
+		m.Devices = append(m.Devices, r)
+		c.check(c.Store.SawJobStatus(c.ctx(), wire.JobStatus{V: wire.Version, ID: job.ID, Collector: job.Collector, Boot: boot,
+			State: wire.JobRunning, Done: i + 1, Total: len(job.Devices), Device: &r}))
+	}
+	missing, err := c.Store.PutManifest(c.ctx(), []byte(`{"signed":true}`), m, wire.Digest([]byte(job.Run)))
+	c.check(err)
+	if len(missing) > 0 {
+		c.tb.Fatalf("documents are missing: %v", missing)
+	}
+}
+
+func documents(job edp.Job, device string) []edp.Document {
+	var out []edp.Document
+	for item, body := range map[string]string{
+		"show-version":        Reply,
+		"show-chassis-alarms": "<rpc-reply><alarm-information><alarm-summary><no-active-alarms/></alarm-summary></alarm-information></rpc-reply>\n",
+	} {
+		out = append(out, edp.Document{
+			ID: wire.NewID(), Collector: job.Collector, Boot: boot, Run: job.Run, Device: device, Item: item, Outcome: "ok",
+			SHA256: wire.Digest([]byte(body)), Size: int64(len(body)), CollectedAt: time.Now(), Body: []byte(body),
+		})
+	}
+	return out
+}
+
+func (c *Cloud) check(err error) {
+	c.tb.Helper()
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+}

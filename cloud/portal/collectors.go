@@ -1,0 +1,105 @@
+package portal
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"lwc/cloud/api/apitype"
+	"lwc/cloud/api/view"
+	"lwc/cloud/edp"
+	"lwc/cloud/fleet"
+	"lwc/transport/wire"
+)
+
+func (p *Portal) collectors(v *visit) error {
+	list, err := p.cfg.Store.Collectors(v.r.Context())
+	if err != nil {
+		return err
+	}
+	return v.render("collectors", "collectors", view.Each(list, view.Collector))
+}
+
+// collectorIDs names the collectors, for choices in forms.
+func (v *visit) collectorIDs() ([]string, error) {
+	list, err := v.cfg.Store.Collectors(v.r.Context())
+	return view.Each(list, func(c edp.Collector) string { return c.ID }), err
+}
+
+// collectorData is the data of the page "collector".
+type collectorData struct {
+	C       apitype.Collector
+	Fleet   apitype.Fleet
+	Devices int
+	Runs    []apitype.Run
+	Events  []wire.Event
+}
+
+func (p *Portal) collector(v *visit) error {
+	ctx, id := v.r.Context(), v.r.PathValue("collector")
+	c, err := p.cfg.Store.Collector(ctx, id)
+	if err != nil {
+		return err
+	}
+	d := collectorData{C: view.Collector(c)}
+	f, err := p.cfg.Store.GetFleet(ctx, id)
+	if err != nil && !errors.Is(err, edp.ErrNotFound) {
+		return err
+	}
+	d.Fleet, d.Devices = view.Fleet(f), len(f.Devices)
+	runs, err := p.cfg.Store.Runs(ctx, edp.RunFilter{Collector: id, Limit: latestRuns})
+	if err != nil {
+		return err
+	}
+	d.Runs = view.Each(runs, view.Run)
+	if d.Events, err = p.cfg.Store.Events(ctx, id, latestRuns); err != nil {
+		return err
+	}
+	return v.render("collector", "collectors", d)
+}
+
+// enrolData is the data of the page "enrol".
+type enrolData struct {
+	Collector string
+	Token     *apitype.EnrolToken
+}
+
+func (p *Portal) showEnrol(v *visit) error { return v.render("enrol", "collectors", enrolData{}) }
+
+func (p *Portal) enrol(v *visit) error {
+	d := enrolData{Collector: strings.TrimSpace(v.r.PostFormValue("collector"))}
+	uses, err := strconv.Atoi(v.r.PostFormValue("uses"))
+	if err != nil || uses < 1 || uses > 1000 {
+		return v.wrong("enrol", "collectors", d, fleet.Problems{{Path: "uses", Text: "give a number from 1 to 1000"}})
+	}
+	ttl, err := time.ParseDuration(v.r.PostFormValue("ttl"))
+	if err != nil || ttl <= 0 {
+		ttl = 24 * time.Hour
+	}
+	t, err := p.cfg.Issuer.EnrolToken(v.r.Context(), apitype.EnrolTokenRequest{Collector: d.Collector, Uses: uses, TTLSeconds: int64(ttl.Seconds())})
+	if err != nil {
+		return v.wrong("enrol", "collectors", d, err)
+	}
+	d.Token, d.Collector = &t, ""
+	return v.render("enrol", "collectors", d)
+}
+
+// eventsData is the data of the page "events".
+type eventsData struct {
+	Collector  string
+	Collectors []string
+	Events     []wire.Event
+}
+
+func (p *Portal) events(v *visit) error {
+	d := eventsData{Collector: v.r.FormValue("collector")}
+	var err error
+	if d.Collectors, err = v.collectorIDs(); err != nil {
+		return err
+	}
+	if d.Events, err = p.cfg.Store.Events(v.r.Context(), d.Collector, 500); err != nil {
+		return err
+	}
+	return v.render("events", "events", d)
+}

@@ -1,0 +1,246 @@
+package portal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"lwc/cloud/api/apitype"
+	"lwc/cloud/api/view"
+	"lwc/cloud/edp"
+	"lwc/cloud/fleet"
+	"lwc/cloud/fleet/keeper"
+	"lwc/transport/wire"
+)
+
+// filter chooses devices.
+type filter struct{ Query, Collector, State string }
+
+func readFilter(r *http.Request) filter {
+	return filter{strings.TrimSpace(r.FormValue("q")), r.FormValue("collector"), r.FormValue("state")}
+}
+
+func (f filter) keeps(d apitype.Device) bool {
+	if f.State != "" && d.State != f.State {
+		return false
+	}
+	text := strings.ToLower(strings.Join([]string{d.ID, d.HostName, d.Address, d.Model, d.Serial, d.Version, d.Collector}, "\n"))
+	for word := range strings.FieldsSeq(strings.ToLower(f.Query)) {
+		if !strings.Contains(text, word) {
+			return false
+		}
+	}
+	return true
+}
+
+// chosen returns the devices that a filter keeps.
+func (v *visit) chosen(f filter) ([]apitype.Device, error) {
+	rows, err := v.cfg.Store.Devices(v.r.Context(), f.Collector)
+	list := view.Each(rows, view.Device)
+	return slices.DeleteFunc(list, func(d apitype.Device) bool { return !f.keeps(d) }), err
+}
+
+// devicesData is the data of the page "devices".
+type devicesData struct {
+	Filter     filter
+	Collectors []string
+	States     []string
+	Devices    []apitype.Device
+}
+
+func (p *Portal) devices(v *visit) error {
+	d := devicesData{Filter: readFilter(v.r), States: []string{"ok", "failed", "new"}}
+	var err error
+	if d.Collectors, err = v.collectorIDs(); err != nil {
+		return err
+	}
+	if d.Devices, err = v.chosen(d.Filter); err != nil {
+		return err
+	}
+	return v.render("devices", "devices", d)
+}
+
+// deviceData is the data of the page "device".
+type deviceData struct {
+	D         apitype.Device
+	HostKey   string
+	Documents []apitype.Document
+}
+
+func (p *Portal) device(v *visit) error {
+	collector, id := v.r.PathValue("collector"), v.r.PathValue("device")
+	d, err := v.oneDevice(collector, id)
+	if err != nil {
+		return err
+	}
+	docs, err := p.cfg.Store.Documents(v.r.Context(), edp.DocumentFilter{Collector: collector, Device: id, Latest: true})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(docs, func(a, b edp.Document) int { return strings.Compare(a.Item, b.Item) })
+	return v.render("device", "devices", deviceData{D: d, HostKey: d.HostKey, Documents: view.Each(docs, view.Document)})
+}
+
+func (v *visit) oneDevice(collector, id string) (apitype.Device, error) {
+	rows, err := v.cfg.Store.Devices(v.r.Context(), collector)
+	if err != nil {
+		return apitype.Device{}, err
+	}
+	for _, row := range rows {
+		if row.Device.ID == id && row.Collector == collector {
+			return view.Device(row), nil
+		}
+	}
+	return apitype.Device{}, fmt.Errorf("device %.80q: %w", id, edp.ErrNotFound)
+}
+
+// newDeviceData is the data of the page "newdevice".
+type newDeviceData struct {
+	Collector                       string
+	Form                            wire.Device
+	Credentials, Bastions, Profiles []string
+}
+
+func (v *visit) newDeviceData(form wire.Device) (newDeviceData, error) {
+	d := newDeviceData{Collector: v.r.PathValue("collector"), Form: form}
+	s, err := v.cfg.Keeper.Spec(v.r.Context(), d.Collector)
+	if err != nil {
+		return d, err
+	}
+	d.Credentials = view.Each(s.Credentials, func(c fleet.Credential) string { return c.ID })
+	d.Bastions = view.Each(s.Bastions, func(b fleet.Bastion) string { return b.ID })
+	d.Profiles = fleet.BuiltinProfiles()
+	for name := range s.Profiles {
+		if !slices.Contains(d.Profiles, name) {
+			d.Profiles = append(d.Profiles, name)
+		}
+	}
+	slices.Sort(d.Profiles)
+	return d, nil
+}
+
+func (p *Portal) showNewDevice(v *visit) error {
+	d, err := v.newDeviceData(wire.Device{Profile: wire.DefaultProfile})
+	if err != nil {
+		return err
+	}
+	return v.render("newdevice", "devices", d)
+}
+
+func (p *Portal) newDevice(v *visit) error {
+	form := func(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
+	port, portErr := readPort(form("port"))
+	dev := wire.Device{
+		ID: form("id"), Address: form("address"), Port: port, Credential: form("credential"),
+		Bastions: strings.Fields(form("bastions")), HostKeys: lines(form("host_keys")),
+		TrustFirst: form("trust_first") == "true", Profile: form("profile"),
+	}
+	d, err := v.newDeviceData(dev)
+	if err != nil {
+		return err
+	}
+	if portErr != nil {
+		return v.wrong("newdevice", "devices", d, portErr)
+	}
+	if _, err := p.cfg.Keeper.AddDevices(v.r.Context(), d.Collector, []wire.Device{dev}, false); err != nil {
+		return v.wrong("newdevice", "devices", d, err)
+	}
+	return v.done(deviceURL(d.Collector, dev.ID), dev.ID+" was added. The collector is told at once.")
+}
+
+func readPort(s string) (uint16, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil {
+		return 0, fleet.Problems{{Path: "port", Text: fmt.Sprintf("%.20q is not a port: give a number from 1 to 65535, or nothing", s)}}
+	}
+	return uint16(n), nil
+}
+
+// lines splits a text area.
+func lines(s string) (out []string) {
+	for l := range strings.SplitSeq(s, "\n") {
+		if l = strings.TrimSpace(l); l != "" {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// importData is the data of the page "import".
+type importData struct {
+	Collector, Text string
+	Replace         bool
+	Columns         []string
+}
+
+func (p *Portal) showImport(v *visit) error {
+	return v.render("import", "devices", importData{Collector: v.r.PathValue("collector"), Columns: fleet.CSVColumns()})
+}
+
+func (p *Portal) importDevices(v *visit) error {
+	d := importData{Collector: v.r.PathValue("collector"), Columns: fleet.CSVColumns()}
+	text, name, err := uploaded(v.r)
+	if err != nil {
+		return err
+	}
+	d.Replace = v.r.PostFormValue("replace") == "true"
+	if name == "pasted" {
+		d.Text = string(text)
+	}
+	s, err := p.cfg.Keeper.Spec(v.r.Context(), d.Collector)
+	if err != nil {
+		return err
+	}
+	devices, err := fleet.ParseCSV(name, text, s)
+	var r keeper.Result
+	if err == nil {
+		r, err = p.cfg.Keeper.AddDevices(v.r.Context(), d.Collector, devices, d.Replace)
+	}
+	if err != nil {
+		return v.wrong("import", "devices", d, err)
+	}
+	return v.done("/devices?collector="+d.Collector, fmt.Sprintf("%d devices were read, %d changed.", len(devices), len(r.Changes)))
+}
+
+// uploaded returns the file of a form, or the text that was pasted.
+func uploaded(r *http.Request) (text []byte, name string, err error) {
+	f, head, err := r.FormFile("file")
+	if errors.Is(err, http.ErrMissingFile) || errors.Is(err, http.ErrNotMultipart) {
+		return []byte(r.PostFormValue("text")), "pasted", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	defer f.Close()
+	if head.Size == 0 && head.Filename == "" {
+		return []byte(r.PostFormValue("text")), "pasted", nil
+	}
+	text, err = io.ReadAll(f)
+	return text, head.Filename, err
+}
+
+// deleteData is the data of the page "delete".
+type deleteData struct{ Collector, Device string }
+
+func (p *Portal) showDelete(v *visit) error {
+	d := deleteData{v.r.PathValue("collector"), v.r.PathValue("device")}
+	if _, err := v.oneDevice(d.Collector, d.Device); err != nil {
+		return err
+	}
+	return v.render("delete", "devices", d)
+}
+
+func (p *Portal) deleteDevice(v *visit) error {
+	collector, id := v.r.PathValue("collector"), v.r.PathValue("device")
+	if _, err := p.cfg.Keeper.DeleteDevice(v.r.Context(), collector, id); err != nil {
+		return err
+	}
+	return v.done("/devices?collector="+collector, id+" was deleted. Its facts stay.")
+}

@@ -1,0 +1,100 @@
+package portal
+
+import (
+	"fmt"
+	"html/template"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// staleAfter is when facts count as old: collections are daily.
+const staleAfter = 26 * time.Hour
+
+// funcs is what templates may call.
+func funcs() template.FuncMap {
+	return template.FuncMap{
+		"join":      strings.Join,
+		"bytes":     func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) },
+		"ago":       humanize.Time,
+		"stamp":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"when":      when,
+		"age":       age,
+		"stale":     func(t time.Time) bool { return !t.IsZero() && time.Since(t) > staleAfter },
+		"took":      took,
+		"seconds":   func(s float64) string { return span(time.Duration(s * float64(time.Second))) },
+		"short":     short,
+		"tone":      tone,
+		"deviceURL": deviceURL,
+	}
+}
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	return t.UTC().Format("2006-01-02 15:04:05")
+}
+
+func age(t time.Time) string {
+	if t.IsZero() {
+		return "–"
+	}
+	return span(time.Since(t))
+}
+
+// span is a length of time in its largest fitting unit.
+func span(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", max(int(d.Seconds()), 0))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+func took(from, to time.Time) string {
+	if from.IsZero() || to.IsZero() {
+		return "–"
+	}
+	if d := to.Sub(from); d >= time.Minute {
+		return d.Round(time.Second).String()
+	}
+	return fmt.Sprintf("%.1f s", to.Sub(from).Seconds())
+}
+
+// short shows the end of an id, where ULIDs differ, and the start of a hash.
+func short(s string) string {
+	switch {
+	case len(s) == 26:
+		return s[18:]
+	case len(s) > 12:
+		return s[:12]
+	}
+	return s
+}
+
+// tone is the colour of a word.
+func tone(word string) string {
+	switch word {
+	case "ok", "complete", "done", "online", "open", "active":
+		return "good"
+	case "failed", "refused", "denied", "blocked", "malformed", "interrupted", "device-error", "rejected", "revoked",
+		"port-violation", "host-key-changed", "credential-refused":
+		return "bad"
+	case "partial", "retry-later", "down", "config-rejected", "unknown-item", "host-key-first-use", "clock-step", "job-refused":
+		return "warn"
+	case "running", "accepted", "queued":
+		return "busy"
+	}
+	return ""
+}
+
+func deviceURL(collector, device string) string {
+	return "/collectors/" + url.PathEscape(collector) + "/devices/" + url.PathEscape(device)
+}

@@ -1,0 +1,142 @@
+package portal
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"lwc/cloud/api/apitype"
+	"lwc/cloud/api/view"
+	"lwc/cloud/fleet"
+	"lwc/transport/secret"
+	"lwc/transport/wire"
+)
+
+// loginsData is the data of the page "logins".
+type loginsData struct {
+	Collector   string
+	Credentials []apitype.Credential
+	Bastions    []apitype.Bastion
+	Schedule    wire.Schedule
+}
+
+func (v *visit) loginsData() (loginsData, error) {
+	d := loginsData{Collector: v.r.PathValue("collector")}
+	f, err := v.cfg.Store.GetFleet(v.r.Context(), d.Collector)
+	if err != nil {
+		return d, err
+	}
+	shown := view.Fleet(f)
+	d.Credentials, d.Bastions, d.Schedule = shown.Credentials, shown.Bastions, shown.Schedule
+	return d, nil
+}
+
+func (p *Portal) showLogins(v *visit) error {
+	d, err := v.loginsData()
+	if err != nil {
+		return err
+	}
+	return v.render("logins", "collectors", d)
+}
+
+// revise changes the fleet, or shows the page with what is wrong.
+func (v *visit) revise(notice string, change func(*fleet.Spec) error) error {
+	d, err := v.loginsData()
+	if err != nil {
+		return err
+	}
+	if _, err := v.cfg.Keeper.Revise(v.r.Context(), d.Collector, change); err != nil {
+		return v.wrong("logins", "collectors", d, err)
+	}
+	return v.done("/collectors/"+d.Collector+"/access", notice)
+}
+
+func (v *visit) form(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
+
+func (p *Portal) putCredential(v *visit) error {
+	c := fleet.Credential{
+		ID: v.form("id"), Username: v.form("username"),
+		Password:   secret.FromString(v.r.PostFormValue("password")),
+		PrivateKey: secret.FromString(strings.ReplaceAll(v.r.PostFormValue("private_key"), "\r\n", "\n")),
+		Passphrase: secret.FromString(v.r.PostFormValue("passphrase")),
+	}
+	defer c.Secret().Wipe()
+	return v.revise("The credential "+c.ID+" was saved, encrypted.", func(s *fleet.Spec) error {
+		at := slices.IndexFunc(s.Credentials, func(o fleet.Credential) bool { return o.ID == c.ID })
+		if at < 0 {
+			s.Credentials = append(s.Credentials, c)
+		} else {
+			s.Credentials[at] = c
+		}
+		return nil
+	})
+}
+
+func (p *Portal) deleteCredential(v *visit) error {
+	id := v.form("id")
+	return v.revise("The credential "+id+" was deleted.", func(s *fleet.Spec) error {
+		s.Credentials = slices.DeleteFunc(s.Credentials, func(c fleet.Credential) bool { return c.ID == id })
+		return inUse("credential", id, s, func(ref string, _ []string) bool { return ref == id })
+	})
+}
+
+func (p *Portal) putBastion(v *visit) error {
+	port, err := readPort(v.form("port"))
+	b := fleet.Bastion{ID: v.form("id"), Bastion: wire.Bastion{
+		Address: v.form("address"), Port: port, Credential: v.form("credential"), Via: strings.Fields(v.form("via")),
+		HostKeys: lines(v.form("host_keys")), TrustFirst: v.form("trust_first") == "true",
+	}}
+	return v.revise("The bastion "+b.ID+" was saved.", func(s *fleet.Spec) error {
+		if err != nil {
+			return err
+		}
+		at := slices.IndexFunc(s.Bastions, func(o fleet.Bastion) bool { return o.ID == b.ID })
+		if at < 0 {
+			s.Bastions = append(s.Bastions, b)
+		} else {
+			b.MaxSessions = s.Bastions[at].MaxSessions
+			s.Bastions[at] = b
+		}
+		return nil
+	})
+}
+
+func (p *Portal) deleteBastion(v *visit) error {
+	id := v.form("id")
+	return v.revise("The bastion "+id+" was deleted.", func(s *fleet.Spec) error {
+		s.Bastions = slices.DeleteFunc(s.Bastions, func(b fleet.Bastion) bool { return b.ID == id })
+		return inUse("bastion", id, s, func(_ string, hops []string) bool { return slices.Contains(hops, id) })
+	})
+}
+
+// inUse returns a problem that names what still refers to a deleted entry.
+func inUse(kind, id string, s *fleet.Spec, refers func(credential string, hops []string) bool) error {
+	var users []string
+	for _, b := range s.Bastions {
+		if refers(b.Credential, b.Via) {
+			users = append(users, "bastion "+b.ID)
+		}
+	}
+	for _, d := range s.Devices {
+		if refers(d.Credential, d.Bastions) {
+			users = append(users, "device "+d.ID)
+		}
+	}
+	if len(users) == 0 {
+		return nil
+	}
+	const shown = 5
+	more := ""
+	if len(users) > shown {
+		more = fmt.Sprintf(" and %d more", len(users)-shown)
+		users = users[:shown]
+	}
+	return fleet.Problems{{Path: kind, Text: fmt.Sprintf("%s is used by %s%s: change those first", id, strings.Join(users, ", "), more)}}
+}
+
+func (p *Portal) putSchedule(v *visit) error {
+	return v.revise("The schedule was saved.", func(s *fleet.Spec) error {
+		s.Schedule = wire.Schedule{Start: v.form("start"), Window: v.form("window"), Timezone: v.form("timezone")}
+		return nil
+	})
+}

@@ -1,0 +1,53 @@
+package portal
+
+import (
+	"lwc/cloud/api/apitype"
+	"lwc/cloud/api/view"
+	"lwc/cloud/edp"
+)
+
+// overviewData is the data of the page "overview".
+type overviewData struct {
+	Collectors          []apitype.Collector
+	Online, Devices, OK int
+	Failing             []apitype.Device
+	Runs                []apitype.Run
+	Documents           int
+	Bytes               int64
+}
+
+// latestRuns is how many runs short lists show.
+const latestRuns = 8
+
+func (p *Portal) overview(v *visit) error {
+	ctx := v.r.Context()
+	collectors, err := p.cfg.Store.Collectors(ctx)
+	if err != nil {
+		return err
+	}
+	devices, err := p.cfg.Store.Devices(ctx, "")
+	if err != nil {
+		return err
+	}
+	runs, err := p.cfg.Store.Runs(ctx, edp.RunFilter{Limit: latestRuns})
+	if err != nil {
+		return err
+	}
+	d := overviewData{Collectors: view.Each(collectors, view.Collector), Devices: len(devices), Runs: view.Each(runs, view.Run)}
+	for _, c := range d.Collectors {
+		if c.Online {
+			d.Online++
+		}
+	}
+	for _, row := range devices {
+		d.Documents += row.Documents
+		d.Bytes += row.Bytes
+		switch row.State {
+		case edp.DeviceOK:
+			d.OK++
+		case edp.DeviceFailed:
+			d.Failing = append(d.Failing, view.Device(row))
+		}
+	}
+	return v.render("overview", "overview", d)
+}
