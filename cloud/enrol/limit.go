@@ -27,7 +27,11 @@ func newLimiter() *limiter { return &limiter{until: map[string]time.Time{}} }
 func (l *limiter) wait(from string) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return max(0, time.Until(l.until[from])-freeFailures*perFailure)
+	until, known := l.until[from]
+	if !known {
+		return 0
+	}
+	return max(0, time.Until(until)-freeFailures*perFailure)
 }
 
 // failed counts one failure.
