@@ -20,11 +20,11 @@ const (
 // plan is what one namespace must hold, as data: Up makes the kernel agree with
 // it and Verify reports where the kernel does not.
 type plan struct {
-	side       Side
-	port       Port
-	addresses  []netip.Prefix
-	routes     []wantedRoute
-	has4, has6 bool
+	side      Side
+	port      Port
+	addresses []netip.Prefix
+	routes    []wantedRoute
+	has6      bool
 }
 
 // wantedRoute is a Route of the main table; connected ones are the kernel's own.
@@ -35,7 +35,7 @@ type wantedRoute struct {
 
 func newPlan(side Side, p Port) plan {
 	check := portCheck{side: side, port: p}
-	pl := plan{side: side, port: p, addresses: p.Addresses, has4: check.has4(), has6: check.has6()}
+	pl := plan{side: side, port: p, addresses: p.Addresses, has6: check.has6()}
 	for _, a := range p.Addresses {
 		w := wantedRoute{Route{Destination: a.Masked()}, true}
 		if a.Addr().Is6() || !a.IsSingleIP() {

@@ -144,8 +144,8 @@ func listen(t *testing.T, n *namespace, address string) net.Listener {
 	return l
 }
 
-// inside runs a command in the namespace that the guard made, with the kernel's
-// own tool as judge.
+// ip asks the kernel's own tool about the namespace of that name, or has it
+// change something there.
 func ip(t *testing.T, namespace string, args ...string) string {
 	t.Helper()
 	tool := need.Program(t, "ip")
