@@ -59,7 +59,7 @@ func (c *Collector) finish(ctx context.Context, r *run) {
 	undo, err := c.chain.publish(ctx, c.conf.Uplink, m, func(rc wire.Receipt) { answer <- rc })
 	if err != nil {
 		if ctx.Err() == nil {
-			c.log.Error("publishing a manifest", "run", r.id, "err", err)
+			c.log.Error("publishing a manifest", "run", r.id, "error", err)
 			c.endJob(r, wire.JobFailed, "the manifest of the run could not be sent: "+err.Error())
 		}
 		return

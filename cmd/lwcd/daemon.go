@@ -35,7 +35,7 @@ func start(ctx context.Context, conf config, stderr io.Writer) int {
 	if conf.ports.Mode == netguard.Userns {
 		inside, code, err := netguard.Reexec()
 		if err != nil {
-			log.Error("entering a user namespace", "err", err)
+			log.Error("entering a user namespace", "error", err)
 			return exitPorts
 		}
 		if !inside {
@@ -103,13 +103,13 @@ func (d *daemon) exit(err, portsErr error, late bool) int {
 		d.log.Error("stopping took too long, leaving anyway", "limit", stopLimit.String())
 		return exitFailed
 	case errors.As(err, &p):
-		d.log.Error("the two ports cannot be used", "err", err)
+		d.log.Error("the two ports cannot be used", "error", err)
 		return exitPorts
 	case err != nil:
-		d.log.Error("stopped by a failure", "err", err)
+		d.log.Error("stopped by a failure", "error", err)
 		return exitFailed
 	case portsErr != nil && !errors.Is(portsErr, netguard.ErrPrivilege):
-		d.log.Error("closing the ports", "err", portsErr)
+		d.log.Error("closing the ports", "error", portsErr)
 		return exitFailed
 	}
 	d.log.Info("stopped")

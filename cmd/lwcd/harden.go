@@ -14,13 +14,13 @@ import (
 // lock its memory. What cannot be had is told, and goes on.
 func harden(log *slog.Logger) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		log.Warn("making the process undumpable", "err", err)
+		log.Warn("making the process undumpable", "error", err)
 	}
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
-		log.Warn("forbidding core dumps", "err", err)
+		log.Warn("forbidding core dumps", "error", err)
 	}
 	if err := lockMemory(); err != nil {
-		log.Info("memory is not locked: the machine must have no swap", "err", err)
+		log.Info("memory is not locked: the machine must have no swap", "error", err)
 	}
 }
 

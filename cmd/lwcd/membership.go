@@ -93,7 +93,7 @@ func (m *membership) Run(ctx context.Context) error {
 		}
 	case errors.Is(err, uplink.ErrIdentity), errors.Is(err, fs.ErrNotExist):
 		if errors.Is(err, uplink.ErrIdentity) {
-			m.log.Error("loading the identity", "err", err)
+			m.log.Error("loading the identity", "error", err)
 		}
 		if id, err = m.enrol(ctx); err != nil || ctx.Err() != nil {
 			return err
@@ -120,28 +120,38 @@ func (m *membership) enrol(ctx context.Context) (uplink.Identity, error) {
 		used = seen
 		id, err := m.useToken(ctx, token, seen)
 		token.Secret.Wipe()
+		var local *stateError
 		switch {
+		case err == nil:
+			return id, m.keep(&id)
 		case ctx.Err() != nil:
 			return uplink.Identity{}, nil
+		case errors.As(err, &local):
+			return uplink.Identity{}, err
 		case errors.Is(err, errTokenChanged):
 			used = stamp{}
-			continue
-		case err != nil:
+		default:
 			m.refused(err)
-			continue
 		}
-		if err := id.Save(m.conf.stateDir); err != nil {
-			return id, fmt.Errorf("saving the identity to %s: %w", m.conf.stateDir, err)
-		}
-		m.log.Info("enrolled", "collector", id.Collector, "cloud", id.URL)
-		m.erase()
-		return id, nil
 	}
+}
+
+// keep saves the identity, and only then erases what led to it.
+func (m *membership) keep(id *uplink.Identity) error {
+	if err := id.Save(m.conf.stateDir); err != nil {
+		return fmt.Errorf("saving the identity to %s: %w", m.conf.stateDir, err)
+	}
+	m.log.Info("enrolled", "collector", id.Collector, "cloud", id.URL)
+	if err := errors.Join(erase(m.conf.tokenFile), dropPending(m.conf.stateDir)); err != nil {
+		// The token is used up at the cloud in any case.
+		m.log.Warn("erasing the used enrolment token", "error", err)
+	}
+	return nil
 }
 
 // refused tells of a token that will not work.
 func (m *membership) refused(err error) {
-	m.log.Error("enrolling", "err", err, "advice", "put a new token into "+m.conf.tokenFile)
+	m.log.Error("enrolling", "error", err, "advice", "put a new token into "+m.conf.tokenFile)
 	m.say("not enrolled: %v; put a new token into %s", err, m.conf.tokenFile)
 }
 
@@ -176,6 +186,12 @@ func (m *membership) progress() {
 	m.beat = time.Now()
 }
 
+// stateError says that the state folder cannot be used: no token helps.
+type stateError struct{ err error }
+
+func (e *stateError) Error() string { return e.err.Error() }
+func (e *stateError) Unwrap() error { return e.err }
+
 var errTokenChanged = errors.New("the token file has changed")
 
 // useToken enrols, and tries again while the failure may pass: the cloud is not
@@ -183,9 +199,9 @@ var errTokenChanged = errors.New("the token file has changed")
 // same, so that the cloud knows who asks again. It ends with errTokenChanged
 // when the file holds another token.
 func (m *membership) useToken(ctx context.Context, token wire.Token, seen stamp) (uplink.Identity, error) {
-	key, err := uplink.NewKey()
+	key, err := pendingKey(m.conf.stateDir)
 	if err != nil {
-		return uplink.Identity{}, err
+		return uplink.Identity{}, &stateError{err}
 	}
 	watched, stop := m.untilChanged(ctx, seen)
 	defer stop()
@@ -200,7 +216,7 @@ func (m *membership) useToken(ctx context.Context, token wire.Token, seen stamp)
 			return id, context.Cause(watched)
 		}
 		wait := pause/2 + rand.N(pause/2)
-		m.log.Warn("enrolling failed and is tried again", "err", err, "retry_in", wait.String())
+		m.log.Warn("enrolling failed and is tried again", "error", err, "retry_in", wait.String())
 		m.say("not enrolled yet: %v; trying again", err)
 		if !sleep(watched, wait) {
 			return id, context.Cause(watched)
@@ -268,27 +284,19 @@ func readToken(path string) (wire.Token, error) {
 	return wire.ParseToken(wire.EnrolToken, text)
 }
 
-// erase overwrites the token file and removes it. A token is used up at the
-// cloud in any case, so a file that cannot be removed is only told of.
-func (m *membership) erase() {
-	err := overwrite(m.conf.tokenFile)
-	if rm := os.Remove(m.conf.tokenFile); rm != nil && !errors.Is(rm, fs.ErrNotExist) {
-		err = errors.Join(err, rm)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		m.log.Warn("erasing the used enrolment token", "err", err)
-	}
-}
-
-// overwrite writes zeros over a file and empties it.
-func overwrite(path string) error {
+// erase overwrites a file with zeros and removes it. One that is not there is
+// erased already.
+func erase(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
-		return err
+		return errors.Join(err, os.Remove(path))
 	}
 	info, err := f.Stat()
 	if err == nil {
 		_, err = f.Write(make([]byte, info.Size()))
 	}
-	return errors.Join(err, f.Sync(), f.Truncate(0), f.Close())
+	return errors.Join(err, f.Sync(), f.Truncate(0), f.Close(), os.Remove(path))
 }

@@ -43,7 +43,7 @@ func (n *notifier) Alive(context.Context) error { return nil }
 func (n *notifier) Run(ctx context.Context) error {
 	interval, err := sd.SdWatchdogEnabled(false)
 	if err != nil {
-		n.log.Warn("reading the watchdog interval", "err", err)
+		n.log.Warn("reading the watchdog interval", "error", err)
 	}
 	if interval > 0 {
 		interval /= 3 // two pings may be late
@@ -78,7 +78,7 @@ func (n *notifier) alive(ctx context.Context) bool {
 	defer cancel()
 	for _, t := range n.tasks {
 		if err := t.Alive(ctx); err != nil {
-			n.log.Error("a task gives no sign of life", "task", t.String(), "err", err)
+			n.log.Error("a task gives no sign of life", "task", t.String(), "error", err)
 			return false
 		}
 	}
@@ -113,6 +113,6 @@ func (n *notifier) stopping() {
 
 func (n *notifier) send(state string) {
 	if _, err := sd.SdNotify(false, state); err != nil {
-		n.log.Warn("notifying systemd", "err", err)
+		n.log.Warn("notifying systemd", "error", err)
 	}
 }

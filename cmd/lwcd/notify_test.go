@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -33,22 +34,23 @@ func listenAsSystemd(t *testing.T, watchdog string) *systemd {
 	return &systemd{t: t, conn: conn}
 }
 
-// await reads until a datagram holds words.
-func (s *systemd) await(words string) string {
+// await reads until each of words was in a datagram, in any order.
+func (s *systemd) await(words ...string) string {
 	s.t.Helper()
 	if err := s.conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		s.t.Fatal(err)
 	}
-	for b := make([]byte, 8<<10); ; {
+	last := ""
+	for b := make([]byte, 8<<10); len(words) > 0; {
 		n, err := s.conn.Read(b)
 		if err != nil {
 			s.t.Fatalf("waiting for %q: %v; seen %q", words, err, s.seen)
 		}
-		s.seen = append(s.seen, string(b[:n]))
-		if strings.Contains(string(b[:n]), words) {
-			return string(b[:n])
-		}
+		last = string(b[:n])
+		s.seen = append(s.seen, last)
+		words = slices.DeleteFunc(words, func(w string) bool { return strings.Contains(last, w) })
 	}
+	return last
 }
 
 // none reads for a while, and fails if a datagram holds words.

@@ -87,7 +87,7 @@ func (p *ports) raise(ctx context.Context) (*netguard.Guard, error) {
 		}
 		if err.Error() != said {
 			said = err.Error()
-			p.log.Warn("waiting for a port", "err", err)
+			p.log.Warn("waiting for a port", "error", err)
 		}
 		p.mu.Lock()
 		p.detail = "waiting for a port: " + err.Error()
@@ -113,7 +113,7 @@ func (p *ports) watch(ctx context.Context, g *netguard.Guard) {
 			p.event(e)
 		case <-tick.C:
 			if _, err := g.Verify(ctx); err != nil && !errors.Is(err, netguard.ErrUnprotected) && ctx.Err() == nil {
-				p.log.Error("verifying the two ports", "err", err)
+				p.log.Error("verifying the two ports", "error", err)
 			}
 		}
 	}
