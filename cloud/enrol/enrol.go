@@ -96,9 +96,11 @@ func (s *server) enrol(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var der []byte
+	var name string
 	err = s.Registry.Admit(r.Context(), edp.Admission{Token: id, Secret: sec, Proposed: req.ID, Default: nameOf(req), SPKI: req.SPKI,
-		Issue: func(name string) (e edp.Enrolment, err error) {
-			e, der, err = s.issue(name, req)
+		Issue: func(collector string) (e edp.Enrolment, err error) {
+			name = collector
+			e, der, err = s.issue(collector, req)
 			return e, err
 		}})
 	if err != nil {
@@ -108,7 +110,7 @@ func (s *server) enrol(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	s.Logger.Info("collector enrolled", "token", id, "from", from)
+	s.Logger.Info("collector enrolled", "collector", name, "token", id, "from", from)
 	s.sendCertificate(w, r, der, "application/pkcs7-mime; smime-type=certs-only")
 }
 

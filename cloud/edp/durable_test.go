@@ -1,0 +1,121 @@
+package edp_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"lwc/cloud/edp"
+	"lwc/transport/wire"
+)
+
+// childDB makes the test binary store documents until it is killed.
+const childDB = "LWC_EDP_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childDB); path != "" {
+		if err := storeForever(path); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// storeForever prints each document that the store says is stored.
+func storeForever(path string) error {
+	ctx := context.Background()
+	s, err := edp.Open(ctx, path)
+	if err != nil {
+		return err
+	}
+	for run := wire.NewID(); ; {
+		body := []byte(strings.Repeat(run, 100))
+		d := edp.Document{ID: wire.NewID(), Collector: site, Run: run, Device: "edge-1", Item: wire.NewID(), SHA256: wire.Digest(body), Body: body}
+		st, err := s.PutDocuments(ctx, []edp.Document{d})
+		if err != nil {
+			return err
+		}
+		if st[0] == edp.PutStored {
+			if err := json.NewEncoder(os.Stdout).Encode(d.ID); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func TestWhatIsCalledStoredSurvivesKill9(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "edp.db")
+	enrol(t, openAt(t, path), site)
+	child := exec.CommandContext(t.Context(), os.Args[0])
+	child.Env = append(os.Environ(), childDB+"="+path)
+	child.Stderr = os.Stderr
+	out, err := child.StdoutPipe()
+	ok(t, err)
+	ok(t, child.Start())
+	var promised []string
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		var id string
+		if json.Unmarshal(lines.Bytes(), &id) == nil {
+			promised = append(promised, id)
+		}
+		if len(promised) == 50 {
+			ok(t, child.Process.Kill()) // what is in the pipe was promised too
+		}
+	}
+	_ = child.Wait() // it was killed
+	if len(promised) < 50 {
+		t.Fatalf("only %d documents were promised", len(promised))
+	}
+	s := openAt(t, path)
+	for _, id := range promised {
+		if _, err := s.Document(t.Context(), id); err != nil {
+			t.Errorf("promised and lost: %v", err)
+		}
+	}
+	listed := must[[]edp.Document](t)(s.Documents(t.Context(), edp.DocumentFilter{}))
+	if r := must[[]edp.Run](t)(s.Runs(t.Context(), edp.RunFilter{}))[0]; r.Stored != len(listed) || len(listed) < len(promised) {
+		t.Errorf("the run counts %d, the store has %d, promised %d", r.Stored, len(listed), len(promised))
+	}
+}
+
+func TestManyOpenANewDatabaseAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "edp.db")
+	var wg sync.WaitGroup
+	for range 6 {
+		wg.Go(func() {
+			s, err := edp.Open(t.Context(), path)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestTheFileIsForItsOwnerAlone(t *testing.T) {
+	dir := t.TempDir()
+	s := openAt(t, filepath.Join(dir, "edp.db"))
+	enrol(t, s, site)
+	files, err := os.ReadDir(dir)
+	ok(t, err)
+	for _, f := range files {
+		if fi, err := f.Info(); err != nil || fi.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", f.Name(), fi.Mode(), err)
+		}
+	}
+	if _, err := edp.Open(t.Context(), filepath.Join(dir, "none", "edp.db")); err == nil || !strings.Contains(err.Error(), "none/edp.db") {
+		t.Errorf("an error without its file: %v", err)
+	}
+}

@@ -1,0 +1,161 @@
+package edp_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"lwc/cloud/edp"
+	"lwc/transport/wire"
+)
+
+func TestCreateJob(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	enrol(t, s, site, other)
+	f := smallFleet(site, "edge-1", "edge-2")
+	f.Devices[1].Profile = "minimal"
+	must[[]edp.Change](t)(s.PutFleet(ctx, f))
+	revoked := "site-c-003"
+	enrol(t, s, revoked)
+	ok(t, s.Revoke(ctx, revoked))
+	for name, c := range map[string]struct {
+		job      edp.NewJob
+		expected int
+		err      error
+	}{
+		"all":                 {edp.NewJob{Collector: site, Kind: wire.JobCollect}, 2 + 9, nil},
+		"one, named twice":    {edp.NewJob{Collector: site, Kind: wire.JobCollect, Devices: []string{"edge-1", "edge-1"}}, 2, nil},
+		"a probe":             {edp.NewJob{Collector: other, Kind: wire.JobProbe}, 0, nil},
+		"an unknown device":   {edp.NewJob{Collector: site, Kind: wire.JobCollect, Devices: []string{"nope"}}, 0, edp.ErrNotFound},
+		"no devices":          {edp.NewJob{Collector: other, Kind: wire.JobCollect}, 0, edp.ErrConflict},
+		"a revoked collector": {edp.NewJob{Collector: revoked, Kind: wire.JobProbe}, 0, edp.ErrConflict},
+		"nobody":              {edp.NewJob{Collector: "nobody-here", Kind: wire.JobProbe}, 0, edp.ErrNotFound},
+		"an unknown kind":     {edp.NewJob{Collector: site, Kind: "shell"}, 0, edp.ErrInvalid},
+	} {
+		j, err := s.CreateJob(ctx, c.job)
+		if !errors.Is(err, c.err) {
+			t.Errorf("%s: %v, want %v", name, err, c.err)
+		}
+		if c.expected > 0 && (j.Total == 0 || run(t, s, j.Run).Expected != c.expected || run(t, s, j.Run).State != edp.RunRunning) {
+			t.Errorf("%s: %+v, run %+v, want %d expected", name, j, run(t, s, j.Run), c.expected)
+		}
+	}
+	if runs := must[[]edp.Run](t)(s.Runs(ctx, edp.RunFilter{})); len(runs) != 2 {
+		t.Errorf("a refused job left a run: %+v", runs)
+	}
+}
+
+func TestJobStatus(t *testing.T) {
+	s, job := collecting(t, "edge-1")
+	ctx := t.Context()
+	status := func(st wire.JobState) error {
+		return s.SawJobStatus(ctx, wire.JobStatus{ID: job.ID, Collector: site, State: st, Done: 1, Total: 1, Error: "why"})
+	}
+	ok(t, status(wire.JobRunning))
+	if open := must[[]edp.Job](t)(s.OpenJobs(ctx, site)); len(open) != 1 || open[0].State != wire.JobRunning {
+		t.Fatalf("%+v", open)
+	}
+	ok(t, status(wire.JobFailed))
+	ok(t, status(wire.JobRunning)) // too late
+	if j := must[edp.Job](t)(s.Job(ctx, job.ID)); j.State != wire.JobFailed || j.Error != "why" || j.Finished.IsZero() {
+		t.Fatalf("%+v", j)
+	}
+	if r := run(t, s, job.Run); r.State != edp.RunFailed {
+		t.Fatalf("%+v", r)
+	}
+	if open := must[[]edp.Job](t)(s.OpenJobs(ctx, site)); len(open) != 0 {
+		t.Fatalf("%+v", open)
+	}
+	err := s.SawJobStatus(ctx, wire.JobStatus{ID: job.ID, Collector: other, State: wire.JobDone})
+	if !errors.Is(err, edp.ErrNotFound) {
+		t.Fatalf("a job of another collector: %v", err)
+	}
+}
+
+// The collector said done and died before its manifest: the job goes to its next
+// boot.
+func TestADoneJobIsOpenUntilItsRunIsComplete(t *testing.T) {
+	s, job := collecting(t, "edge-1")
+	ctx := t.Context()
+	ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: job.ID, Collector: site, State: wire.JobDone, Done: 1, Total: 1,
+		Device: &wire.DeviceResult{Device: "edge-1", Phase: "connect", Error: "no answer"}}))
+	if open := must[[]edp.Job](t)(s.OpenJobs(ctx, site)); len(open) != 1 {
+		t.Fatalf("%+v", open)
+	}
+	if d := must[[]edp.DeviceRow](t)(s.Devices(ctx, site))[0]; d.State != edp.DeviceFailed || d.LastRun != job.Run {
+		t.Errorf("%+v", d)
+	}
+	must[[]string](t)(s.PutManifest(ctx, nil, manifest(job.Run, []wire.DeviceResult{bad("edge-1", "no answer")}), "h"))
+	if open := must[[]edp.Job](t)(s.OpenJobs(ctx, site)); len(open) != 0 {
+		t.Fatalf("%+v", open)
+	}
+}
+
+func TestRemainingDevices(t *testing.T) {
+	s, job := collecting(t, "edge-1", "edge-2", "edge-3")
+	left := func(want ...string) {
+		t.Helper()
+		if got := must[[]string](t)(s.RemainingDevices(t.Context(), job.Run)); !slices.Equal(got, want) {
+			t.Fatalf("remaining %v, want %v", got, want)
+		}
+	}
+	left("edge-1", "edge-2", "edge-3")
+	put(t, s, doc(site, job.Run, "edge-1", "show-version"), doc(site, job.Run, "edge-2", "show-version"))
+	left("edge-1", "edge-2", "edge-3")
+	put(t, s, doc(site, job.Run, "edge-1", "show-system-uptime"))
+	left("edge-2", "edge-3")
+	ok(t, s.DeleteDevice(t.Context(), site, "edge-3"))
+	left("edge-2")
+	put(t, s, doc(site, job.Run, "edge-2", "show-system-uptime"))
+	left()
+	if r := run(t, s, job.Run); r.Stored != 4 || r.Failed != 2 || r.State != edp.RunRunning {
+		t.Fatalf("%+v", r) // it waits for its manifest
+	}
+	if _, err := s.RemainingDevices(t.Context(), wire.NewID()); !errors.Is(err, edp.ErrNotFound) {
+		t.Fatal(err)
+	}
+}
+
+func TestANewBootEndsWhatTheOldOneLeft(t *testing.T) {
+	s, whole := collecting(t, "edge-1")
+	ctx := t.Context()
+	hello := func(boot string) {
+		t.Helper()
+		ok(t, s.SawHello(ctx, wire.Hello{Collector: site, Boot: boot, Conn: 1}))
+	}
+	hello("boot-1")
+	part := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: site, Kind: wire.JobCollect}))
+	scheduled := wire.NewID()
+	put(t, s, doc(site, whole.Run, "edge-1", "show-version"), doc(site, whole.Run, "edge-1", "show-system-uptime"),
+		doc(site, part.Run, "edge-1", "show-version"), doc(site, scheduled, "edge-1", "show-version"))
+	states := func() [3]edp.RunState {
+		return [3]edp.RunState{run(t, s, whole.Run).State, run(t, s, part.Run).State, run(t, s, scheduled).State}
+	}
+	hello("boot-1")
+	if got := states(); got != [3]edp.RunState{edp.RunRunning, edp.RunRunning, edp.RunRunning} {
+		t.Fatalf("a reconnect: %v", got)
+	}
+	hello("boot-2")
+	if got := states(); got != [3]edp.RunState{edp.RunComplete, edp.RunRunning, edp.RunInterrupted} {
+		t.Fatalf("a restart: %v", got)
+	}
+	if open := must[[]edp.Job](t)(s.OpenJobs(ctx, site)); len(open) != 1 || open[0].ID != part.ID {
+		t.Fatalf("%+v", open)
+	}
+}
+
+func TestSweep(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	enrol(t, s, site)
+	must[[]edp.Change](t)(s.PutFleet(ctx, smallFleet(site, "edge-1")))
+	late := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: site, Kind: wire.JobCollect, TTL: time.Microsecond}))
+	inTime := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: site, Kind: wire.JobCollect}))
+	ok(t, s.Sweep(ctx))
+	if j := must[edp.Job](t)(s.Job(ctx, late.ID)); j.State != wire.JobFailed || run(t, s, late.Run).State != edp.RunInterrupted {
+		t.Errorf("%+v, %+v", j, run(t, s, late.Run))
+	}
+	if j := must[edp.Job](t)(s.Job(ctx, inTime.ID)); j.State != edp.JobQueued || run(t, s, inTime.Run).State != edp.RunRunning {
+		t.Errorf("%+v", j)
+	}
+}
