@@ -33,7 +33,7 @@ type login struct {
 	auth    Auth
 	sent    atomic.Bool // the password, or a signature, went out
 	rounds  atomic.Int32
-	offered []string    // methods of the server, as last heard
+	offered []string // methods of the server, as last heard
 }
 
 // methods returns exactly the configured ones.

@@ -28,7 +28,7 @@ type chain struct {
 	info    Info
 	root    net.Conn // TCP of the first hop: closing it ends everything
 	clients []*ssh.Client
-	names   []string // of the hops that clients are logged in at
+	names   []string       // of the hops that clients are logged in at
 	tasks   sync.WaitGroup // forwardings that nobody waits for any more
 }
 
@@ -99,8 +99,8 @@ func (c *chain) enterDevice(ctx context.Context, hop Hop) (uint16, *Error) {
 }
 
 // enter connects and logs in at the next hop. A fingerprint does not say of
-// which type its key is: when the hop shows a key of another type, it is asked
-// again without that type.
+// which type its key is, and pins may be of several types: a hop that shows a
+// key of one type that is not pinned is asked again for the others.
 func (c *chain) enter(ctx context.Context, hop Hop) *Error {
 	pins, err := c.check(hop)
 	if err != nil {
@@ -116,10 +116,13 @@ func (c *chain) enter(ctx context.Context, hop Hop) *Error {
 			return nil
 		case e.Kind == KindAlgorithms && changed != nil:
 			return changed
-		case e.Kind != KindHostKeyChanged || len(pins.fingerprints) == 0 || len(wrong) == len(hostKeyTypes)-1:
+		case e.Kind != KindHostKeyChanged:
 			return e
 		}
 		changed, wrong = e, append(wrong, h.badType)
+		if len(pins.types(wrong, hop.Legacy)) == 0 {
+			return changed
+		}
 	}
 }
 

@@ -15,10 +15,10 @@ import (
 // is read comes from it. Close ends a Read or Write that is under way, the
 // log-ins at the device and at every bastion, and returns when all is released.
 type Conn struct {
-	ssh.Channel
-	chain *chain
-	once  sync.Once
-	err   error
+	channel ssh.Channel
+	chain   *chain
+	once    sync.Once
+	err     error
 }
 
 var errSubsystem = errors.New("subsystem netconf refused")
@@ -29,16 +29,15 @@ func (c *chain) open(ctx context.Context) (*Conn, *Error) {
 	timed, cancel := context.WithTimeoutCause(ctx, c.times.Channel, errTime)
 	defer cancel()
 	stop := context.AfterFunc(timed, func() { c.root.Close() })
-	defer stop()
 	ch, err := c.subsystem()
 	if errors.Is(err, errSubsystem) && pause(timed, c.times.Retry) {
 		ch, err = c.subsystem()
 	}
-	if err == nil && timed.Err() == nil {
-		return &Conn{Channel: ch, chain: c}, nil
-	}
-	if timed.Err() != nil {
+	if !stop() {
 		err = context.Cause(timed)
+	}
+	if err == nil {
+		return &Conn{channel: ch, chain: c}, nil
 	}
 	return nil, &Error{Phase: PhaseSubsystem, Kind: subsystemKind(err), Err: err}
 }
@@ -88,6 +87,12 @@ func subsystemKind(err error) Kind {
 	}
 	return linkKind(err)
 }
+
+// Read implements io.Reader.
+func (c *Conn) Read(p []byte) (int, error) { return c.channel.Read(p) }
+
+// Write implements io.Writer.
+func (c *Conn) Write(p []byte) (int, error) { return c.channel.Write(p) }
 
 // Info tells what became known while dialling. The caller must not change it.
 func (c *Conn) Info() Info { return c.chain.info }

@@ -81,6 +81,8 @@ func connectKind(err error) (Phase, Kind) {
 		return PhaseResolve, KindResolve
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return PhaseConnect, KindRefused
+	case isCut(err):
+		return PhaseConnect, KindThrottled
 	}
 	return PhaseConnect, KindConnect
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,14 +23,17 @@ type handshake struct {
 	times Timeouts
 	login login
 
+	greeting *greeting
+
+	// mu is held for what follows: the callback and the watch run in goroutines
+	// that may outlive a handshake that was cut.
+	mu       sync.Mutex
+	phase    Phase
+	late     bool          // the watch closed the connection
 	key      ssh.PublicKey // the verified key
 	firstUse bool
 	badType  string // of a key that is not pinned
 	keyErr   error
-
-	mu    sync.Mutex // held for phase and late
-	phase Phase
-	late  bool // the watch closed the connection
 }
 
 // run returns a client, or an *Error after closing the connection.
@@ -43,15 +47,20 @@ func (h *handshake) run(ctx context.Context, conn net.Conn) (*ssh.Client, *Error
 	watch := time.AfterFunc(h.times.KeyExchange, func() { h.expire(conn) })
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	config.HostKeyCallback = func(_ string, _ net.Addr, key ssh.PublicKey) error { return h.check(key, watch) }
-	c, channels, requests, err := ssh.NewClientConn(conn, h.hop.name(), config)
+	h.greeting = &greeting{Conn: conn}
+	c, channels, requests, err := ssh.NewClientConn(h.greeting, h.hop.name(), config)
 	watch.Stop()
-	if !stop() || h.isLate() {
-		conn.Close()
-	}
+	cancelled := !stop()
 	if err != nil {
 		return nil, h.failure(ctx, err)
 	}
-	return ssh.NewClient(c, channels, requests), nil
+	client := ssh.NewClient(c, channels, requests)
+	if cancelled || h.isLate() {
+		client.Close()
+		client.Wait()
+		return nil, h.failure(ctx, errTime)
+	}
+	return client, nil
 }
 
 // config offers the secure algorithms, ECDSA and Ed25519 host keys before RSA.
@@ -91,6 +100,8 @@ func (h *handshake) check(key ssh.PublicKey, watch *time.Timer) error {
 	if cert, ok := key.(*ssh.Certificate); ok {
 		key = cert.Key
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.key != nil { // key exchange again, in the session
 		if string(h.key.Marshal()) != string(key.Marshal()) {
 			return errChanged
@@ -104,9 +115,7 @@ func (h *handshake) check(key ssh.PublicKey, watch *time.Timer) error {
 	}
 	h.key = key
 	watch.Reset(h.times.Auth)
-	h.mu.Lock()
 	h.phase = PhaseAuth
-	h.mu.Unlock()
 	return nil
 }
 
@@ -125,6 +134,8 @@ func (h *handshake) isLate() bool {
 
 // failure decides the kind by the phase in which the handshake ended.
 func (h *handshake) failure(ctx context.Context, err error) *Error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	e := &Error{Phase: h.phase, Err: err}
 	var negotiation *ssh.AlgorithmNegotiationError
 	switch {
@@ -133,11 +144,11 @@ func (h *handshake) failure(ctx context.Context, err error) *Error {
 	case ctx.Err() != nil:
 		e.Err = context.Cause(ctx)
 		e.Kind = linkKind(e.Err)
-	case h.isLate():
+	case h.late:
 		e.Kind, e.Err = KindTimeout, fmt.Errorf("%w: %w", errTime, err)
 	case errors.As(err, &negotiation):
 		e.Kind = KindAlgorithms
-	case isCut(err):
+	case isCut(err), tooMany(err):
 		e.Kind = h.cutKind()
 	case h.phase == PhaseAuth:
 		e.Kind, e.Err = KindAuth, h.login.explain(err)
@@ -146,6 +157,10 @@ func (h *handshake) failure(ctx context.Context, err error) *Error {
 	}
 	return e
 }
+
+// tooMany tells the disconnect reason SSH_DISCONNECT_TOO_MANY_CONNECTIONS (RFC
+// 4253 §11.1), which has no type of its own.
+func tooMany(err error) bool { return strings.Contains(err.Error(), "disconnect, reason 12") }
 
 func keyKind(err error) Kind {
 	if errors.Is(err, errUnpinned) {
@@ -159,6 +174,8 @@ func keyKind(err error) Kind {
 // account, too many failures).
 func (h *handshake) cutKind() Kind {
 	switch {
+	case h.phase == PhaseKeyExchange && h.greeting.foreign():
+		return KindProtocol
 	case h.phase == PhaseKeyExchange:
 		return KindThrottled
 	case h.login.sent.Load():

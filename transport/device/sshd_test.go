@@ -1,0 +1,168 @@
+package device
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"lwc/testdata/need"
+	"lwc/transport/secret"
+)
+
+// sshd is a real OpenSSH server on loopback that lets one key in.
+type sshd struct {
+	port  uint16
+	keys  map[string]string // host keys as pins, by type
+	auth  Auth
+	other Auth // a key that it refuses
+	log   *bytes.Buffer
+}
+
+// startSSHD runs sshd as the user of the test, with the given lines of
+// configuration, until the test ends.
+func startSSHD(t *testing.T, config ...string) *sshd {
+	t.Helper()
+	program := need.Program(t, "sshd")
+	if os.Geteuid() == 0 { // sshd asks for it; its package makes it at boot
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			need.Missing(t, "/run/sshd")
+		}
+	}
+	dir := t.TempDir()
+	s := &sshd{keys: map[string]string{}, log: new(bytes.Buffer)}
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.auth, s.other = Auth{User: me.Username}, Auth{User: me.Username}
+	var public string
+	s.auth.PrivateKey, public = newKey(t, ssh.KeyAlgoED25519)
+	s.other.PrivateKey, _ = newKey(t, ssh.KeyAlgoED25519)
+	writeFile(t, dir, "authorized", public)
+	script := writeFile(t, dir, "echo", echoScript)
+	if err := os.Chmod(script, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.ReplaceAll(strings.Join(config, "\n"), echo, echo+" "+script), "\n")
+	lines = append(lines, "ListenAddress 127.0.0.1", "UsePAM no", "StrictModes no", "PidFile none",
+		"AuthorizedKeysFile "+filepath.Join(dir, "authorized"), "PermitRootLogin yes", "LogLevel VERBOSE",
+		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "UseDNS no")
+	for _, kind := range []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoRSA} {
+		private, pin := newKey(t, kind)
+		s.keys[kind] = pin
+		lines = append(lines, "HostKey "+writeFile(t, dir, kind, string(private.Reveal())))
+	}
+	s.port = freePort(t)
+	lines = append(lines, fmt.Sprintf("Port %d", s.port))
+	s.run(t, program, writeFile(t, dir, "config", strings.Join(lines, "\n")+"\n"))
+	return s
+}
+
+func (s *sshd) run(t *testing.T, program, config string) {
+	cmd := exec.Command(program, "-D", "-e", "-f", config)
+	cmd.Stderr = s.log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // outlives no test that panics
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("sshd on port %d:\n%s", s.port, s.log)
+		}
+	})
+	deadline := time.Now().Add(10 * time.Second)
+	for time.Now().Before(deadline) {
+		if c, err := net.Dial("tcp", s.addr()); err == nil {
+			c.Read(make([]byte, 4))
+			c.Close()
+			return
+		}
+		time.Sleep(10 * time.Millisecond) // polls a real process
+	}
+	t.Fatalf("sshd does not listen: %s", s.log)
+}
+
+func (s *sshd) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(s.port))) }
+
+// hop is the way in that works.
+func (s *sshd) hop(name string) Hop {
+	return Hop{Name: name, Address: "127.0.0.1", Port: s.port, Auth: s.auth, HostKeys: []string{s.keys[ssh.KeyAlgoED25519]}}
+}
+
+// freePort is free when it returns, which is as good as it gets for a program
+// that cannot be handed a listener.
+func freePort(t *testing.T) uint16 {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return uint16(l.Addr().(*net.TCPAddr).Port)
+}
+
+func writeFile(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// newKey returns a private key and the line of its public half.
+func newKey(t testing.TB, kind string) (private secret.Text, public string) {
+	t.Helper()
+	var key any
+	var err error
+	switch kind {
+	case ssh.KeyAlgoED25519:
+		_, key, err = ed25519.GenerateKey(rand.Reader)
+	case ssh.KeyAlgoECDSA256:
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	default:
+		key, err = rsa.GenerateKey(rand.Reader, 2048)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := pem.EncodeToMemory(block)
+	signer, err := ssh.ParsePrivateKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret.New(text), strings.TrimSpace(string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
+}
+
+// fingerprint of a pin line.
+func fingerprint(t *testing.T, line string) string {
+	t.Helper()
+	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ssh.FingerprintSHA256(key)
+}
