@@ -49,6 +49,7 @@ type Collector struct {
 	log      *slog.Logger
 	clock    clock
 	slots    *budget // sessions
+	bastions *bastions
 	memory   *budget // bytes without receipt
 	busy     *busy
 	refusals *refusals
@@ -88,7 +89,7 @@ func New(conf Config) *Collector {
 	return &Collector{
 		conf: conf, log: conf.Logger,
 		slots: newBudget(DefaultConcurrency), memory: newBudget(conf.BudgetBytes),
-		busy: newBusy(), refusals: newRefusals(), pins: newPins(),
+		bastions: newBastions(), busy: newBusy(), refusals: newRefusals(), pins: newPins(),
 		out: newOutbox(), inbox: newInbox(),
 		main: mainState{plan: newPlan(), jobs: newJobLog()},
 	}

@@ -78,8 +78,11 @@ func failedHop(err error) string {
 // refused tells whether a credential was refused: that is never tried again.
 func (f failure) refused() bool { return f.kind == kindAuth }
 
-// passing tells whether a failure is likely to be gone soon.
-func (f failure) passing() bool { return f.kind == kindClosed || f.kind == kindThrottled }
+// passing tells whether a failure is likely to be gone soon. A connection that is
+// cut during the log-in may be a refusal without words: that is not repeated.
+func (f failure) passing() bool {
+	return (f.kind == kindClosed || f.kind == kindThrottled) && f.phase != phaseAuth
+}
 
 // itemOnly tells whether the session can go on with the next item.
 func itemOnly(err error) bool {

@@ -48,6 +48,19 @@ func TestWrongCredentialIsTriedOnce(t *testing.T) {
 	})
 }
 
+// A connection that is cut during the log-in may be a refusal: no second try.
+func TestCutDuringLoginIsNotRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.site.behave["edge-01"] = behaviour{dial: func(int) error { return &dialError{"auth", "closed", "edge-01"} }}
+		r.apply(r.desired(1, 1))
+		r.collect()
+		if n := len(r.site.log()); n != 1 {
+			t.Errorf("%d dials", n)
+		}
+	})
+}
+
 // The same credential behind a bastion is another realm.
 func TestRefusalHoldsForItsRealm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -452,3 +452,16 @@ func wiped(f *fleet) bool {
 	defer f.mu.Unlock()
 	return f.creds["lab"].auth.Password.Empty()
 }
+
+// open counts the sessions with devices whose ids begin so.
+func (s *site) open(prefixes ...string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := 0
+	for id, n := range s.now {
+		if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(id, p) }) {
+			sum += n
+		}
+	}
+	return sum
+}

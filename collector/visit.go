@@ -78,17 +78,17 @@ func (v *visit) attempts(ctx context.Context) failure {
 	return v.attempt(ctx)
 }
 
-// attempt waits for a session slot, for memory and for leave to log in, and
-// has one session with the device. The zero failure means that every item is
-// accounted for.
+// attempt waits for its turn at the bastions, for a session slot, for memory and
+// for leave to log in, and has one session with the device. The zero failure
+// means that every item is accounted for.
 func (v *visit) attempt(ctx context.Context) failure {
 	for {
-		slot, err := v.c.slots.acquire(ctx, 1)
+		release, err := v.takeTurn(ctx)
 		if err != nil {
 			return diagnose(ctx, err)
 		}
 		verdict, f := v.attemptNow(ctx)
-		slot.release()
+		release()
 		if verdict.wait == 0 {
 			return f
 		}
@@ -96,6 +96,28 @@ func (v *visit) attempt(ctx context.Context) failure {
 			return diagnose(ctx, err)
 		}
 	}
+}
+
+// takeTurn takes a place on each bastion that bounds its sessions, then a slot:
+// who waits for a bastion keeps nobody else waiting. All take the bastions in the
+// same order, so that no two can wait for each other.
+func (v *visit) takeTurn(ctx context.Context) (release func(), err error) {
+	var leases []*lease
+	release = func() {
+		for _, l := range leases {
+			l.release()
+		}
+	}
+	budgets := append(v.c.bastions.on(v.c.current(), v.id), v.c.slots)
+	for _, b := range budgets {
+		l, err := b.acquire(ctx, 1)
+		if err != nil {
+			release()
+			return nil, err
+		}
+		leases = append(leases, l)
+	}
+	return release, nil
 }
 
 // attemptNow is attempt in a slot. When the verdict says to wait, nothing has

@@ -137,7 +137,10 @@ func (l *link) status() string {
 	if s.LeftOut > 0 {
 		text += fmt.Sprintf(" (%d more cannot be used)", s.LeftOut)
 	}
-	if s.Running > 0 {
+	switch {
+	case s.Running == 1:
+		text += "; 1 run under way"
+	case s.Running > 1:
 		text += fmt.Sprintf("; %d runs under way", s.Running)
 	}
 	return text
