@@ -80,6 +80,24 @@ func (s *space) close() {
 	<-s.done
 }
 
+// forgetSpaces takes the names off all namespaces, those that the collector
+// made included, so that the kernel ends them once nobody is inside.
+func forgetSpaces() error {
+	names, err := os.ReadDir(namespaceDir)
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, n := range names {
+		path := filepath.Join(namespaceDir, n.Name())
+		if err := unix.Unmount(path, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+			problems = append(problems, fmt.Errorf("unmounting %s: %w", path, err))
+		}
+		problems = append(problems, os.Remove(path))
+	}
+	return errors.Join(problems...)
+}
+
 // dial connects from inside the namespace; addr must be numeric, because only
 // the calling thread is there.
 func (s *space) dial(ctx context.Context, addr string) (net.Conn, error) {

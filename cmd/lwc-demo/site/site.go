@@ -121,7 +121,7 @@ func (s *Site) Close() error {
 	for _, sp := range []*space{s.home, s.site, s.cnet} {
 		sp.close()
 	}
-	return err
+	return errors.Join(err, forgetSpaces())
 }
 
 // path is a file of the site's folder.

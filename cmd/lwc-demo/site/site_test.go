@@ -277,10 +277,15 @@ func TestNothingOnDisk(t *testing.T) {
 		t.Fatal("the canary is not in the facts: the search would show nothing")
 	}
 	must(t, s.StopCollector())
-	texts := []string{canary, inv.Devices[0].Password, inv.Devices[0].Name, inv.Devices[0].HostKey}
+	first := inv.Devices[0]
+	texts := []string{canary, first.Password, first.HostKey}
 	read := 0
 	for _, dir := range append(writable, s.cfg.Dir) {
 		read += search(t, s, began, dir, texts)
+	}
+	// Where lwcd is known to write, its devices' addresses must not stand either.
+	for _, path := range []string{s.StateDir(), s.Log("lwcd")} {
+		read += search(t, s, began, path, append(texts, first.Address, first.Username+"@"))
 	}
 	if read == 0 || len(contained(t, s.path("fleet.yaml"), texts)) != len(texts) {
 		t.Fatalf("the search shows nothing: %d files read, the control file holds %q", read, contained(t, s.path("fleet.yaml"), texts))
