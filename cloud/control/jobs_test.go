@@ -1,0 +1,84 @@
+package control
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"lwc/cloud/edp"
+	"lwc/transport/wire"
+)
+
+func TestJobOutlivesTheBoot(t *testing.T) {
+	c := startCloud(t, setup{})
+	b := c.enrol(t, alpha)
+	c.fleet(t, alpha, "edge-1", "edge-2")
+	b.connect()
+	b.hello()
+	b.desired()
+	b.applied()
+	c.collect(t, alpha, time.Hour)
+	j := b.job()
+	b.status(j, wire.JobAccepted, nil)
+	eventually(t, "the job is accepted", func() bool {
+		got, err := c.store.Job(t.Context(), j.ID)
+		return err == nil && got.State == wire.JobAccepted
+	})
+	var ids []string
+	for _, item := range []string{"show-version", "show-system-uptime"} {
+		h := b.fact(j.Run, "edge-1", item)
+		b.send(h, reply("edge-1"), wire.Packing{})
+		ids = append(ids, h.ID)
+	}
+	b.receipts(ids)
+	b.cut()
+	b.connect() // the same boot: it has the job
+	b.hello()
+	b.hello()
+	b.none(wire.KindJob)
+	b.cut()
+	b.reboot()
+	b.connect()
+	b.hello()
+	b.desired()
+	b.applied()
+	again := b.job()
+	if again.ID != j.ID || again.Run != j.Run || again.Boot != b.boot || !slices.Equal(again.Devices, []string{"edge-2"}) {
+		t.Errorf("the job came again as %+v", again)
+	}
+}
+
+func TestJobOfAnotherCollectorIsOutOfReach(t *testing.T) {
+	c := startCloud(t, setup{})
+	a, b := c.enrol(t, alpha), c.enrol(t, beta)
+	c.fleet(t, alpha, "edge-1")
+	b.connect()
+	b.hello()
+	job := c.collect(t, alpha, time.Hour)
+	b.status(wire.Job{ID: job.ID}, wire.JobDone, nil)
+	eventually(t, "an event tells", func() bool { return c.hasEvent(t, beta, EventRefused) })
+	got, err := c.store.Job(t.Context(), job.ID)
+	if err != nil || got.State != edp.JobQueued {
+		t.Errorf("job %+v, %v", got, err)
+	}
+	_ = a
+}
+
+// A collector that cannot use a configuration is not sent it again and again,
+// and still gets jobs.
+func TestFailedConfigurationIsNotRepeated(t *testing.T) {
+	c := startCloud(t, setup{})
+	b := c.enrol(t, alpha)
+	c.fleet(t, alpha, "edge-1")
+	b.connect()
+	b.hello()
+	d := b.desired()
+	b.signed(wire.KindState, wire.State{V: wire.Version, Collector: alpha, Boot: b.boot,
+		Config: wire.ConfigRef{Version: d.Version}, Status: wire.ConfigFailed, Error: "no"}, b.key)
+	eventually(t, "the state is recorded", func() bool { return c.registered(t, alpha).AppliedStatus == wire.ConfigFailed })
+	b.held = wire.ConfigRef{}
+	b.hello()
+	c.collect(t, alpha, time.Hour)
+	b.job()
+	b.none(wire.KindDesired)
+}
