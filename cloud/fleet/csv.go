@@ -39,6 +39,7 @@ func ParseCSV(name string, text []byte, into Spec) ([]wire.Device, error) {
 	}
 	im.lines = strings.Split(string(text), "\n")
 	devices := im.read(text)
+	sortByLine(im.problems)
 	if err := im.problems.orNil(); err != nil {
 		return nil, err
 	}
