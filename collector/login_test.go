@@ -48,6 +48,34 @@ func TestWrongCredentialIsTriedOnce(t *testing.T) {
 	})
 }
 
+// A device that does not answer delays the proof by a few seconds, not by its
+// time-outs.
+func TestProofHasPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, k := newLogins(), []login{{"lab", "1", ""}}
+		if v := l.try(k); v.wait != 0 || v.by != "" {
+			t.Fatalf("the first: %+v", v)
+		}
+		v := l.try(k)
+		if v.wait != proofPatience || proofPatience > 5*time.Second {
+			t.Fatalf("the second: %+v", v)
+		}
+		began := time.Now()
+		if err := v.pause(t.Context()); err != nil || time.Since(began) != proofPatience {
+			t.Fatalf("paused %v: %v", time.Since(began), err)
+		}
+		if v := l.try(k); v.wait != 0 {
+			t.Fatalf("after its patience: %+v", v)
+		}
+		l.report(k, 1, false, "")
+		for range 10 {
+			if v := l.try(k); v.wait != 0 {
+				t.Fatalf("after the proof: %+v", v)
+			}
+		}
+	})
+}
+
 // A connection that is cut during the log-in may be a refusal: no second try.
 func TestCutDuringLoginIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -240,6 +240,27 @@ func TestMemoryIsABudget(t *testing.T) {
 	})
 }
 
+// What is charged for a document is its size, not the buffers that it was read
+// with.
+func TestMemoryIsChargedBySize(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.up.hold = true
+		r.site.behave["edge-01"] = behaviour{reply: func(string, int) (string, bool) {
+			return "<output>" + strings.Repeat("x", 200<<10) + "</output>", false
+		}}
+		r.apply(r.desired(1, 2))
+		r.c.Job(wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()})
+		r.sleep(time.Minute)
+		want := int64(2*(200<<10) + 4*docOverhead)
+		if used := r.c.Status().Counters["memory_bytes"]; used < want || used > want+4*200 {
+			t.Errorf("%d bytes charged, want about %d", used, want)
+		}
+		r.up.release()
+		r.sleep(time.Second)
+	})
+}
+
 // An open session does not wait for the cloud for ever, and what it did not
 // reach is named.
 func TestBlockedSessionGivesUp(t *testing.T) {
@@ -295,6 +316,9 @@ func TestItemTimeout(t *testing.T) {
 		}
 		if len(es) != 2 || es[0].Status != wire.EntryFailed || es[1].Status != wire.EntryStored {
 			t.Errorf("%+v", es)
+		}
+		if used := r.c.Status().Counters["memory_bytes"]; used != 0 {
+			t.Errorf("%d bytes still in use", used)
 		}
 	})
 }
