@@ -158,21 +158,20 @@ func (l *line) dispatch(ctx context.Context, m message) error {
 // load reads the registry if what is known is old, and returns errUnknown unless
 // the collector is admitted.
 func (l *line) load(ctx context.Context, now bool) error {
-	if !now && time.Since(l.read) < recheck && l.key != nil && l.stream != nil {
+	known := l.key != nil && l.stream != nil
+	if !now && known && time.Since(l.read) < recheck {
 		return nil
 	}
 	c, err := l.hub.cfg.Store.Collector(ctx, l.id)
-	if err == nil && c.State != edp.CollectorActive {
-		err = fmt.Errorf("it is %s: %w", c.State, errUnknown)
-		l.hub.cfg.Bus.Kick(l.id)
-		l.setOnline(false)
-	}
-	if errors.Is(err, edp.ErrNotFound) {
-		err = fmt.Errorf("it is not in the registry: %w", errUnknown)
-	}
-	if err != nil {
-		l.key = nil
+	switch {
+	case errors.Is(err, edp.ErrNotFound):
+		return l.shutOut("it is not in the registry")
+	case err != nil && known && !now:
+		return nil // documents get an answer even when the store fails
+	case err != nil:
 		return err
+	case c.State != edp.CollectorActive:
+		return l.shutOut("it is " + string(c.State))
 	}
 	key, err := c.PublicKey()
 	if err != nil {
@@ -184,6 +183,14 @@ func (l *line) load(ctx context.Context, now bool) error {
 	}
 	l.stream.SetKey(key)
 	return nil
+}
+
+// shutOut ends the session of a collector that is not admitted, or not any more.
+func (l *line) shutOut(why string) error {
+	l.key = nil
+	l.setOnline(false)
+	l.hub.cfg.Bus.Kick(l.id)
+	return fmt.Errorf("%s: %w", why, errUnknown)
 }
 
 func (l *line) isOnline() bool {
