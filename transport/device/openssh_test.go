@@ -248,15 +248,9 @@ func TestForwarding(t *testing.T) {
 // sshd is at its limit of log-ins under way.
 func TestThrottled(t *testing.T) {
 	s := startSSHD(t, echo, "MaxStartups 1:100:1")
-	held, err := net.Dial("tcp", s.addr())
-	if err != nil {
-		t.Fatal(err)
-	}
+	held := s.hold(t)
 	defer held.Close()
-	if _, err := held.Read(make([]byte, 4)); err != nil { // it is counted now
-		t.Fatal(err)
-	}
-	_, err = quick().Dial(t.Context(), Target{Device: s.hop("r1")})
+	_, err := quick().Dial(t.Context(), Target{Device: s.hop("r1")})
 	wantError(t, err, PhaseKeyExchange, KindThrottled, "r1")
 }
 

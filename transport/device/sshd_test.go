@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -78,6 +79,7 @@ func startSSHD(t *testing.T, config ...string) *sshd {
 func (s *sshd) run(t *testing.T, program, config string) {
 	cmd := exec.Command(program, "-D", "-e", "-f", config)
 	cmd.Stderr = s.log
+	cmd.WaitDelay = 5 * time.Second                                    // its children hold the pipe while a connection is open
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // outlives no test that panics
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -99,6 +101,25 @@ func (s *sshd) run(t *testing.T, program, config string) {
 		time.Sleep(10 * time.Millisecond) // polls a real process
 	}
 	t.Fatalf("sshd does not listen: %s", s.log)
+}
+
+// hold opens a connection that takes the one place of a server with MaxStartups 1.
+func (s *sshd) hold(t *testing.T) net.Conn {
+	t.Helper()
+	for range 500 {
+		c, err := net.Dial("tcp", s.addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 4)
+		if io.ReadFull(c, b); string(b) == "SSH-" {
+			return c
+		}
+		c.Close()
+		time.Sleep(10 * time.Millisecond) // the place is still taken: polls a real process
+	}
+	t.Fatal("sshd has no place")
+	return nil
 }
 
 func (s *sshd) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(s.port))) }
