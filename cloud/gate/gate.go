@@ -115,7 +115,7 @@ func (g *Gate) Serve(ctx context.Context, l net.Listener) error {
 // accept returns when ctx is cancelled and all its connections are the HTTP
 // server's or gone.
 func (g *Gate) accept(ctx context.Context, l net.Listener) error {
-	ctx, cancel := context.WithCancel(ctx)
+	serving, cancel := context.WithCancel(ctx)
 	var conns sync.WaitGroup
 	defer conns.Wait()
 	defer cancel()
@@ -140,7 +140,7 @@ func (g *Gate) accept(ctx context.Context, l net.Listener) error {
 			}
 			continue
 		}
-		conns.Go(func() { g.dispatch(ctx, c, func() { <-free }) })
+		conns.Go(func() { g.dispatch(serving, c, func() { <-free }) })
 	}
 }
 
