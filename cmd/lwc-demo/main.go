@@ -119,12 +119,8 @@ func runInside(ctx context.Context, o options, stdout io.Writer) (code int, err 
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, cleanup()) }()
-	self, err := os.Executable()
-	if err != nil {
-		return 1, err
-	}
 	d := demo{out: stdout, portal: l, once: o.once, cfg: site.Config{
-		Bin: filepath.Dir(self), Dir: dir, Portal: "https://" + l.Addr().String(), Devices: 24, Behind: 6, Faulty: true, Latency: "100ms"}}
+		Bin: filepath.Dir(site.Executable()), Dir: dir, Portal: "https://" + l.Addr().String(), Devices: 24, Behind: 6, Faulty: true, Latency: "100ms"}}
 	if err := d.run(ctx); err != nil {
 		return 1, err
 	}

@@ -23,7 +23,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inside marks the environment of a re-executed program.
+// inside marks the environment of a re-executed program; its value is the
+// program's path, which the kernel can no longer tell inside when the program
+// was started in a chroot.
 const inside = "LWC_SITE_INSIDE"
 
 // namespaceDir is where named network namespaces live; a tmpfs of our own hides
@@ -33,13 +35,19 @@ const namespaceDir = "/run/netns"
 // Inside tells whether the program runs in namespaces that Reexec made.
 func Inside() bool { return os.Getenv(inside) != "" }
 
+// Executable is the path of the re-executed program.
+func Executable() string { return os.Getenv(inside) }
+
 // Reexec runs the program again, with the same arguments and with files as
 // descriptors 3 and up, in namespaces of its own, and returns its exit code.
 func Reexec(files ...*os.File) (code int, err error) {
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Args[0] = os.Args[0]
+	self, err := os.Executable()
+	if err != nil {
+		return 1, fmt.Errorf("finding the program's own file: %w", err)
+	}
+	cmd := exec.Command(self, os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.Env = append(os.Environ(), inside+"="+self)
 	cmd.ExtraFiles = files
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: unix.SIGTERM}
 	if os.Geteuid() != 0 {
