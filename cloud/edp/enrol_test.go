@@ -115,6 +115,20 @@ func TestATokenIsSpentByAKeyNotByARequest(t *testing.T) {
 	}
 }
 
+func TestAKeyHasOneNameByOneToken(t *testing.T) {
+	s := open(t)
+	tok := newToken(t, s, edp.EnrolTokenSpec{Uses: 3})
+	if _, err := admit(t, s, tok, site, "key 1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := admit(t, s, tok, other, "key 1"); !errors.Is(err, edp.ErrTokenUsed) {
+		t.Fatal(err)
+	}
+	if _, err := admit(t, s, tok, other, "key 2"); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestATokenOfOneUseHasOneWinner(t *testing.T) {
 	s := open(t)
 	tok := newToken(t, s, edp.EnrolTokenSpec{})

@@ -176,3 +176,29 @@ func TestAScheduledRunIsCompleteByItsManifest(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 }
+
+// A document that was called failed may still come: from the next boot, or late.
+func TestAFailedItemMayStillBeStored(t *testing.T) {
+	s, job := collecting(t, "edge-1")
+	must[[]string](t)(s.PutManifest(t.Context(), nil, manifest(job.Run, []wire.DeviceResult{bad("edge-1", "down")}), "h"))
+	put(t, s, doc(site, job.Run, "edge-1", "show-version"))
+	if r := run(t, s, job.Run); r.Expected != 2 || r.Stored != 1 || r.Failed != 1 {
+		t.Fatalf("%+v", r)
+	}
+}
+
+func TestAnOldResultDoesNotReplaceANewOne(t *testing.T) {
+	s, job := collecting(t, "edge-1")
+	now := time.Now()
+	set := func(run string, at time.Time, r wire.DeviceResult, want edp.DeviceState) {
+		t.Helper()
+		ok(t, s.SetDeviceResult(t.Context(), site, run, at, r))
+		if d := must[[]edp.DeviceRow](t)(s.Devices(t.Context(), site))[0]; d.State != want {
+			t.Fatalf("%+v, want %s", d, want)
+		}
+	}
+	set(job.Run, now, good("edge-1"), edp.DeviceOK)
+	set(wire.NewID(), now.Add(-time.Hour), bad("edge-1", "down"), edp.DeviceOK)
+	set(job.Run, now.Add(-time.Minute), bad("edge-1", "down"), edp.DeviceFailed)
+	set(wire.NewID(), now.Add(time.Minute), good("edge-1"), edp.DeviceOK)
+}
