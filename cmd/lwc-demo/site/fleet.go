@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Simulated is one device or bastion as junosim's inventory describes it.
@@ -148,7 +149,8 @@ func (s *Site) FleetFile() (string, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The demo's site, as code: lwc-cloud apply -f fleet.yaml\ncollector: %s\n", Collector)
-	fmt.Fprintf(&b, "schedule: {start: \"02:00\", window: 2h, timezone: Europe/Berlin}\n\ncredentials:\n")
+	// Half a day away, so that the daily run does not mix with the one on demand.
+	fmt.Fprintf(&b, "schedule: {start: %q, window: 2h, timezone: UTC}\n\ncredentials:\n", time.Now().UTC().Add(12*time.Hour).Format("15:04"))
 	login := inv.Devices[0]
 	fmt.Fprintf(&b, "  - {id: lab, kind: password, username: %s, password: %q}\n", login.Username, login.Password)
 	fmt.Fprintf(&b, "  - {id: stale, kind: password, username: %s, password: %q}\n", login.Username, "not-the-password"+s.cfg.Canary)
