@@ -105,8 +105,8 @@ func (c *EnrolConfig) certify(ctx context.Context) (Identity, error) {
 	if findPinned(id.CA, c.Token.CAPin) == nil {
 		return Identity{}, fmt.Errorf("fetching the cloud's certification authorities: %w", wrongCA(id.CA, c.Token.CAPin))
 	}
-	certs, err := est.enroll(ctx, "enrolling", wire.PathEnroll, csr, c.authorize, func(d time.Duration) {
-		c.Logger.Info("the cloud asks to wait, an administrator has to approve this collector", "retry_in", d.String())
+	certs, err := est.enroll(ctx, "enrolling", wire.PathEnroll, csr, c.authorize, func(why error) {
+		c.Logger.Info("waiting; an administrator may have to approve this collector", "reason", why)
 	})
 	if err != nil {
 		return Identity{}, err
@@ -198,12 +198,12 @@ func (id *Identity) fetchBootstrap(ctx context.Context, dial DialFunc) (wire.Boo
 		return wire.Bootstrap{}, fmt.Errorf("%s: %w", what, err)
 	}
 	defer c.close()
-	a, err := c.do(ctx, what, http.MethodGet, wire.PathBootstrap, nil, nil)
+	body, err := c.do(ctx, what, http.MethodGet, wire.PathBootstrap, nil, nil)
 	if err != nil {
 		return wire.Bootstrap{}, err
 	}
 	var b wire.Bootstrap
-	if err := json.Unmarshal(a.body, &b); err != nil {
+	if err := json.Unmarshal(body, &b); err != nil {
 		return wire.Bootstrap{}, fmt.Errorf("%s: %w", what, err)
 	}
 	if err := checkBootstrap(b, id.Collector); err != nil {

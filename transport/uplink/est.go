@@ -75,40 +75,46 @@ func newClient(base string, dial DialFunc, conf *tls.Config) (*client, error) {
 
 func (c *client) close() { c.tr.CloseIdleConnections() }
 
-// answer is what a request gave: a body, or the wait that the cloud asks for.
-type answer struct {
-	body []byte
-	wait time.Duration
+// laterError is the cloud's wish to be asked again later.
+type laterError struct {
+	request string
+	wait    time.Duration
+	message string
+}
+
+// Error implements error.
+func (e *laterError) Error() string {
+	return fmt.Sprintf("%s: the cloud asks to try again in %s: %s", e.request, e.wait, e.message)
 }
 
 // do sends one request. what names it in errors.
-func (c *client) do(ctx context.Context, what, method, path string, body []byte, edit func(*http.Request)) (answer, error) {
+func (c *client) do(ctx context.Context, what, method, path string, body []byte, edit func(*http.Request)) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base.JoinPath(path).String(), bytes.NewReader(body))
 	if err != nil {
-		return answer{}, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	if edit != nil {
 		edit(req)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return answer{}, fmt.Errorf("%s: %w", what, explainCert(err, time.Now()))
+		return nil, fmt.Errorf("%s: %w", what, explainCert(err, time.Now()))
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, estAnswer+1))
 	switch {
 	case err != nil:
-		return answer{}, fmt.Errorf("%s: reading the answer: %w", what, err)
+		return nil, fmt.Errorf("%s: reading the answer: %w", what, err)
 	case len(raw) > estAnswer:
-		return answer{}, fmt.Errorf("%s: the answer has more than %d bytes", what, estAnswer)
-	case resp.StatusCode == http.StatusAccepted:
-		return answer{wait: retryAfter(resp.Header.Get("Retry-After"), time.Now())}, nil
+		return nil, fmt.Errorf("%s: the answer has more than %d bytes", what, estAnswer)
+	case resp.StatusCode == http.StatusAccepted, resp.StatusCode == http.StatusTooManyRequests:
+		return nil, &laterError{what, retryAfter(resp.Header.Get("Retry-After"), time.Now()), words(raw)}
 	case resp.StatusCode == http.StatusOK:
-		return answer{body: raw}, nil
+		return raw, nil
 	case resp.StatusCode >= 400 && resp.StatusCode < 500:
-		return answer{}, &RefusedError{what, resp.StatusCode, words(raw)}
+		return nil, &RefusedError{what, resp.StatusCode, words(raw)}
 	}
-	return answer{}, fmt.Errorf("%s: the cloud answered %s: %s", what, resp.Status, words(raw))
+	return nil, fmt.Errorf("%s: the cloud answered %s: %s", what, resp.Status, words(raw))
 }
 
 // words makes one printable line of an answer's body.
@@ -138,11 +144,11 @@ func retryAfter(v string, now time.Time) time.Duration {
 // caCerts fetches the cloud's authorities (RFC 7030 §4.1).
 func (c *client) caCerts(ctx context.Context) ([]*x509.Certificate, error) {
 	const what = "fetching the cloud's certification authorities"
-	a, err := c.do(ctx, what, http.MethodGet, wire.PathCACerts, nil, nil)
+	body, err := c.do(ctx, what, http.MethodGet, wire.PathCACerts, nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	certs, err := parseCerts(a.body)
+	certs, err := parseCerts(body)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
@@ -150,8 +156,9 @@ func (c *client) caCerts(ctx context.Context) ([]*x509.Certificate, error) {
 }
 
 // enroll sends a certificate request (RFC 7030 §4.2) and returns the
-// certificates of the answer. It waits as often as the cloud asks for it.
-func (c *client) enroll(ctx context.Context, what, path string, csr []byte, auth func(*http.Request), waiting func(time.Duration)) ([]*x509.Certificate, error) {
+// certificates of the answer. It waits as often as the cloud asks for it: until
+// an administrator approved (202, §4.2.3), or because of too many requests (429).
+func (c *client) enroll(ctx context.Context, what, path string, csr []byte, auth func(*http.Request), waiting func(error)) ([]*x509.Certificate, error) {
 	body := []byte(base64.StdEncoding.EncodeToString(csr))
 	edit := func(r *http.Request) {
 		r.Header.Set("Content-Type", "application/pkcs10")
@@ -161,20 +168,21 @@ func (c *client) enroll(ctx context.Context, what, path string, csr []byte, auth
 		}
 	}
 	for {
-		a, err := c.do(ctx, what, http.MethodPost, path, body, edit)
-		if err != nil {
-			return nil, err
-		}
-		if a.wait == 0 {
-			certs, err := parseCerts(a.body)
+		got, err := c.do(ctx, what, http.MethodPost, path, body, edit)
+		if err == nil {
+			certs, err := parseCerts(got)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", what, err)
 			}
 			return certs, nil
 		}
-		waiting(a.wait)
-		if err := sleep(ctx, a.wait); err != nil {
-			return nil, fmt.Errorf("%s: waiting for an administrator's approval: %w", what, err)
+		var later *laterError
+		if !errors.As(err, &later) {
+			return nil, err
+		}
+		waiting(later)
+		if ended := sleep(ctx, later.wait); ended != nil {
+			return nil, fmt.Errorf("%w: %w", err, ended)
 		}
 	}
 }

@@ -90,8 +90,8 @@ func (u *Uplink) renewOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	certs, err := c.enroll(ctx, "renewing the certificate", wire.PathReenroll, csr, nil, func(d time.Duration) {
-		u.log.Info("the cloud asks to wait with the renewal", "retry_in", d.String())
+	certs, err := c.enroll(ctx, "renewing the certificate", wire.PathReenroll, csr, nil, func(why error) {
+		u.log.Info("waiting", "reason", why)
 	})
 	if err != nil {
 		return err
