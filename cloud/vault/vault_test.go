@@ -74,7 +74,7 @@ func TestVersionFollowsTheSecret(t *testing.T) {
 		}
 		return s
 	}
-	if version("a", "x") != version("a", "x") {
+	if one, again := version("a", "x"), version("a", "x"); one != again {
 		t.Error("the same secret has two versions")
 	}
 	if version("a", "x") == version("a", "y") || version("a", "x") == version("b", "x") {
