@@ -127,8 +127,9 @@ func linkKind(err error) Kind {
 	return KindClosed
 }
 
-// isCut tells whether the other side ended the connection without a word.
+// isCut tells whether the other side ended the connection without a word. The
+// SSH package closes its side when a write fails, and may report that instead.
 func isCut(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

@@ -21,6 +21,9 @@ var hostKeyTypes = []string{
 	ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521, ssh.KeyAlgoRSA,
 }
 
+// dsa is the key type of releases that know no better; only Legacy allows it.
+const dsa = "ssh-dss"
+
 // pins are the host keys that one hop may show.
 type pins struct {
 	keys         []ssh.PublicKey
@@ -58,7 +61,7 @@ func (p pins) types(wrong []string, legacy bool) []string {
 	var types []string
 	known := hostKeyTypes
 	if legacy {
-		known = append(slices.Clone(known), ssh.InsecureKeyAlgoDSA)
+		known = append(slices.Clone(known), dsa)
 	}
 	for _, t := range known {
 		pinned := p.empty() || len(p.fingerprints) > 0 ||

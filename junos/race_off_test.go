@@ -1,0 +1,6 @@
+//go:build !race
+
+package junos
+
+// hugeReply is in MiB.
+const hugeReply = 200
