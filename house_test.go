@@ -34,8 +34,16 @@ var mayImport = map[string][]string{
 	"testdata":         {},
 }
 
-// testsMayImport is what test files may use on top of the table.
-var testsMayImport = []string{"testdata", "junos/junostest"}
+// testsMayImport is what test files may use on top of the table; a row's own
+// tests may meet its real peer.
+var (
+	testsMayImport   = []string{"testdata", "junos/junostest"}
+	peersInTestsOnly = map[string][]string{
+		"transport/uplink": {"cloud"},
+		"collector":        {"transport/device", "transport/uplink"},
+		"cloud":            {"transport/uplink"},
+	}
+)
 
 type goPackage struct {
 	ImportPath, Dir                             string
@@ -84,7 +92,7 @@ func TestImportTable(t *testing.T) {
 			continue
 		}
 		checkImports(t, folder, row, p.Imports, mayImport[row])
-		withTests := append(slices.Clone(mayImport[row]), testsMayImport...)
+		withTests := slices.Concat(mayImport[row], testsMayImport, peersInTestsOnly[row])
 		checkImports(t, folder, row, append(p.TestImports, p.XTestImports...), withTests)
 	}
 }

@@ -1,11 +1,13 @@
 package site
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -21,20 +23,15 @@ func (s *Site) startMosquitto(ctx context.Context) error {
 	if _, err := s.Cloud(ctx, "broker-cert", "--data", s.CloudData(), "--host", cloudAddr, "--out", dir); err != nil {
 		return err
 	}
-	conf := s.path("broker", "mosquitto.conf")
-	err := os.WriteFile(conf, fmt.Appendf(nil, `listener %s %s
-cafile %[3]s/ca.pem
-certfile %[3]s/broker.pem
-keyfile %[3]s/broker.key
-tls_version tlsv1.3
-require_certificate true
-use_identity_as_username true
-acl_file %[3]s/mosquitto.acl
-max_packet_size 163840
-persistence false
-user root
-`, brokerPort, cloudAddr, dir), 0o600)
+	shipped, err := os.ReadFile(filepath.Join(dir, "mosquitto.conf"))
 	if err != nil {
+		return err
+	}
+	// As shipped, with its files in the site's folder. It stays the user that
+	// started it: the key is readable by no other.
+	conf := s.path("broker", "site.conf")
+	own := append(bytes.ReplaceAll(shipped, []byte("/etc/mosquitto/lwc"), []byte(dir)), "user root\n"...)
+	if err := os.WriteFile(conf, own, 0o600); err != nil {
 		return err
 	}
 	if s.mosquitto, err = s.start(s.cnet, io.Discard, nil, s.cfg.Mosquitto, "-c", conf); err != nil {
