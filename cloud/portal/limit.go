@@ -10,8 +10,9 @@ import (
 // attempts that grows back with time. A success costs nothing. Its zero value
 // is ready.
 type limiter struct {
-	mu   sync.Mutex // guards seen and the allowances in it
-	seen map[string]*allowance
+	mu    sync.Mutex // guards the rest, and the allowances in seen
+	seen  map[string]*allowance
+	swept time.Time // when forget went through seen
 }
 
 type allowance struct {
@@ -87,7 +88,7 @@ func (l *limiter) allowance(key string, r rate, now time.Time) *allowance {
 	if l.seen == nil {
 		l.seen = map[string]*allowance{overflow: {addressBurst, now}}
 	}
-	if len(l.seen) >= maxSeen {
+	if len(l.seen) >= maxSeen && now.Sub(l.swept) > whole {
 		l.forget(now)
 	}
 	if l.seen[key] == nil && len(l.seen) < maxSeen {
@@ -99,9 +100,13 @@ func (l *limiter) allowance(key string, r rate, now time.Time) *allowance {
 	return a
 }
 
-// forget drops allowances that are whole again by now.
+// whole is when any allowance is whole again.
+const whole = max(addressBurst*addressEvery, nameBurst*nameEvery)
+
+// forget drops allowances that are whole again by now. It takes a while, so it
+// is done once in that time at most.
 func (l *limiter) forget(now time.Time) {
-	const whole = max(addressBurst*addressEvery, nameBurst*nameEvery)
+	l.swept = now
 	for k, a := range l.seen {
 		if k != overflow && now.Sub(a.since) > whole {
 			delete(l.seen, k)

@@ -172,5 +172,5 @@ func (p *Portal) routes() {
 	p.admin("GET /access", p.showAccess)
 	p.admin("POST /access/link", p.makeLink)
 	p.admin("POST /access/delete", p.deleteUser)
-	p.user("/", func(v *visit) error { return edp.ErrNotFound })
+	p.user("/", func(*visit) error { return edp.ErrNotFound })
 }

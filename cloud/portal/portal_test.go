@@ -398,3 +398,13 @@ func TestAccess(t *testing.T) {
 		t.Errorf("the deleted guest gets %s", resp.Status)
 	}
 }
+
+func TestUnknownPath(t *testing.T) {
+	c := apitest.Start(t)
+	if resp, _ := newVisitor(t, c).get("/nothing-here"); resp.StatusCode != http.StatusSeeOther {
+		t.Errorf("nobody gets %s", resp.Status)
+	}
+	if resp, body := user(t, c, edp.RoleStandard).get("/nothing-here"); resp.StatusCode != http.StatusNotFound || !strings.Contains(body, "nav class") {
+		t.Errorf("a user gets %s", resp.Status)
+	}
+}
