@@ -136,13 +136,22 @@ func (d *demo) summary(ctx context.Context) error {
 	return d.judge(rows)
 }
 
+// state is one word, and for a failed device the kind of failure; the reason in
+// words stands below the table.
+func (r row) state() string {
+	if r.Kind == "" {
+		return r.State
+	}
+	return r.State + ": " + r.Kind
+}
+
 func (d *demo) table(rows []row) {
 	d.say("")
 	w := tabwriter.NewWriter(d.out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "DEVICE\tMODEL\tVERSION\tSERIAL\tDOCUMENTS\tBYTES\tSECONDS\tSTATE")
 	for _, r := range rows {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%.2f\t%s\n",
-			r.Device, r.Model, r.Version, r.Serial, r.Documents, r.Bytes, r.Seconds, r.State)
+			r.Device, r.Model, r.Version, r.Serial, r.Documents, r.Bytes, r.Seconds, r.state())
 	}
 	// A terminal that went away is no reason to fail.
 	_ = w.Flush()
