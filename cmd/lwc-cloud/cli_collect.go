@@ -46,7 +46,7 @@ func collect(ctx context.Context, c *call, collector string, devices []string, w
 		_, err := fmt.Fprintf(c.stdout, "job %s, run %s\n", job.ID, job.Run)
 		return err
 	}
-	p := &progress{call: c, job: job, shown: map[string]bool{}, width: len("DEVICE")}
+	p := &progress{call: c, job: job, shown: map[string]bool{}, seen: map[string]int{}, width: len("DEVICE")}
 	return p.follow(ctx)
 }
 
@@ -82,6 +82,7 @@ type progress struct {
 	*call
 	job   apitype.Job
 	shown map[string]bool // devices that are printed
+	seen  map[string]int  // documents of a device, at the last poll
 	width int             // of the device column
 }
 
@@ -126,14 +127,19 @@ func (p *progress) header(ctx context.Context) error {
 	return err
 }
 
-// poll prints what is new, and returns the run as it is.
+// poll prints what is new, and returns the run as it is. The documents of a
+// device that is finished may still be on their way: its line waits until their
+// number stands still.
 func (p *progress) poll(ctx context.Context) (apitype.Run, error) {
 	run, err := p.Run(ctx, p.job.Run)
 	if err != nil {
 		return run, err
 	}
 	for _, d := range run.Devices {
-		if p.shown[d.Device] {
+		before, known := p.seen[d.Device]
+		p.seen[d.Device] = d.Documents
+		settled := known && before == d.Documents || run.State != "running"
+		if p.shown[d.Device] || !settled {
 			continue
 		}
 		p.shown[d.Device] = true
