@@ -12,7 +12,7 @@ FUZZTIME ?= 30s
 # What the tests use beside Go: real peers, and the programs that judge.
 TEST_DEPS := openssh-server openssh-client mosquitto chromium python3-junos-eznc nftables iproute2
 
-.PHONY: help build demo test deps lint unit fuzz bench clean
+.PHONY: help build demo test deps lint unit fuzz screenshot bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -40,6 +40,10 @@ fuzz: ## run every fuzz target for FUZZTIME (30s each)
 	@for p in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
 	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+screenshot: build ## take the README's picture of the portal from a running site
+	@.ci/deps chromium
+	LWC_SCREENSHOT=$(CURDIR)/docs/images/portal.png $(GO) test -count=1 -run PortalShowsInventory ./cmd/lwc-demo/site
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -51,7 +51,7 @@ func TestPortalShowsInventory(t *testing.T) {
 		}
 	}
 	if path := os.Getenv("LWC_SCREENSHOT"); path != "" {
-		png, err := chromedp.Run(page, chromedp.FullScreenshot(100))
+		png, err := chromedp.Run(page, chromedp.CaptureScreenshot())
 		must(t, err)
 		must(t, os.WriteFile(path, png, 0o644))
 	}
