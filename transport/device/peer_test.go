@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -83,6 +84,39 @@ func server(t *testing.T, config *ssh.ServerConfig) (port uint16, pin string) {
 func passwordHop(port uint16, pin string) Hop {
 	return Hop{Name: "r1", Address: "127.0.0.1", Port: port, HostKeys: []string{pin},
 		Auth: Auth{User: "lwc", Password: secret.FromString("hunter2")}}
+}
+
+// What a device writes to its standard error is more than the window of the
+// channel takes: it must not block what it answers. (OpenSSH drops it.)
+func TestStderrIsDrained(t *testing.T) {
+	config := &ssh.ServerConfig{NoClientAuth: true}
+	private, pin := newKey(t, ssh.KeyAlgoED25519)
+	signer, err := ssh.ParsePrivateKey(private.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.AddHostKey(signer)
+	port := listen(t, func(c net.Conn) {
+		_, channels, requests, err := ssh.NewServerConn(c, config)
+		if err != nil {
+			return
+		}
+		go ssh.DiscardRequests(requests)
+		ch, asked, err := (<-channels).Accept()
+		if err != nil {
+			return
+		}
+		(<-asked).Reply(true, nil)
+		go ssh.DiscardRequests(asked)
+		ch.Stderr().Write(make([]byte, 3<<20))
+		io.Copy(ch, ch)
+	})
+	conn, err := quick().Dial(t.Context(), Target{Device: passwordHop(port, pin)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	roundTrip(t, conn)
 }
 
 // A wrong password reaches a server once, whatever methods it offers.
