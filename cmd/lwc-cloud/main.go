@@ -2,7 +2,7 @@
 // enrolment, data platform, API and portal. "lwc-cloud serve --data DIR" needs
 // nothing else. The same binary is the command-line client of the API.
 //
-// It is wired here and nowhere else; see docs/lwc-cloud.md.
+// It is wired here and nowhere else; see docs/cloud.md.
 package main
 
 import (
