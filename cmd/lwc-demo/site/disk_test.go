@@ -3,9 +3,12 @@ package site
 import (
 	"bytes"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -14,12 +17,12 @@ import (
 // of the other programs of the site is left out by search.
 var writable = []string{"/tmp", "/var/tmp", "/var/log", "/var/lib", "/var/cache", "/run", "/dev/shm", "/root", "/home", "/etc"}
 
-// search looks for texts in every file below dir that changed since the test
-// began, and returns how many files it read.
+// search looks for texts in every file below dir, on its filesystem, that changed
+// since the test began, and returns how many files it read.
 func search(t *testing.T, s *Site, since time.Time, dir string, texts []string) int {
 	t.Helper()
 	others := []string{s.CloudData(), s.path("fleet.yaml"), s.path("inventory.json"), s.SentLog(), s.Log("lwc-cloud"), s.Log("junosim")}
-	read := 0
+	read, home := 0, device(dir)
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return nil // what cannot be read by root, or went away, lwcd did not write
@@ -28,6 +31,9 @@ func search(t *testing.T, s *Site, since time.Time, dir string, texts []string) 
 			if path == o || strings.HasPrefix(path, o+"/") {
 				return nil
 			}
+		}
+		if d.IsDir() && device(path) != home {
+			return filepath.SkipDir // another filesystem; a /proc has files without end
 		}
 		info, err := d.Info()
 		if err != nil || !info.Mode().IsRegular() || info.ModTime().Before(since) {
@@ -45,18 +51,37 @@ func search(t *testing.T, s *Site, since time.Time, dir string, texts []string) 
 	return read
 }
 
-// contained returns those of the texts that a file holds.
+// device is the filesystem that a path is on.
+func device(path string) uint64 {
+	var st syscall.Stat_t
+	if err := syscall.Lstat(path, &st); err != nil {
+		return 0
+	}
+	return st.Dev
+}
+
+// contained returns those of the texts that a file holds. It reads in pieces
+// that overlap by more than a text.
 func contained(t *testing.T, path string, texts []string) []string {
 	t.Helper()
-	b, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil
 	}
-	var found []string
-	for _, text := range texts {
-		if bytes.Contains(b, []byte(text)) {
-			found = append(found, text)
+	defer f.Close()
+	const overlap = 4 << 10
+	found, kept, buf := map[string]bool{}, 0, make([]byte, 1<<20)
+	for {
+		n, err := f.Read(buf[kept:])
+		piece := buf[:kept+n]
+		for _, text := range texts {
+			if bytes.Contains(piece, []byte(text)) {
+				found[text] = true
+			}
+		}
+		kept = copy(buf, piece[max(0, len(piece)-overlap):])
+		if err != nil {
+			return slices.Sorted(maps.Keys(found))
 		}
 	}
-	return found
 }

@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -55,6 +56,10 @@ func Reexec(files ...*os.File) (code int, err error) {
 	}
 	// The terminal signals the whole group; the inner program cleans up and ends.
 	signal.Ignore(os.Interrupt)
+	// The death signal comes when the starting thread ends, not the process
+	// (prctl(2), PR_SET_PDEATHSIG).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
 		return 1, explainNamespaces(err)
 	}
@@ -62,10 +67,13 @@ func Reexec(files ...*os.File) (code int, err error) {
 	defer stop()
 	err = cmd.Wait()
 	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if errors.As(err, &exit) && exit.Exited() {
 		return max(exit.ExitCode(), 1), nil
 	}
-	return 0, err
+	if err != nil {
+		return 1, fmt.Errorf("running in namespaces: %w", err)
+	}
+	return 0, nil
 }
 
 func mapToRoot(a *syscall.SysProcAttr) {
