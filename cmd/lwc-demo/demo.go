@@ -162,31 +162,41 @@ func (d *demo) table(rows []row) {
 	}
 }
 
-// judge compares what is stored with what was expected.
+// judge compares what is stored with what was expected, and says so when it is
+// the same.
 func (d *demo) judge(rows []row) error {
 	good, bad, err := d.site.Expected()
 	if err != nil {
 		return err
 	}
-	items, byName := len(junos.Catalogue()), map[string]row{}
+	if err := missing(rows, good, bad, len(junos.Catalogue())); err != nil {
+		return err
+	}
 	documents := 0
 	for _, r := range rows {
-		byName[r.Device] = r
 		documents += r.Documents
+	}
+	d.say("\n%d documents of %d devices are stored, and %d devices are named with the reason why not.", documents, len(good), len(bad))
+	return nil
+}
+
+// missing names every good device without all its items, and every bad one
+// without its true reason (device to kind of failure).
+func missing(rows []row, good []string, bad map[string]string, items int) error {
+	byName := map[string]row{}
+	for _, r := range rows {
+		byName[r.Device] = r
 	}
 	var wrong []error
 	for _, name := range good {
-		if r := byName[name]; r.Documents != items {
-			wrong = append(wrong, fmt.Errorf("%s: %d documents are stored where %d are expected (%s)", name, r.Documents, items, r.State))
+		if r := byName[name]; r.Documents != items || r.Kind != "" {
+			wrong = append(wrong, fmt.Errorf("%s: %d documents are stored where %d are expected (%s)", name, r.Documents, items, r.state()))
 		}
 	}
 	for name, kind := range bad {
-		if r := byName[name]; r.Kind != kind {
-			wrong = append(wrong, fmt.Errorf("%s: the reason given is %q where it is %q", name, r.Kind, kind))
+		if r := byName[name]; r.Kind != kind || r.Error == "" {
+			wrong = append(wrong, fmt.Errorf("%s: the reason given is %q (%s) where it is %q", name, r.Kind, r.Error, kind))
 		}
-	}
-	if len(wrong) == 0 {
-		d.say("\n%d documents of %d devices are stored, and %d devices are named with the reason why not.", documents, len(good), len(bad))
 	}
 	return errors.Join(wrong...)
 }
