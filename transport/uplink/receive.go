@@ -20,7 +20,20 @@ var (
 	errVersionClaim   = errors.New("its version is not the one that is signed")
 	errExpired        = errors.New("it has expired")
 	errKind           = errors.New("its kind is not known to this version")
+	errNonce          = errors.New("it does not answer this connection's hello")
 )
+
+// advised adds to a refusal what an operator can do.
+func advised(why error) error {
+	switch {
+	case errors.Is(why, wire.ErrSignature):
+		return fmt.Errorf("%w: see who else may publish at the broker; if the cloud was set up anew, "+
+			"empty the state folder and enrol with a new token", why)
+	case errors.Is(why, errOtherBoot), errors.Is(why, errOtherCollector), errors.Is(why, errNotNewer), errors.Is(why, errNonce):
+		return fmt.Errorf("%w: an old copy that came late needs nothing done; if it happens again, see who else may publish at the broker", why)
+	}
+	return why
+}
 
 // receiver judges what comes down, and hands over what is good. It outlives the
 // sessions: what was accepted in a boot is remembered. One goroutine at a time
@@ -81,13 +94,13 @@ func (r *receiver) addressed(collector, boot string) error {
 func (r *receiver) welcomed(s *session, payload []byte) error {
 	var w wire.Welcome
 	if err := wire.Verify(wire.KindWelcome, payload, r.u.key, &w); err != nil {
-		return err
+		return advised(err)
 	}
 	if err := r.addressed(w.Collector, w.Boot); err != nil {
-		return err
+		return advised(err)
 	}
 	if !s.fresh(w.Nonce) {
-		return errors.New("it does not answer this connection's hello")
+		return advised(errNonce)
 	}
 	u := r.u
 	u.offset.Store(int64(time.Until(w.Time)))
@@ -233,8 +246,9 @@ func (r *receiver) accept(d wire.Desired, ref wire.ConfigRef) error {
 
 // rejected answers a configuration that is not acted on, and returns why.
 func (r *receiver) rejected(ref wire.ConfigRef, why error) error {
+	why = advised(why)
 	if r.reports.due("desired") {
-		text := "a desired configuration was refused: " + why.Error()
+		text := "a desired configuration was refused, and nothing of it is used: " + why.Error()
 		r.u.SendState(wire.State{Config: ref, Status: wire.ConfigRejected, Error: why.Error()})
 		r.u.SendEvent(wire.Event{Kind: wire.EventConfigRejected, Text: text})
 	}
@@ -280,6 +294,7 @@ func (r *receiver) usable(j wire.Job) error {
 
 // refusedJob reports a job that is not carried out, and returns why.
 func (r *receiver) refusedJob(why error) error {
+	why = advised(why)
 	if r.reports.due("job") {
 		r.u.SendEvent(wire.Event{Kind: wire.EventJobRefused, Text: "a job was refused: " + why.Error()})
 	}

@@ -83,16 +83,17 @@ func TestDesiredIsRefused(t *testing.T) {
 		h    wire.Header
 		key  ed25519.PrivateKey
 		want string
+		do   string
 	}{
-		{"unsigned", with(func(*wire.Desired) {}), h, nil, "not signed"},
-		{"forged", with(func(*wire.Desired) {}), h, forger, "signature does not match"},
-		{"frame of another boot", with(func(*wire.Desired) {}), elsewhere, s.config, "another boot"},
-		{"frame of another collector", with(func(*wire.Desired) {}), other, s.config, "another collector"},
-		{"body of another boot", with(func(d *wire.Desired) { d.Boot = wire.NewID() }), h, s.config, "another boot"},
-		{"body of another collector", with(func(d *wire.Desired) { d.Collector = "another-collector" }), h, s.config, "another collector"},
-		{"older version", with(func(d *wire.Desired) { d.Version = 6 }), h, s.config, "not newer"},
-		{"version 0", with(func(d *wire.Desired) { d.Version = 0 }), h, s.config, "not newer"},
-		{"another protocol", with(func(d *wire.Desired) { d.V = 2 }), h, s.config, "protocol version 2"},
+		{"unsigned", with(func(*wire.Desired) {}), h, nil, "not signed", "enrol with a new token"},
+		{"forged", with(func(*wire.Desired) {}), h, forger, "signature does not match", "enrol with a new token"},
+		{"frame of another boot", with(func(*wire.Desired) {}), elsewhere, s.config, "another boot", "if it happens again"},
+		{"frame of another collector", with(func(*wire.Desired) {}), other, s.config, "another collector", "if it happens again"},
+		{"body of another boot", with(func(d *wire.Desired) { d.Boot = wire.NewID() }), h, s.config, "another boot", "if it happens again"},
+		{"body of another collector", with(func(d *wire.Desired) { d.Collector = "another-collector" }), h, s.config, "another collector", "if it happens again"},
+		{"older version", with(func(d *wire.Desired) { d.Version = 6 }), h, s.config, "not newer", "if it happens again"},
+		{"version 0", with(func(d *wire.Desired) { d.Version = 0 }), h, s.config, "not newer", "if it happens again"},
+		{"another protocol", with(func(d *wire.Desired) { d.V = 2 }), h, s.config, "protocol version 2", "update the older side"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			fence(t, s, u)
@@ -103,6 +104,8 @@ func TestDesiredIsRefused(t *testing.T) {
 			}
 			if e := wait(t, s.cloud.events, "the event"); e.Kind != wire.EventConfigRejected || !strings.Contains(e.Text, c.want) {
 				t.Errorf("the event is %+v", e)
+			} else if c.do != "" && !strings.Contains(e.Text, c.do) {
+				t.Errorf("the event does not say what to do: %q", e.Text)
 			}
 			// A flood of them is not reported again.
 			s.cloud.desired(c.d, c.h, c.key)

@@ -220,12 +220,17 @@ func (s *session) take(ctx context.Context) (message, error) {
 }
 
 // awaitWelcome reads until the welcome came. What the broker delivers before it
-// is kept, and looked at afterwards.
+// is kept, and looked at afterwards. A welcome that is refused may be another's:
+// the true one is waited for, and the refusal told only if none comes.
 func (s *session) awaitWelcome(ctx context.Context) error {
 	var early []message
+	var refused error
 	held := 0
 	for {
 		m, err := s.take(ctx)
+		if errors.Is(err, errUnanswered) && refused != nil {
+			err = fmt.Errorf("the one that came is refused: %w", refused)
+		}
 		if err != nil {
 			return fmt.Errorf("waiting for the welcome: %w", err)
 		}
@@ -235,8 +240,7 @@ func (s *session) awaitWelcome(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := s.u.inbox.welcomed(s, m.payload); err != nil {
-			s.u.log.Warn("a welcome is not for this connection", "error", err)
+		if refused = s.u.inbox.welcomed(s, m.payload); refused != nil {
 			continue
 		}
 		for _, m := range early {

@@ -175,7 +175,25 @@ func TestBrokerOfAnotherAuthorityIsRefused(t *testing.T) {
 	id.CA = identityOf(newAuthority(t, "another"), s.pub).CA
 	u := newUplink(t, id, newRecorder())
 	_, err := u.session(t.Context(), id.Bootstrap.Endpoints[0])
-	if err == nil || !strings.Contains(err.Error(), "unknown authority") {
+	if err == nil || !strings.Contains(err.Error(), "unknown authority") || !strings.Contains(err.Error(), "enrol with a new token") {
+		t.Fatalf("the session ended with %v", err)
+	}
+}
+
+func TestRefusedWelcomeIsTheReasonGiven(t *testing.T) {
+	s := newSite(t)
+	s.cloud.answer.Store(false)
+	u := newUplink(t, identityOf(s.ca, s.pub, s.broker), newRecorder())
+	u.time.welcome = 500 * time.Millisecond
+	ended := make(chan error, 1)
+	go func() {
+		_, err := u.session(t.Context(), u.cfg.Bootstrap.Endpoints[0])
+		ended <- err
+	}()
+	another, _ := configSigner(t)
+	s.cloud.welcome(wait(t, s.cloud.hellos, "hello"), another)
+	err := wait(t, ended, "the end of the session")
+	if !errors.Is(err, wire.ErrSignature) || !strings.Contains(err.Error(), "enrol with a new token") {
 		t.Fatalf("the session ended with %v", err)
 	}
 }

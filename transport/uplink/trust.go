@@ -67,13 +67,18 @@ func wrongCA(chain []*x509.Certificate, pin [32]byte) error {
 }
 
 // explainCert adds to a verification error what an operator has to know: that
-// the clock is off, which certificate, and what to do.
+// the clock is off, or that another cloud answers, and what to do.
 func explainCert(err error, now time.Time) error {
 	var inv x509.CertificateInvalidError
-	if !errors.As(err, &inv) || inv.Reason != x509.Expired || inv.Cert == nil {
-		return err
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &inv) && inv.Reason == x509.Expired && inv.Cert != nil:
+		return clockError(inv.Cert, now)
+	case errors.As(err, &unknown):
+		return fmt.Errorf("the server's certificate is not of the cloud's authority (%v): look for a proxy that opens TLS, "+
+			"or for another server at this address; if the cloud was set up anew, empty the state folder and enrol with a new token", unknown)
 	}
-	return clockError(inv.Cert, now)
+	return err
 }
 
 func clockError(c *x509.Certificate, now time.Time) error {
