@@ -34,6 +34,7 @@ lint: ## gofmt, go vet and staticcheck
 	$(GO) run $(STATICCHECK) $(PKGS)
 
 unit:
+	@[ -d ../shared/corpus ] || echo "NOTE: ../shared/corpus is not here; the tests over replies of real devices do not run"
 	LWC_TEST_STRICT=1 $(GO) test -timeout 15m $(PKGS)
 
 fuzz: ## run every fuzz target for FUZZTIME (30s each)

@@ -16,10 +16,7 @@ const corpusDir = "../../shared/corpus"
 // corpus returns the path of one file of the corpus.
 func corpus(t testing.TB, name string) string {
 	t.Helper()
-	if _, err := os.Stat(corpusDir); err != nil {
-		need.Missing(t, "the corpus of device replies in "+corpusDir)
-	}
-	return filepath.Join(corpusDir, name)
+	return filepath.Join(need.Folder(t, corpusDir), name)
 }
 
 func readCorpus(t testing.TB, name string) []byte {

@@ -29,6 +29,20 @@ func Root(t testing.TB) {
 	}
 }
 
+// Folder returns the path of data that stands beside the project and is not part
+// of it. Not everyone has it: only CI fails without.
+func Folder(t testing.TB, path string) string {
+	t.Helper()
+	if _, err := os.Stat(path); err == nil {
+		return path
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatalf("this test needs the folder %s", path)
+	}
+	t.Skipf("NOT RUN: this test needs the folder %s", path)
+	return ""
+}
+
 // Missing skips the test, or fails it where skipping is not allowed.
 func Missing(t testing.TB, what string) {
 	t.Helper()
