@@ -12,11 +12,24 @@ import (
 )
 
 var (
-	errNoAuth   = errors.New("neither password nor private key is configured")
-	errSpent    = errors.New("the password was refused")
-	errPrompt   = errors.New("the server asks for something else than a password")
-	errNoMethod = errors.New("the server does not offer the configured method")
+	errNoAuth = errors.New("neither password nor private key is configured")
+	errSpent  = errors.New("the password was refused")
+	errPrompt = errors.New("the server asks for something else than a password")
 )
+
+// methodError says that the server does not offer the configured method.
+type methodError struct {
+	offered string
+	err     error
+}
+
+// Error implements error.
+func (e *methodError) Error() string {
+	return fmt.Sprintf("the server does not offer the configured method, only %s: %v", e.offered, e.err)
+}
+
+// Unwrap implements errors.Unwrap.
+func (e *methodError) Unwrap() error { return e.err }
 
 // passwordPrompt is what may be answered; newPassword is what may not, though
 // it looks alike: the password expired.
@@ -105,9 +118,9 @@ func (l *login) listen(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 
 // explain adds to a refusal what the server would have taken.
 func (l *login) explain(err error) error {
-	if l.sent.Load() || len(l.offered) == 0 {
+	if l.sent.Load() || len(l.offered) == 0 || errors.Is(err, errPrompt) {
 		return err
 	}
 	offered := slices.Compact(slices.Sorted(slices.Values(l.offered)))
-	return fmt.Errorf("%w, only %s: %w", errNoMethod, strings.Join(offered, ", "), err)
+	return &methodError{strings.Join(offered, ", "), err}
 }

@@ -41,12 +41,13 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (*Conn, error) {
 	conn, err := c.dial(ctx, t)
 	if err != nil {
 		c.close()
+		err.Trusted = c.info.FirstUse
 		return nil, err
 	}
 	return conn, nil
 }
 
-func (c *chain) dial(ctx context.Context, t Target) (*Conn, error) {
+func (c *chain) dial(ctx context.Context, t Target) (*Conn, *Error) {
 	for _, hop := range t.Via {
 		if hop.Port == 0 {
 			hop.Port = sshPort
@@ -148,6 +149,7 @@ func (c *chain) attempt(ctx context.Context, h *handshake) *Error {
 		return e
 	}
 	client, e := h.run(ctx, conn)
+	c.learnKey(h)
 	if e != nil {
 		return e
 	}
@@ -159,13 +161,23 @@ func (c *chain) attempt(ctx context.Context, h *handshake) *Error {
 	return nil
 }
 
-// learn notes what the log-in told about the hop.
-func (c *chain) learn(h *handshake, client *ssh.Client) {
+// learnKey notes the accepted host key, also of a log-in that failed after it.
+func (c *chain) learnKey(h *handshake) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.key == nil {
+		return
+	}
 	name := h.hop.name()
 	c.info.HostKeys[name] = strings.TrimSpace(string(ssh.MarshalAuthorizedKey(h.key)))
 	if h.firstUse {
 		c.info.FirstUse[name] = ssh.FingerprintSHA256(h.key)
 	}
+}
+
+// learn notes what the log-in told about the hop.
+func (c *chain) learn(h *handshake, client *ssh.Client) {
+	name := h.hop.name()
 	if m, ok := client.Conn.(ssh.AlgorithmsConnMetadata); ok {
 		a := m.Algorithms()
 		c.info.Algorithms[name] = Algorithms{KeyExchange: a.KeyExchange, HostKey: a.HostKey,

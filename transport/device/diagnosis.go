@@ -1,6 +1,9 @@
 package device
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Diagnosis says for an operator in which phase it happened, of which kind it
 // is, and what to do.
@@ -48,17 +51,36 @@ func (e *Error) sessionAdvice(who string) string {
 	case KindProtocol:
 		return fmt.Sprintf("What answers at the address of %s does not speak SSH as it should. Check address and port.", lower(who))
 	case KindHostKeyUnknown:
-		return fmt.Sprintf("No host key is pinned for %s, so it was not trusted. Compare the fingerprint in the error with the one on its console, then pin it or allow trust on first use.", lower(who))
+		return fmt.Sprintf("No host key is pinned for %s, so it was not trusted. It shows %s: compare that with the one on its console, then pin it or allow trust on first use.", lower(who), e.shownKey())
 	case KindHostKeyChanged:
-		return fmt.Sprintf("%s shows another host key than the pinned one: it was replaced or reinstalled, or someone is in between. No password was sent. Find out which, then pin the new key.", who)
+		return fmt.Sprintf("%s shows another host key than the pinned one: %s. It was replaced or reinstalled, or someone is in between. No password was sent. Find out which, then pin the new key.", who, e.shownKey())
 	case KindAlgorithms:
-		return fmt.Sprintf("%s and the collector have no SSH algorithm in common: its release is old. Upgrade it, or allow legacy algorithms for its credential. (Ciphers like aes256-cbc are not available even so.)", who)
+		return fmt.Sprintf("%s and the collector have no SSH algorithm in common: its release or its configuration is old. Upgrade it, or allow newer algorithms there (\"set system services ssh\" with key-exchange, ciphers, macs, hostkey-algorithm).", who)
 	case KindAuth:
-		return fmt.Sprintf("%s refused the log-in. Check user, password or key, and that the account is not locked; it is not tried again until the credential changes.", who)
+		return e.authAdvice(who)
 	case KindSubsystem:
 		return fmt.Sprintf("%s refused the netconf subsystem. Enable NETCONF with \"set system services netconf ssh\", and check that the account's class may use it.", who)
 	}
 	return fmt.Sprintf("%s could not be dialled: %v.", who, e.Err)
+}
+
+func (e *Error) shownKey() string {
+	var k *keyError
+	if errors.As(e.Err, &k) {
+		return k.shown
+	}
+	return "a key of its own"
+}
+
+func (e *Error) authAdvice(who string) string {
+	var m *methodError
+	switch {
+	case errors.As(e.Err, &m):
+		return fmt.Sprintf("%s does not let this sort of credential log in, only %s. Allow it there, or use a credential of that sort.", who, m.offered)
+	case errors.Is(e.Err, errPrompt):
+		return fmt.Sprintf("%s asks for something else than the password: a new one because it has expired, or a second factor. Log in by hand to see, and use an account that logs in with its password or key alone.", who)
+	}
+	return fmt.Sprintf("%s refused the log-in. Check user, password or key, and that the account is not locked; it is not tried again until the credential changes.", who)
 }
 
 // lower puts the words for a hop into the middle of a sentence.

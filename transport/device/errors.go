@@ -55,7 +55,13 @@ type Error struct {
 	Hop     string
 	Bastion bool // Hop is a bastion
 	Err     error
+	// Trusted has the fingerprints ("SHA256:…") of keys that were trusted on
+	// first use before it failed, by hop: credentials went to these hosts.
+	Trusted map[string]string
 }
+
+// FirstUse returns Trusted.
+func (e *Error) FirstUse() map[string]string { return e.Trusted }
 
 // Error implements error.
 func (e *Error) Error() string {

@@ -15,6 +15,18 @@ var (
 	errChanged  = errors.New("host key is not a pinned one")
 )
 
+// keyError is a host key that is not accepted.
+type keyError struct {
+	why   error  // errUnpinned or errChanged
+	shown string // its type and fingerprint
+}
+
+// Error implements error.
+func (e *keyError) Error() string { return fmt.Sprintf("%v: it shows %s", e.why, e.shown) }
+
+// Unwrap implements errors.Unwrap.
+func (e *keyError) Unwrap() error { return e.why }
+
 // hostKeyTypes are offered in this order: an RSA key costs a device most, and
 // its rsa-sha2 algorithms are all of the one type ssh-rsa.
 var hostKeyTypes = []string{
@@ -91,13 +103,14 @@ func algorithms(types []string, legacy bool) []string {
 
 // verify decides about the key that a hop shows.
 func (p pins) verify(key ssh.PublicKey, trustFirst bool) (firstUse bool, err error) {
+	shown := key.Type() + " " + ssh.FingerprintSHA256(key)
 	switch {
 	case p.holds(key):
 		return false, nil
 	case !p.empty():
-		return false, fmt.Errorf("%w: %s %s", errChanged, key.Type(), ssh.FingerprintSHA256(key))
+		return false, &keyError{errChanged, shown}
 	case trustFirst:
 		return true, nil
 	}
-	return false, fmt.Errorf("%w: it shows %s %s", errUnpinned, key.Type(), ssh.FingerprintSHA256(key))
+	return false, &keyError{errUnpinned, shown}
 }

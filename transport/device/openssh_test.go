@@ -127,8 +127,8 @@ func TestHostKeys(t *testing.T) {
 			conn, err := quick().Dial(t.Context(), Target{Device: hop})
 			if c.kind != "" {
 				e := wantError(t, err, PhaseKeyExchange, c.kind, "r1")
-				if !strings.Contains(e.Error(), "SHA256:") {
-					t.Errorf("no fingerprint to compare in %v", e)
+				if _, _, advice := e.Diagnosis(); !strings.Contains(advice, "SHA256:") {
+					t.Errorf("no fingerprint to compare in %q", advice)
 				}
 				return
 			}
@@ -164,6 +164,19 @@ func TestTrustFirst(t *testing.T) {
 	wantError(t, err, PhaseKeyExchange, KindHostKeyChanged, "r1")
 }
 
+// The credential went to a host that was trusted blindly: whether it was taken
+// or not, the next log-in must find the same host.
+func TestTrustFirstOfARefusedLogin(t *testing.T) {
+	s := startSSHD(t, echo)
+	hop := s.hop("r1")
+	hop.Auth, hop.HostKeys, hop.TrustFirst = s.other, nil, true
+	_, err := quick().Dial(t.Context(), Target{Device: hop})
+	e := wantError(t, err, PhaseAuth, KindAuth, "r1")
+	if got := e.FirstUse()["r1"]; got != fingerprint(t, s.keys[ssh.KeyAlgoED25519]) {
+		t.Errorf("first use %q", got)
+	}
+}
+
 func TestAuthRefused(t *testing.T) {
 	s := startSSHD(t, echo)
 	hop := s.hop("r1")
@@ -174,7 +187,10 @@ func TestAuthRefused(t *testing.T) {
 	hop.Auth = Auth{User: s.auth.User, Password: secret.FromString("hunter2")}
 	_, err = quick().Dial(t.Context(), Target{Device: hop})
 	e := wantError(t, err, PhaseAuth, KindAuth, "r1")
-	if !errors.Is(err, errNoMethod) || !strings.Contains(e.Error(), "only publickey") || strings.Contains(e.Error(), "hunter2") {
+	if _, _, advice := e.Diagnosis(); !strings.Contains(advice, "only publickey") {
+		t.Errorf("advice %q", advice)
+	}
+	if !strings.Contains(e.Error(), "only publickey") || strings.Contains(e.Error(), "hunter2") {
 		t.Errorf("error %v", e)
 	}
 }

@@ -191,7 +191,10 @@ func TestPrompts(t *testing.T) {
 			if c.want { // logged in; this server is out of sessions
 				wantError(t, err, PhaseSubsystem, KindThrottled, "r1")
 			} else {
-				wantError(t, err, PhaseAuth, KindAuth, "r1")
+				e := wantError(t, err, PhaseAuth, KindAuth, "r1")
+				if _, _, advice := e.Diagnosis(); !strings.Contains(advice, "something else than the password") {
+					t.Errorf("advice %q: %v", advice, e)
+				}
 			}
 		})
 	}

@@ -85,7 +85,7 @@ type Dialer struct {
 
 // Info is what became known of the hops, by their names.
 type Info struct {
-	FirstUse   map[string]string     // fingerprints ("SHA256:…") trusted on first use
+	FirstUse   map[string]string     // fingerprints ("SHA256:…") trusted on first use; of a failed Dial, see Error
 	HostKeys   map[string]string     // the verified keys, as lines that can be pinned
 	Algorithms map[string]Algorithms // negotiated
 	Port       uint16                // of the device
