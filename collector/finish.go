@@ -85,7 +85,9 @@ func (c *Collector) concluded(r *run, m wire.Manifest, rc wire.Receipt, undo fun
 	c.inbox.put(func(context.Context) {
 		for _, d := range m.Devices {
 			if d.OK {
-				c.main.plan.completed(d.Device, m.Finished)
+				// Not the end: receipts may have come long after the device was
+				// collected, in the next window even.
+				c.main.plan.completed(d.Device, m.Started)
 			}
 		}
 	})

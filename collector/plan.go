@@ -14,7 +14,8 @@ func newPlan() *plan {
 	return &plan{attempted: map[string]time.Time{}, complete: map[string]time.Time{}}
 }
 
-// completed notes the end of a device's complete collection.
+// completed notes a time at which a device's complete collection was under way,
+// or had just ended.
 func (p *plan) completed(device string, at time.Time) {
 	if p.complete[device].Before(at) {
 		p.complete[device] = at

@@ -67,7 +67,7 @@ func TestMissedWindowIsCaughtUpOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		now := time.Now().Add(10 * time.Hour)
-		r.site.behave["edge-01"] = behaviour{dial: func(int) error { return &dialError{"connect", "connect", "edge-01"} }}
+		r.site.behave["edge-01"] = behaviour{dial: func(int) error { return &dialError{phase: "connect", kind: "connect", hop: "edge-01"} }}
 		r.c.Welcomed(wire.Welcome{Time: now, LastComplete: map[string]time.Time{
 			"edge-01": now.Add(-32 * time.Hour), "edge-02": now.Add(-32 * time.Hour)}})
 		d := r.desired(1, 3)
@@ -151,6 +151,24 @@ func TestClockStepIsReported(t *testing.T) {
 		_, m := r.collect()
 		if d := time.Until(m.Started); d < 89*time.Minute {
 			t.Errorf("the run began %v from now: not the cloud's time", d)
+		}
+	})
+}
+
+// The cloud confirms yesterday's documents in the middle of today's window: that
+// is not a collection of today.
+func TestLateReceiptsDoNotCountForTheNextWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.up.hold = true
+		d := r.desired(1, 20)
+		d.Schedule = wire.Schedule{Start: "02:00", Window: "2h"}
+		r.apply(d)
+		r.sleep(26*time.Hour + 30*time.Minute)
+		r.up.release()
+		r.sleep(3 * time.Hour)
+		if n := len(r.site.log()); n != 40 {
+			t.Errorf("%d collections of 20 devices in two windows", n)
 		}
 	})
 }
