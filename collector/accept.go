@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"maps"
@@ -279,7 +280,10 @@ func checkHostKeys(keys []string, trustFirst bool) error {
 		return fmt.Errorf("it has no host key: give host_keys, or set trust_first to learn the key at the first connection")
 	}
 	for _, k := range keys {
-		if strings.HasPrefix(k, "SHA256:") {
+		if hash, ok := strings.CutPrefix(k, "SHA256:"); ok {
+			if b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(hash, "=")); err != nil || len(b) != sha256.Size {
+				return fmt.Errorf("the host key fingerprint %.60q is damaged: copy it again, whole (SHA256: and 43 characters)", k)
+			}
 			continue
 		}
 		f := strings.Fields(k)

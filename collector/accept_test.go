@@ -64,6 +64,7 @@ func TestBadEntriesAreLeftOut(t *testing.T) {
 		good("emptyprofile", func(d *wire.Device) { d.Profile = "none" })
 		good("nohostkey", func(d *wire.Device) { d.HostKeys = nil })
 		good("badhostkey", func(d *wire.Device) { d.HostKeys = []string{"ssh-ed25519 not*base64"} })
+		good("badpin", func(d *wire.Device) { d.HostKeys = []string{"SHA256:tooshort"} })
 		good("trusting", func(d *wire.Device) { d.HostKeys, d.TrustFirst = nil, true })
 		good("builtin", func(d *wire.Device) { d.Profile = "minimal" })
 		d.Schedule = wire.Schedule{Start: "soon"}
@@ -101,6 +102,7 @@ func TestBadEntriesAreLeftOut(t *testing.T) {
 			"devices/emptyprofile":                "no item",
 			"devices/nohostkey":                   "host_keys",
 			"devices/badhostkey":                  "damaged",
+			"devices/badpin":                      "fingerprint",
 			"devices/" + strings.Repeat("i", 256): "256 bytes",
 		}
 		for path, words := range want {

@@ -80,7 +80,7 @@ func TestProofHasPatience(t *testing.T) {
 func TestCutDuringLoginIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.site.behave["edge-01"] = behaviour{dial: func(int) error { return &dialError{"auth", "closed", "edge-01"} }}
+		r.site.behave["edge-01"] = behaviour{dial: func(int) error { return &dialError{phase: "auth", kind: "closed", hop: "edge-01"} }}
 		r.apply(r.desired(1, 1))
 		r.collect()
 		if n := len(r.site.log()); n != 1 {
@@ -98,7 +98,7 @@ func TestRefusalHoldsForItsRealm(t *testing.T) {
 		for i := range 2 {
 			d.Devices[i].Bastions = []string{"jump"}
 			r.site.behave[d.Devices[i].ID] = behaviour{dial: func(int) error {
-				return &dialError{"auth", "auth", d.Devices[i].ID}
+				return &dialError{phase: "auth", kind: "auth", hop: d.Devices[i].ID}
 			}}
 		}
 		r.apply(d)
@@ -122,7 +122,7 @@ func TestBastionRefusalStopsAllBehindIt(t *testing.T) {
 		d.Bastions = map[string]wire.Bastion{"jump": {Address: "192.0.2.99", Credential: "jump", HostKeys: []string{testKey}}}
 		for i := range 2 {
 			d.Devices[i].Bastions = []string{"jump"}
-			r.site.behave[d.Devices[i].ID] = behaviour{dial: func(int) error { return &dialError{"auth", "auth", "jump"} }}
+			r.site.behave[d.Devices[i].ID] = behaviour{dial: func(int) error { return &dialError{phase: "auth", kind: "auth", hop: "jump"} }}
 		}
 		r.apply(d)
 		_, m := r.collect()
@@ -144,7 +144,7 @@ func TestUnreachableDevicesDoNotDelayTheProof(t *testing.T) {
 		r := newRig(t, nil)
 		for i := range 10 {
 			id := fmt.Sprintf("edge-%02d", i+1)
-			r.site.behave[id] = behaviour{slow: 10 * time.Second, dial: func(int) error { return &dialError{"connect", "connect", id} }}
+			r.site.behave[id] = behaviour{slow: 10 * time.Second, dial: func(int) error { return &dialError{phase: "connect", kind: "connect", hop: id} }}
 		}
 		d := r.desired(1, 40)
 		d.Limits.Concurrency = 4
@@ -225,6 +225,30 @@ func TestFirstUseIsPinned(t *testing.T) {
 		r.collect()
 		if third := r.site.log()[2].target; !third.Device.TrustFirst || len(third.Device.HostKeys) != 0 {
 			t.Errorf("another address is another host: %+v", third.Device)
+		}
+	})
+}
+
+// A bastion was trusted and got its password before the device behind it failed:
+// the next log-in must find the same bastion.
+func TestFirstUseOfAFailedDialIsPinned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		const fp = "SHA256:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB"
+		r.site.behave["edge-01"] = behaviour{dial: func(int) error {
+			return &dialError{phase: "forward", kind: "connect", hop: "edge-01", first: map[string]string{"jump": fp}}
+		}}
+		d := r.desired(1, 1)
+		d.Devices[0].Bastions = []string{"jump"}
+		d.Bastions = map[string]wire.Bastion{"jump": {Address: "192.0.2.99", Credential: "lab", TrustFirst: true}}
+		r.apply(d)
+		r.collect()
+		if kinds := r.up.eventKinds(); !slices.Equal(kinds, []string{wire.EventHostKeyFirst}) {
+			t.Errorf("events %v", kinds)
+		}
+		r.collect()
+		if via := r.site.log()[1].target.Via[0]; !slices.Equal(via.HostKeys, []string{fp}) || via.TrustFirst {
+			t.Errorf("second dial: %+v", via)
 		}
 	})
 }

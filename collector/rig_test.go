@@ -55,13 +55,17 @@ type behaviour struct {
 	slow     time.Duration
 }
 
-type dialError struct{ phase, kind, hop string }
+type dialError struct {
+	phase, kind, hop string
+	first            map[string]string
+}
 
 func (e *dialError) Error() string { return e.phase + ": " + e.kind }
 func (e *dialError) Diagnosis() (string, string, string) {
 	return e.phase, e.kind, "Advice for " + e.kind + "."
 }
-func (e *dialError) FailedHop() string { return e.hop }
+func (e *dialError) FailedHop() string           { return e.hop }
+func (e *dialError) FirstUse() map[string]string { return e.first }
 
 func (s *site) Dial(ctx context.Context, t Target) (Channel, error) {
 	id := t.Device.ID
@@ -90,7 +94,7 @@ func (s *site) Dial(ctx context.Context, t Target) (Channel, error) {
 	defer s.mu.Unlock()
 	s.users = append(s.users, string(t.Auth.Password.Reveal()))
 	if string(t.Auth.Password.Reveal()) != s.password {
-		return nil, &dialError{"auth", "auth", id}
+		return nil, &dialError{phase: "auth", kind: "auth", hop: id}
 	}
 	s.dials[at].ok = true
 	if s.now == nil {

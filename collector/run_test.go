@@ -72,7 +72,7 @@ func TestManifestsAreChained(t *testing.T) {
 func TestFailuresAreNamedAndAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.site.behave["edge-01"] = behaviour{dial: func(int) error { return &dialError{"connect", "connect", "edge-01"} }}
+		r.site.behave["edge-01"] = behaviour{dial: func(int) error { return &dialError{phase: "connect", kind: "connect", hop: "edge-01"} }}
 		r.site.behave["edge-02"] = behaviour{reply: func(rpc string, _ int) (string, bool) {
 			return "<x>1</x>", rpc == "get-system-uptime-information" // dies in the second reply, each time
 		}}
@@ -127,7 +127,7 @@ func TestReconnectResumes(t *testing.T) {
 func TestThrottledDeviceIsTriedOnceMoreAfterAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
-		r.site.behave["edge-01"] = behaviour{dial: func(int) error { return &dialError{"connect", "throttled", "edge-01"} }}
+		r.site.behave["edge-01"] = behaviour{dial: func(int) error { return &dialError{phase: "connect", kind: "throttled", hop: "edge-01"} }}
 		r.apply(r.desired(1, 1))
 		_, m := r.collect()
 		if d := result(t, m, "edge-01"); d.OK || d.Kind != "throttled" {

@@ -47,6 +47,10 @@ func (v *visit) dial(ctx context.Context, f *fleet, d *device) (Channel, failure
 		v.firstUse(d, ch.FirstUse())
 		return ch, failure{}
 	}
+	var trusting interface{ FirstUse() map[string]string }
+	if errors.As(err, &trusting) {
+		v.firstUse(d, trusting.FirstUse())
+	}
 	fail := diagnose(ctx, err)
 	v.dialFailed(d, fail)
 	return nil, fail

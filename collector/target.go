@@ -12,7 +12,8 @@ import (
 type Dialer interface {
 	// Dial connects and logs in on every hop. It does not retry. Its errors may
 	// have Diagnosis() (phase, kind, advice string), which is told to the
-	// operator, and FailedHop() string, the name of the hop that refused.
+	// operator, FailedHop() string, the name of the hop that refused, and
+	// FirstUse() as a Channel has it, of the hops before the failure.
 	Dial(ctx context.Context, t Target) (Channel, error)
 }
 
