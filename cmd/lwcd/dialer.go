@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"lwc/collector"
+	"lwc/netguard"
 	"lwc/transport/device"
 )
 
@@ -30,13 +32,30 @@ func targetOf(t collector.Target) device.Target {
 	return out
 }
 
-// dialError adds to an error which hop it was, in the form the collector reads.
+// dialError adds to an error which hop it was, in the form the collector reads,
+// and tells a refusal of the Internal Port from a silence of the device.
 type dialError struct{ at *device.Error }
 
-func (e dialError) Error() string                       { return e.at.Error() }
-func (e dialError) Unwrap() error                       { return e.at }
-func (e dialError) Diagnosis() (string, string, string) { return e.at.Diagnosis() }
-func (e dialError) FailedHop() string                   { return e.at.Hop }
+func (e dialError) Error() string               { return e.at.Error() }
+func (e dialError) Unwrap() error               { return e.at }
+func (e dialError) FailedHop() string           { return e.at.Hop }
+func (e dialError) FirstUse() map[string]string { return e.at.FirstUse() }
+
+// Diagnosis implements what the collector asks of an error.
+func (e dialError) Diagnosis() (phase, kind, advice string) {
+	switch {
+	case errors.Is(e.at, netguard.ErrBlocked), errors.Is(e.at, netguard.ErrClosed):
+		return string(device.PhaseConnect), string(device.KindConnect),
+			"The ports of the collector are blocked, so nothing was sent. Nothing is wrong with the device: see the port violations among the collector's events."
+	case errors.Is(e.at, netguard.ErrNotAllowed):
+		return string(device.PhaseConfig), string(device.KindConfig), fmt.Sprintf(
+			"The Internal Port must not reach the address of %q (%v). Correct that address, or the subnets and routes of the two ports in lwcd.toml.", e.at.Hop, e.at.Err)
+	case errors.Is(e.at, netguard.ErrNoDNS):
+		return string(device.PhaseResolve), string(device.KindResolve), fmt.Sprintf(
+			"The name of %q cannot be resolved, because the Internal Port has no name server. Give an IP address, or set internal.dns in lwcd.toml.", e.at.Hop)
+	}
+	return e.at.Diagnosis()
+}
 
 func withHop(err error) error {
 	var de *device.Error
