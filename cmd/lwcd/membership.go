@@ -27,7 +27,7 @@ type membership struct {
 	mu   sync.Mutex // guards what follows
 	id   uplink.Identity
 	text string    // status
-	beat time.Time // of the last progress
+	beat time.Time // of the last progress; zero: the ports are waited for
 }
 
 const (
@@ -42,7 +42,7 @@ const (
 )
 
 func newMembership(conf config, p *ports, log *slog.Logger) *membership {
-	return &membership{conf: conf, ports: p, log: log, ready: make(chan struct{}), beat: time.Now()}
+	return &membership{conf: conf, ports: p, log: log, ready: make(chan struct{})}
 }
 
 func (m *membership) String() string         { return "enrolment" }
@@ -52,6 +52,9 @@ func (m *membership) Ready() <-chan struct{} { return m.ready }
 func (m *membership) Alive(context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.beat.IsZero() {
+		return nil
+	}
 	if age := time.Since(m.beat); !isReady(m) && age > maxBeat {
 		return fmt.Errorf("no progress for %s", age.Round(time.Second))
 	}
@@ -83,6 +86,7 @@ func (m *membership) Run(ctx context.Context) error {
 	if !await(ctx, m.ports) {
 		return nil
 	}
+	m.progress()
 	id, err := uplink.Load(m.conf.stateDir)
 	switch {
 	case err == nil:
