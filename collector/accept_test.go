@@ -155,15 +155,16 @@ func TestManyBadEntriesFitIntoAState(t *testing.T) {
 		r := newRig(t, nil)
 		d := r.desired(1, 0)
 		for i := range 5000 {
-			d.Devices = append(d.Devices, wire.Device{ID: fmt.Sprintf("%d%s", i, strings.Repeat("é\"", 120)), Address: strings.Repeat(`"`, 400)})
+			d.Devices = append(d.Devices, wire.Device{ID: fmt.Sprintf("%d%s", i, strings.Repeat("<&", 120)), Address: strings.Repeat(`"`, 400)})
 		}
 		s := r.apply(d)
 		b, err := json.Marshal(s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if last := s.Items[len(s.Items)-1]; !strings.Contains(last.Error, "4900 more") {
-			t.Errorf("last item %+v", last)
+		told := len(s.Items) - 1
+		if last := s.Items[told]; told < 10 || !strings.Contains(last.Error, fmt.Sprintf("%d more", 5000-told)) {
+			t.Errorf("%d items, the last %+v", told, last)
 		}
 		if n := len(b) * 4 / 3; n > wire.MaxFrame-2048 {
 			t.Errorf("a state of %d bytes", n)

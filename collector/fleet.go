@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
@@ -155,18 +156,22 @@ func (f *faults) add(path, format string, args ...any) {
 	f.items = append(f.items, wire.ItemError{Path: clip(path, 300), Error: clip(fmt.Sprintf(format, args...), 300)})
 }
 
-// A State is one signed message of at most wire.MaxFrame, with its JSON in
-// base64: 100 items of 600 bytes stay below it.
-const maxFaults = 100
+// maxReport bounds the items of a State in bytes of JSON, which escapes one byte
+// to six: the State is one signed message of at most wire.MaxFrame, in base64.
+const maxReport = 64 << 10
 
 // report returns the items as they fit into a State.
 func (f *faults) report() []wire.ItemError {
-	if len(f.items) <= maxFaults {
-		return f.items
+	size := 0
+	for i, item := range f.items {
+		b, err := json.Marshal(item)
+		if size += len(b); err == nil && size <= maxReport {
+			continue
+		}
+		return append(slices.Clone(f.items[:i]), wire.ItemError{Path: "…",
+			Error: fmt.Sprintf("%d more entries cannot be used; correct these first", len(f.items)-i)})
 	}
-	out := slices.Clone(f.items[:maxFaults])
-	return append(out, wire.ItemError{Path: "…",
-		Error: fmt.Sprintf("%d more entries cannot be used; correct these first", len(f.items)-maxFaults)})
+	return f.items
 }
 
 // clip bounds a text that came from outside.
