@@ -123,13 +123,11 @@ func (l *link) status() string {
 	if !isReady(l) {
 		return "starting"
 	}
-	at := l.welcomed.Load()
-	if at == 0 {
-		return fmt.Sprintf("enrolled as %s; connecting to the cloud", l.member.identity().Collector)
+	text := fmt.Sprintf("enrolled as %s; %s", l.member.identity().Collector, l.cloudStatus())
+	if l.welcomed.Load() == 0 {
+		return text
 	}
 	s := l.coll.Status()
-	text := fmt.Sprintf("enrolled as %s; welcomed by the cloud at %s", l.member.identity().Collector,
-		time.Unix(at, 0).UTC().Format("15:04 UTC"))
 	if s.Config.Version == 0 {
 		return text + "; no configuration yet"
 	}
@@ -144,6 +142,16 @@ func (l *link) status() string {
 		text += fmt.Sprintf("; %d runs under way", s.Running)
 	}
 	return text
+}
+
+func (l *link) cloudStatus() string {
+	at := l.welcomed.Load()
+	if err := l.up.Trouble(); err != nil {
+		return fmt.Sprintf("no connection to the cloud, trying again: %v", err)
+	} else if at == 0 {
+		return "connecting to the cloud"
+	}
+	return "welcomed by the cloud at " + time.Unix(at, 0).UTC().Format("15:04 UTC")
 }
 
 // work is the task that collects.

@@ -105,7 +105,7 @@ func (r *receiver) welcomed(s *session, payload []byte) error {
 	u := r.u
 	u.offset.Store(int64(time.Until(w.Time)))
 	u.mu.Lock()
-	u.welcome = &w
+	u.welcome, u.trouble = &w, nil
 	last := u.state
 	u.mu.Unlock()
 	window := w.Limits.WindowBytes

@@ -164,9 +164,15 @@ func TestMissingWelcomeLeadsToTheNextEndpoint(t *testing.T) {
 	if h.Conn != 2 || second.dials.Load() != 1 {
 		t.Fatalf("connection %d, the second endpoint was dialled %d times", h.Conn, second.dials.Load())
 	}
+	if err := u.Trouble(); err == nil {
+		t.Error("there is no session, and no reason is told")
+	}
 	none(t, rec.welcomed, "a bad welcome counted")
 	s.cloud.welcome(h, s.config)
 	wait(t, rec.welcomed, "the welcome")
+	if err := u.Trouble(); err != nil {
+		t.Errorf("there is a session: %v", err)
+	}
 }
 
 func TestBrokerOfAnotherAuthorityIsRefused(t *testing.T) {

@@ -108,6 +108,7 @@ type Uplink struct {
 	welcome  *wire.Welcome
 	accepted wire.ConfigRef // newest desired configuration taken in this boot
 	manifest string         // hash of the newest manifest of this boot
+	trouble  error          // why there is no session; nil while there is one
 	state    *wire.State    // newest
 }
 
@@ -193,6 +194,7 @@ func (u *Uplink) supervise(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+		u.setTrouble(err)
 		if lived >= u.time.steady {
 			wait.reset()
 		}
@@ -211,6 +213,21 @@ func (u *Uplink) supervise(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// Trouble says why there is no session with the cloud: what the last connection,
+// or the last attempt to make one, ended with. It is nil while there is a
+// session, and before the first attempt has ended.
+func (u *Uplink) Trouble() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.trouble
+}
+
+func (u *Uplink) setTrouble(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.trouble = err
 }
 
 // identity returns the identity with its newest certificate.
