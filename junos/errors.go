@@ -60,11 +60,11 @@ func (e *Error) advice() string {
 	case KindClosed:
 		return "The device closed the session early. It may have reached its session limit (\"system services netconf ssh connection-limit\"), restarted, or be short of processes; try again later."
 	case KindRPCTimeout:
-		return "The device did not answer this command in time. It may be busy: check the load of its routing engine, or allow more time."
+		return "The device did not answer this command in time. It may be busy: check the load of its routing engine, or leave the command out of its profile."
 	case KindStalled:
 		return "The device began to answer and then stopped. Check the path to it (packet loss, MTU, an idle timer of a firewall) and the load of its routing engine."
 	case KindTooLarge:
-		return "The reply is larger than the limit for one document. Raise the limit for this device or leave the command out of its profile."
+		return "The reply is larger than the limit for one document. Raise max_document_bytes in the limits of its collector, or leave the command out of its profile."
 	case KindMessageID:
 		return "The device answered with the number of another request, so its reply was refused and the session closed. Try again; if it happens again, open a case with the Junos release."
 	case KindCancelled:

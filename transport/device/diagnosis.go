@@ -33,7 +33,7 @@ func (e *Error) networkAdvice(who string) string {
 	case KindRefused:
 		return fmt.Sprintf("%s answers, but nothing listens on the SSH port. Check the port, and on a Junos device that \"set system services netconf ssh\" is configured.", who)
 	case KindThrottled:
-		return fmt.Sprintf("%s cut the connection before the log-in: it is at its limit of connections or attempts per minute. Wait a minute or more; if it stays, raise connection-limit and rate-limit or lower the concurrency.", who)
+		return fmt.Sprintf("%s cut the connection before the log-in: it is at its limit of connections or attempts per minute. Wait a minute or more; if it stays, raise connection-limit and rate-limit or lower the concurrency. If it never worked, check that the port is that of SSH.", who)
 	case KindTimeout:
 		return fmt.Sprintf("%s accepted the connection and then went silent (%s). Check its load and the path to it: MTU, packet loss, firewalls that inspect SSH.", who, e.Phase)
 	case KindClosed:
