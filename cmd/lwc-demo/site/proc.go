@@ -143,7 +143,7 @@ func (l *lines) Write(b []byte) (int, error) {
 	}
 }
 
-// readJSONLines calls each for every line of a file.
+// readLines calls each for every line of a file.
 func readLines(path string, each func([]byte) error) error {
 	f, err := os.Open(path)
 	if err != nil {
