@@ -252,3 +252,28 @@ func TestFirstUseOfAFailedDialIsPinned(t *testing.T) {
 		}
 	})
 }
+
+// Two first connections to one bastion at once: each trusts what it sees. The
+// first key stays, and another one is told.
+func TestFirstUseWithTwoKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		keys := []string{"SHA256:first", "SHA256:first", "SHA256:other"}
+		d := r.desired(1, len(keys))
+		for i, key := range keys {
+			d.Devices[i].Bastions = []string{"jump"}
+			// Longer than a proof is waited for, so that all dial before one is through.
+			r.site.behave[d.Devices[i].ID] = behaviour{slow: 30*time.Second + time.Duration(i)*10*time.Second, firstUse: map[string]string{"jump": key}}
+		}
+		d.Bastions = map[string]wire.Bastion{"jump": {Address: "192.0.2.99", Credential: "lab", TrustFirst: true}}
+		r.apply(d)
+		r.collect()
+		if kinds := r.up.eventKinds(); !slices.Equal(kinds, []string{wire.EventHostKeyFirst, wire.EventHostKeyChanged}) {
+			t.Errorf("events %v", kinds)
+		}
+		r.collect()
+		if via := r.site.log()[3].target.Via[0]; !slices.Equal(via.HostKeys, keys[:1]) {
+			t.Errorf("pinned: %v", via.HostKeys)
+		}
+	})
+}

@@ -21,10 +21,16 @@ type pin struct {
 
 func newPins() *pins { return &pins{seen: map[pin]string{}} }
 
-func (p *pins) learn(k pin, fingerprint string) {
+// learn remembers the first key of a hop, and returns the one that was learned
+// before: of two first connections at once each trusts what it sees.
+func (p *pins) learn(k pin, fingerprint string) (before string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.seen[k] = fingerprint
+	before = p.seen[k]
+	if before == "" {
+		p.seen[k] = fingerprint
+	}
+	return before
 }
 
 // apply returns the host keys to accept, and whether another may be trusted.

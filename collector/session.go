@@ -83,14 +83,25 @@ func (v *visit) dialFailed(d *device, fail failure) {
 func (v *visit) firstUse(d *device, seen map[string]string) {
 	if fp := seen[d.ID]; fp != "" {
 		v.res.HostKey = fp
-		v.c.pins.learn(pin{false, d.ID, d.Address}, fp)
-		v.c.event(wire.EventHostKeyFirst, d.ID, "trusted the host key "+fp+" of the device at first use: pin it in the configuration")
+		v.trusted(pin{false, d.ID, d.Address}, fp, "the device")
 	}
 	for _, h := range d.via {
 		if fp := seen[h.id]; fp != "" {
-			v.c.pins.learn(pin{true, h.id, h.Address}, fp)
-			v.c.event(wire.EventHostKeyFirst, d.ID, fmt.Sprintf("trusted the host key %s of the bastion %q at first use: pin it in the configuration", fp, h.id))
+			v.trusted(pin{true, h.id, h.Address}, fp, fmt.Sprintf("the bastion %q", h.id))
 		}
+	}
+}
+
+func (v *visit) trusted(k pin, fp, who string) {
+	switch before := v.c.pins.learn(k, fp); before {
+	case fp:
+	case "":
+		v.c.event(wire.EventHostKeyFirst, v.id, fmt.Sprintf(
+			"trusted the host key %s of %s at first use: pin it in the configuration", fp, who))
+	default:
+		v.c.event(wire.EventHostKeyChanged, v.id, fmt.Sprintf(
+			"%s showed the host key %s and, at nearly the same time, %s: both were trusted at first use, and one may be somebody in between. "+
+				"Change the credential that was used, and pin the true key", who, before, fp))
 	}
 }
 
