@@ -13,24 +13,37 @@ import (
 // Devices returns the devices of a collector, or of all when collector is empty,
 // by collector and id.
 func (s *Store) Devices(ctx context.Context, collector string) ([]DeviceRow, error) {
-	scan := func(r row) (d DeviceRow, err error) {
-		err = r.Scan(&d.Collector, jsonColumn{&d.Device}, &d.HostName, &d.Model, &d.Version, jsonColumn{&d.Serials},
-			&d.State, &d.Phase, &d.Kind, &d.Error, &d.HostKey, &d.LastRun, moment{&d.LastAttempt}, moment{&d.LastSuccess},
-			&d.Seconds, &d.Documents, &d.Bytes)
-		if len(d.Serials) > 0 {
-			d.Serial = d.Serials[0]
-		}
-		return d, err
-	}
-	list, err := all(ctx, s.read, scan, `SELECT d.collector, d.body, d.host_name, d.model, d.version, d.serials,
-			d.state, d.phase, d.kind, d.error, d.host_key, d.last_run, d.last_attempt, d.last_success, d.seconds,
-			(SELECT COUNT(*) FROM documents x WHERE x.collector = d.collector AND x.run = d.last_run AND x.device = d.id),
-			(SELECT COALESCE(SUM(x.size), 0) FROM documents x WHERE x.collector = d.collector AND x.run = d.last_run AND x.device = d.id)
-		FROM devices d WHERE $1 = '' OR d.collector = $1 ORDER BY d.collector, d.id`, collector)
+	list, err := all(ctx, s.read, scanDevice, deviceQuery+`
+		WHERE $1 = '' OR d.collector = $1 ORDER BY d.collector, d.id`, collector)
 	if err != nil {
 		return nil, fmt.Errorf("listing devices: %w", err)
 	}
 	return list, nil
+}
+
+// Device returns one device of a collector.
+func (s *Store) Device(ctx context.Context, collector, id string) (DeviceRow, error) {
+	d, err := one(ctx, s.read, scanDevice, deviceQuery+` WHERE d.collector = $1 AND d.id = $2`, collector, id)
+	if err != nil {
+		return DeviceRow{}, fmt.Errorf("reading device %.80q: %w", id, err)
+	}
+	return d, nil
+}
+
+const deviceQuery = `SELECT d.collector, d.body, d.host_name, d.model, d.version, d.serials,
+	d.state, d.phase, d.kind, d.error, d.host_key, d.last_run, d.last_attempt, d.last_success, d.seconds,
+	(SELECT COUNT(*) FROM documents x WHERE x.collector = d.collector AND x.run = d.last_run AND x.device = d.id),
+	(SELECT COALESCE(SUM(x.size), 0) FROM documents x WHERE x.collector = d.collector AND x.run = d.last_run AND x.device = d.id)
+	FROM devices d`
+
+func scanDevice(r row) (d DeviceRow, err error) {
+	err = r.Scan(&d.Collector, jsonColumn{&d.Device}, &d.HostName, &d.Model, &d.Version, jsonColumn{&d.Serials},
+		&d.State, &d.Phase, &d.Kind, &d.Error, &d.HostKey, &d.LastRun, moment{&d.LastAttempt}, moment{&d.LastSuccess},
+		&d.Seconds, &d.Documents, &d.Bytes)
+	if len(d.Serials) > 0 {
+		d.Serial = d.Serials[0]
+	}
+	return d, err
 }
 
 // SetIdentity notes what a device says of itself. What id does not know stays as

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"lwc/transport/wire"
@@ -120,19 +121,51 @@ func (s *Store) Documents(ctx context.Context, f DocumentFilter) ([]Document, er
 	if f.Limit <= 0 {
 		f.Limit = math.MaxInt32
 	}
-	from := `documents d`
-	if f.Latest {
-		from = `latest_documents l JOIN documents d ON d.collector = l.collector AND d.id = l.document`
-	}
+	query, args := f.query()
 	scan := func(r row) (d Document, err error) { return d, r.Scan(documentDest(&d)...) }
-	list, err := all(ctx, s.read, scan, `SELECT `+documentColumns+` FROM `+from+`
-		WHERE ($1 = '' OR d.collector = $1) AND ($2 = '' OR d.device = $2) AND ($3 = '' OR d.item = $3)
-		AND ($4 = '' OR d.run = $4) ORDER BY d.collected_at DESC, d.id DESC LIMIT $5`,
-		f.Collector, f.Device, f.Item, f.Run, f.Limit)
+	list, err := all(ctx, s.read, scan, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing documents: %w", err)
 	}
 	return list, nil
+}
+
+// query names only what f asks for: with "$2 = ” OR ..." no index would be of
+// use. Where devices or runs narrow it down, the few that are left are sorted;
+// "+ 0" keeps the index by time, which would give all in order, out of it.
+// CROSS JOIN makes SQLite begin with the newest ones.
+func (f DocumentFilter) query() (text string, args []any) {
+	from, place, time := `documents d`, `d`, `d.collected_at`
+	args = []any{f.Limit}
+	var where []string
+	is := func(condition, value string) {
+		if value != "" {
+			args = append(args, value)
+			where = append(where, fmt.Sprintf(condition, len(args)))
+		}
+	}
+	if f.Latest {
+		from, place = `latest_documents l CROSS JOIN documents d`, `l`
+		where = append(where, `d.collector = l.collector AND d.id = l.document`)
+	}
+	if f.Latest || f.Device != "" || f.Run != "" {
+		time += ` + 0`
+	}
+	is(place+`.collector = $%d`, f.Collector)
+	is(place+`.device = $%d`, f.Device)
+	is(place+`.item = $%d`, f.Item)
+	is(`d.run = $%d`, f.Run)
+	switch { // indexes begin with the collector
+	case f.Collector != "":
+	case f.Run != "":
+		is(place+`.collector = (SELECT collector FROM runs WHERE id = $%d)`, f.Run)
+	case f.Device != "":
+		where = append(where, place+`.collector IN (SELECT id FROM collectors)`)
+	}
+	if len(where) > 0 {
+		from += ` WHERE ` + strings.Join(where, ` AND `)
+	}
+	return `SELECT ` + documentColumns + ` FROM ` + from + ` ORDER BY ` + time + ` DESC, d.id DESC LIMIT $1`, args
 }
 
 // Document returns one document with its body, byte for byte as the device sent

@@ -86,16 +86,8 @@ func (p *Portal) device(v *visit) error {
 }
 
 func (v *visit) oneDevice(collector, id string) (apitype.Device, error) {
-	rows, err := v.cfg.Store.Devices(v.r.Context(), collector)
-	if err != nil {
-		return apitype.Device{}, err
-	}
-	for _, row := range rows {
-		if row.Device.ID == id && row.Collector == collector {
-			return view.Device(row), nil
-		}
-	}
-	return apitype.Device{}, fmt.Errorf("device %.80q: %w", id, edp.ErrNotFound)
+	row, err := v.cfg.Store.Device(v.r.Context(), collector, id)
+	return view.Device(row), err
 }
 
 // newDeviceData is the data of the page "newdevice".
