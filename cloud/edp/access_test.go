@@ -76,12 +76,25 @@ func TestALinkWorksOnce(t *testing.T) {
 	if err := s.CheckLink(ctx, expired); !errors.Is(err, edp.ErrLink) {
 		t.Fatal(err)
 	}
-	reset := must[secret.Text](t)(s.NewLink(ctx, edp.RoleStandard, time.Hour))
-	if u, err := s.UseLink(ctx, reset, "ann", text("a new password")); err != nil || u.Role != edp.RoleStandard {
-		t.Fatal(u, err)
+}
+
+func TestALinkResetsAUser(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	ok(t, s.CreateUser(ctx, "ann", edp.RoleAdmin, text(goodPassword)))
+	ok(t, s.CreateUser(ctx, "bob", edp.RoleStandard, text(goodPassword)))
+	before := must[edp.User](t)(s.User(ctx, "bob"))
+	link := must[secret.Text](t)(s.NewLink(ctx, edp.RoleStandard, time.Hour))
+	if _, err := s.UseLink(ctx, link, "ann", text("a new password")); !errors.Is(err, edp.ErrConflict) {
+		t.Fatalf("a link for standard users took over an admin: %v", err)
 	}
-	if _, err := s.Authenticate(ctx, "ann", text("a new password")); err != nil {
-		t.Fatal(err)
+	must[edp.User](t)(s.Authenticate(ctx, "ann", text(goodPassword)))
+	u := must[edp.User](t)(s.UseLink(ctx, link, "bob", text("a new password")))
+	if u.Stamp == before.Stamp || u.Stamp != must[edp.User](t)(s.Authenticate(ctx, "bob", text("a new password"))).Stamp {
+		t.Fatal("the stamp of a user does not go with the password")
+	}
+	promote := must[secret.Text](t)(s.NewLink(ctx, edp.RoleAdmin, time.Hour))
+	if up := must[edp.User](t)(s.UseLink(ctx, promote, "bob", text("a new password"))); up.Role != edp.RoleAdmin {
+		t.Fatal(up)
 	}
 }
 

@@ -68,7 +68,8 @@ func linkError(err error) error {
 }
 
 // UseLink creates the user, or gives an existing one the role of the link and a
-// new password. It works once for a link.
+// new password. It works once for a link. A link for standard users does not
+// reset an admin: that is ErrConflict, and leaves the link as it was.
 func (s *Store) UseLink(ctx context.Context, link secret.Text, name string, password secret.Text) (User, error) {
 	if err := s.CheckLink(ctx, link); err != nil {
 		return User{}, err
@@ -89,7 +90,11 @@ func (s *Store) UseLink(ctx context.Context, link secret.Text, name string, pass
 		}
 		u, err = one(ctx, t, scanUser, `INSERT INTO users (name, role, hash, created_at) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (name) DO UPDATE SET role = excluded.role, hash = excluded.hash
-			RETURNING `+userColumns, name, role, hash, micros(time.Now()))
+			WHERE excluded.role = $5 OR users.role <> $5
+			RETURNING `+userColumns, name, role, hash, micros(time.Now()), RoleAdmin)
+		if errors.Is(err, ErrNotFound) {
+			err = fmt.Errorf("%s is an admin, and this link is for standard users: choose another name: %w", name, ErrConflict)
+		}
 		return err
 	})
 	if err != nil {

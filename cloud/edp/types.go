@@ -49,6 +49,9 @@ type User struct {
 	Name    string
 	Role    Role
 	Created time.Time
+	// Stamp changes with the password and the role, and is another for a new
+	// user of the same name. A session that began with another one is over.
+	Stamp string
 }
 
 // Principal is who stands behind an API token.

@@ -48,7 +48,7 @@ func (s *Store) CreateUser(ctx context.Context, name string, role Role, password
 	return nil
 }
 
-// SetPassword replaces the password of a user.
+// SetPassword replaces the password of a user, whose Stamp changes with it.
 func (s *Store) SetPassword(ctx context.Context, name string, password secret.Text) error {
 	hash, err := s.hashPassword(ctx, password)
 	if err != nil {
@@ -58,8 +58,8 @@ func (s *Store) SetPassword(ctx context.Context, name string, password secret.Te
 	return touched(n, err, "setting the password of user", name)
 }
 
-// DeleteUser removes a user. Sessions of that name must be refused by whoever
-// holds them: User says that it is gone.
+// DeleteUser removes a user. Whoever holds sessions refuses them: User says that
+// it is gone, or has another Stamp.
 func (s *Store) DeleteUser(ctx context.Context, name string) error {
 	n, err := exec(ctx, s.write, `DELETE FROM users WHERE name = $1`, name)
 	return touched(n, err, "deleting user", name)
@@ -76,10 +76,18 @@ func touched(n int64, err error, what, name string) error {
 	return nil
 }
 
-const userColumns = `name, role, created_at`
+const userColumns = `name, role, created_at, hash`
 
-func scanUser(r row) (u User, err error) {
-	return u, r.Scan(&u.Name, &u.Role, moment{&u.Created})
+func scanUser(r row) (User, error) {
+	u, _, err := scanLogin(r)
+	return u, err
+}
+
+// scanLogin scans a user with the hash of its password.
+func scanLogin(r row) (u User, hash string, err error) {
+	err = r.Scan(&u.Name, &u.Role, moment{&u.Created}, &hash)
+	u.Stamp = digest(fmt.Appendf(nil, "%s %d %s", u.Role, micros(u.Created), hash))
+	return u, hash, err
 }
 
 // Users returns all users by name.
@@ -103,10 +111,7 @@ func (s *Store) User(ctx context.Context, name string) (User, error) {
 // Authenticate returns the user whose name and password these are, ErrDenied
 // otherwise. It takes as long for a name that does not exist.
 func (s *Store) Authenticate(ctx context.Context, name string, password secret.Text) (User, error) {
-	var u User
-	var hash string
-	err := s.read.QueryRowContext(ctx, `SELECT `+userColumns+`, hash FROM users WHERE name = $1`, name).
-		Scan(&u.Name, &u.Role, moment{&u.Created}, &hash)
+	u, hash, err := scanLogin(s.read.QueryRowContext(ctx, `SELECT `+userColumns+` FROM users WHERE name = $1`, name))
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return User{}, fmt.Errorf("checking a password: %w", err)
 	}

@@ -133,6 +133,40 @@ func TestLogIn(t *testing.T) {
 	}
 }
 
+// Whoever stole a session loses it when the password is reset, the role changes
+// or the user is made anew; on pages as on the API.
+func TestSessionsEnd(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, c *apitest.Cloud){
+		"password": func(t *testing.T, c *apitest.Cloud) {
+			must(t, c.Store.SetPassword(t.Context(), "the-standard", secret.FromString("another horse")))
+		},
+		"link": func(t *testing.T, c *apitest.Cloud) {
+			link, err := c.Store.NewLink(t.Context(), edp.RoleAdmin, time.Hour)
+			must(t, err)
+			_, err = c.Store.UseLink(t.Context(), link, "the-standard", secret.FromString(password))
+			must(t, err)
+		},
+		"made anew": func(t *testing.T, c *apitest.Cloud) {
+			must(t, c.Store.DeleteUser(t.Context(), "the-standard"))
+			must(t, c.Store.CreateUser(t.Context(), "the-standard", edp.RoleStandard, secret.FromString(password)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := apitest.Start(t)
+			stolen := user(t, c, edp.RoleStandard)
+			stolen.page("/runs")
+			stolen.page("/api/v1/runs")
+			change(t, c)
+			if resp, _ := stolen.get("/api/v1/runs"); resp.StatusCode != http.StatusUnauthorized {
+				t.Errorf("the API: %s", resp.Status)
+			}
+			if resp, _ := stolen.get("/runs"); resp.StatusCode != http.StatusSeeOther {
+				t.Errorf("a page: %s", resp.Status)
+			}
+		})
+	}
+}
+
 func TestGuessingIsSlowedDown(t *testing.T) {
 	c := apitest.Start(t)
 	must(t, c.Store.CreateUser(t.Context(), "ada", edp.RoleAdmin, secret.FromString(password)))

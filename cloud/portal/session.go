@@ -13,21 +13,41 @@ import (
 	"lwc/transport/secret"
 )
 
-// keyUser finds the name of the user in a session.
-const keyUser = "user"
+// The keys of a session: the name of the user, and its stamp at the log-in.
+const (
+	keyUser  = "user"
+	keyStamp = "stamp"
+)
 
-// loggedIn returns the user of a session; an empty name means nobody. The role
-// is read anew each time, so that a deleted user is out at once.
+// loggedIn returns the user of a session; an empty name means nobody. The user
+// is read anew each time, so that one that was deleted, or has a new password
+// or role, is out at once.
 func (p *Portal) loggedIn(ctx context.Context) (edp.User, error) {
+	u, err := p.userOf(ctx)
+	if errors.Is(err, errOver) {
+		return edp.User{}, p.sessions.Destroy(ctx)
+	}
+	return u, err
+}
+
+// errOver says that a session is not good any more.
+var errOver = errors.New("the session is over")
+
+func (p *Portal) userOf(ctx context.Context) (edp.User, error) {
 	name := p.sessions.GetString(ctx, keyUser)
 	if name == "" {
 		return edp.User{}, nil
 	}
 	u, err := p.cfg.Store.User(ctx, name)
-	if errors.Is(err, edp.ErrNotFound) {
-		return edp.User{}, p.sessions.Destroy(ctx)
+	switch {
+	case errors.Is(err, edp.ErrNotFound):
+		return edp.User{}, errOver
+	case err != nil:
+		return edp.User{}, err
+	case u.Stamp != p.sessions.GetString(ctx, keyStamp):
+		return edp.User{}, errOver
 	}
-	return u, err
+	return u, nil
 }
 
 // Session returns who is logged in, by the cookie of a request. It is what the
@@ -42,15 +62,11 @@ func (p *Portal) Session(r *http.Request) (edp.Principal, bool) {
 		p.log.Error("loading a session", "error", err)
 		return edp.Principal{}, false
 	}
-	name := p.sessions.GetString(ctx, keyUser)
-	if name == "" {
-		return edp.Principal{}, false
+	u, err := p.userOf(ctx)
+	if err != nil && !errors.Is(err, errOver) {
+		p.log.Error("loading a session", "error", err)
 	}
-	u, err := p.cfg.Store.User(ctx, name)
-	if err != nil {
-		return edp.Principal{}, false
-	}
-	return edp.Principal{Name: u.Name, Role: u.Role}, true
+	return edp.Principal{Name: u.Name, Role: u.Role}, err == nil && u.Name != ""
 }
 
 // loginForm is the data of the page "login".
@@ -88,6 +104,7 @@ func (v *visit) enter(u edp.User, next string) error {
 		return err
 	}
 	v.sessions.Put(ctx, keyUser, u.Name)
+	v.sessions.Put(ctx, keyStamp, u.Stamp)
 	return v.done(next, "")
 }
 
