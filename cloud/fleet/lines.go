@@ -10,15 +10,32 @@ import (
 	"lwc/transport/secret"
 )
 
-// secretKey finds a key whose value is a secret, and not a pointer to one.
-var secretKey = regexp.MustCompile(`(?i)(["']?)(password|passphrase|private_key)(["']?)\s*:`)
+var (
+	// anyKey finds the keys in a line.
+	anyKey = regexp.MustCompile(`([A-Za-z0-9_-]+)["']?\s*:`)
+	// secretName is what a key of a secret has in it, mistyped ones too.
+	secretName = regexp.MustCompile(`(?i)pas|psw|pwd|word|phrase|secret|priv`)
+)
+
+// secretFrom returns where the value of a secret begins in a line, or -1. The
+// value of a key that ends with _env or _file is a pointer to a secret.
+func secretFrom(line string) int {
+	for _, at := range anyKey.FindAllStringSubmatchIndex(line, -1) {
+		key := strings.ToLower(line[at[2]:at[3]])
+		pointer := strings.HasSuffix(key, "_env") || strings.HasSuffix(key, "_file")
+		if secretName.MatchString(key) && !pointer {
+			return at[1]
+		}
+	}
+	return -1
+}
 
 // line returns line n for an error, with secrets blanked and cut to what a
 // terminal shows.
 func (d *decoder) line(n int) string {
 	raw := d.rawLine(n)
-	if loc := secretKey.FindStringIndex(raw); loc != nil {
-		return raw[:loc[1]] + " " + secret.Redacted
+	if from := secretFrom(raw); from >= 0 {
+		return raw[:from] + " " + secret.Redacted
 	}
 	if d.insideSecret(n) {
 		return secret.Redacted
@@ -49,7 +66,7 @@ func (d *decoder) insideSecret(n int) bool {
 		if strings.TrimSpace(above) == "" {
 			continue
 		}
-		if secretKey.MatchString(above) {
+		if secretFrom(above) >= 0 {
 			return indentOf(above) < indent || !strings.Contains(d.rawLine(n), ":")
 		}
 		if indentOf(above) < indent && strings.Contains(above, ":") {

@@ -210,3 +210,14 @@ func FuzzParseYAML(f *testing.F) {
 		}
 	})
 }
+
+// A mistyped key is the likeliest mistake next to a secret.
+func TestLinesOfMistypedSecrets(t *testing.T) {
+	for _, key := range []string{"pasword", "passwd", "Password", "passwrod", "pass", "pwd", "privat_key", "private-key", "pass_phrase", "secret"} {
+		text := "collector: site-a-0001\ncredentials:\n  - {id: lab, username: lwc, " + key + ": " + canary + "}\n"
+		_, err := ParseYAML("fleet.yaml", []byte(text), source())
+		if err == nil || strings.Contains(err.Error(), canary) || !strings.Contains(err.Error(), "username: lwc") {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
