@@ -2,6 +2,7 @@ package portal
 
 import (
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
@@ -34,6 +35,9 @@ const (
 	// maxSeen bounds the memory of the limiter. Beyond it, newcomers share one
 	// allowance.
 	maxSeen = 20000
+	// maxName is the longest name of a user; what is longer shares the allowance
+	// of its beginning.
+	maxName = 63
 )
 
 // attempt is one use of the limiter, which may be given back.
@@ -49,6 +53,7 @@ func (l *limiter) take(name, remote string) (attempt, bool) {
 	at := attempt{l: l, keys: []string{"a " + network(remote)}}
 	rates := []rate{{addressBurst, addressEvery}}
 	if name != "" {
+		name = strings.Clone(name[:min(len(name), maxName)]) // not the whole form with it
 		at.keys, rates = append(at.keys, "n "+name), append(rates, rate{nameBurst, nameEvery})
 	}
 	now := time.Now()

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,6 +54,13 @@ func TestLimiterIsBounded(t *testing.T) {
 		}
 		if len(l.seen) > maxSeen {
 			t.Errorf("%d allowances are kept", len(l.seen))
+		}
+		var long limiter
+		long.take(strings.Repeat("x", 1<<20), "192.0.2.1:1")
+		for key := range long.seen {
+			if len(key) > 100 {
+				t.Errorf("a name of %d bytes is kept", len(key))
+			}
 		}
 		time.Sleep(time.Hour)
 		if _, ok := l.take("ada", "192.0.2.1:1"); !ok || len(l.seen) > 10 {
