@@ -72,7 +72,10 @@ func TestALinkWorksOnce(t *testing.T) {
 	if _, err := s.UseLink(ctx, link, "eve", text(goodPassword)); !errors.Is(err, edp.ErrLink) {
 		t.Fatal(err)
 	}
-	expired := must[secret.Text](t)(s.NewLink(ctx, edp.RoleAdmin, -time.Second))
+	if _, err := s.NewLink(ctx, edp.RoleAdmin, -time.Second); !errors.Is(err, edp.ErrInvalid) {
+		t.Fatal(err)
+	}
+	expired := must[secret.Text](t)(s.NewLink(ctx, edp.RoleAdmin, time.Microsecond))
 	if err := s.CheckLink(ctx, expired); !errors.Is(err, edp.ErrLink) {
 		t.Fatal(err)
 	}

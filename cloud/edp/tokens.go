@@ -35,14 +35,18 @@ func sameDigest(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a),
 // NewLink makes the secret of a one-time link, as text for a URL. Whoever opens
 // the link within ttl may create one user of that role, or reset its password.
 func (s *Store) NewLink(ctx context.Context, role Role, ttl time.Duration) (secret.Text, error) {
-	if err := checkRole(role); err != nil {
+	err := checkRole(role)
+	if err == nil && ttl <= 0 {
+		err = fmt.Errorf("its life must be positive, got %v: %w", ttl, ErrInvalid)
+	}
+	if err != nil {
 		return secret.Text{}, fmt.Errorf("making a link: %w", err)
 	}
 	raw := randomBytes(secretLen)
 	defer clear(raw)
 	text := make([]byte, base64.RawURLEncoding.EncodedLen(len(raw)))
 	base64.RawURLEncoding.Encode(text, raw)
-	_, err := exec(ctx, s.write, `INSERT INTO links (hash, role, expires_at) VALUES ($1, $2, $3)`,
+	_, err = exec(ctx, s.write, `INSERT INTO links (hash, role, expires_at) VALUES ($1, $2, $3)`,
 		digest(text), role, micros(time.Now().Add(ttl)))
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("making a link: %w", err)
