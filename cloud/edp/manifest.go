@@ -166,7 +166,9 @@ func takeResult(ctx context.Context, t *sql.Tx, m wire.Manifest, r wire.DeviceRe
 	if err := giveUp(ctx, t, m.Run, r.Device, reason); err != nil || !r.OK {
 		return err
 	}
+	// A collection counts by its start: one that began before a window and whose
+	// manifest came in it must not stand for that window.
 	_, err := exec(ctx, t, `UPDATE devices SET last_complete = CASE WHEN last_complete < $1 THEN $1 ELSE last_complete END
-		WHERE collector = $2 AND id = $3`, micros(m.Finished), m.Collector, r.Device)
+		WHERE collector = $2 AND id = $3`, micros(m.Started), m.Collector, r.Device)
 	return err
 }

@@ -37,9 +37,18 @@ func newLink(conf config, p *ports, m *membership, log *slog.Logger) *link {
 	return &link{conf: conf, ports: p, member: m, log: log, ready: make(chan struct{}), born: time.Now()}
 }
 
-func (l *link) String() string              { return "uplink" }
-func (l *link) Ready() <-chan struct{}      { return l.ready }
-func (l *link) Alive(context.Context) error { return nil }
+func (l *link) String() string         { return "uplink" }
+func (l *link) Ready() <-chan struct{} { return l.ready }
+
+// Alive asks the uplink; before there is one, the wait for it is another task's.
+func (l *link) Alive(context.Context) error {
+	select {
+	case <-l.ready:
+		return l.up.Alive()
+	default:
+		return nil
+	}
+}
 
 // Run holds the session until ctx ends.
 func (l *link) Run(ctx context.Context) error {

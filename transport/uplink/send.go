@@ -17,6 +17,7 @@ func (u *Uplink) topic(d wire.Direction, k wire.Kind) string {
 func (s *session) sendAll(ctx context.Context) error {
 	var beat time.Time
 	for ctx.Err() == nil {
+		s.u.beat()
 		if !time.Now().Before(beat) {
 			if err := s.plain(ctx, wire.KindHealth, s.u.health()); err != nil {
 				return err

@@ -99,6 +99,7 @@ type Uplink struct {
 	framing sync.Mutex // held while frames are made: their numbers are consecutive
 	seq     uint64     // of the next frame; guarded by framing
 
+	pulse  atomic.Int64  // when the supervisor or a sender last moved on, Unix nanoseconds
 	conns  atomic.Uint64 // connections of this boot
 	inbox  receiver      // used by the receiving goroutine only
 	offset atomic.Int64  // server time minus ours, nanoseconds
@@ -176,6 +177,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 	if err := u.check(); err != nil {
 		return err
 	}
+	u.beat()
 	var wg sync.WaitGroup
 	wg.Go(func() { u.keepCertificate(ctx) })
 	u.supervise(ctx)
@@ -190,6 +192,7 @@ func (u *Uplink) supervise(ctx context.Context) {
 	wait := backoff{least: u.time.retry, most: u.time.retryMax}
 	for at, failed := 0, 0; ; {
 		ep := eps[at]
+		u.beat()
 		lived, err := u.session(ctx, ep)
 		if ctx.Err() != nil {
 			return
@@ -207,12 +210,36 @@ func (u *Uplink) supervise(ctx context.Context) {
 			u.log.Warn("the connection failed, trying the next endpoint", "endpoint", ep.Host, "error", err)
 			continue
 		}
+		u.beat()
 		pause := wait.next()
 		u.log.Warn("the connection failed", "endpoint", ep.Host, "lived", lived.String(), "retry_in", pause.String(), "error", err)
 		if sleep(ctx, pause) != nil {
 			return
 		}
 	}
+}
+
+func (u *Uplink) beat() { u.pulse.Store(time.Now().UnixNano()) }
+
+// ErrStuck says that the uplink has not moved on for longer than any of its
+// waits can last.
+var ErrStuck = errors.New("the uplink does not move on")
+
+// Alive returns nil while Run makes progress, connected or not; it is what a
+// watchdog asks. Before Run it returns nil.
+func (u *Uplink) Alive() error {
+	last := u.pulse.Load()
+	if last == 0 {
+		return nil
+	}
+	// The longest of: a pause between attempts, one attempt, one heartbeat with
+	// a packet that is not acknowledged.
+	t := u.time
+	limit := 2*t.retryMax + t.dial + t.answer + t.welcome + u.heartbeat() + t.write + t.acked
+	if silent := time.Since(time.Unix(0, last)); silent > limit {
+		return fmt.Errorf("for %s: %w", silent.Round(time.Second), ErrStuck)
+	}
+	return nil
 }
 
 // Trouble says why there is no session with the cloud: what the last connection,

@@ -47,7 +47,7 @@ type Welcome struct {
 	// IngestKey is the HPKE public key that bodies are sealed to. Empty when
 	// the broker is the cloud's own and TLS ends inside it.
 	IngestKey []byte `json:"ingest_key,omitempty"`
-	// LastComplete is the end of each device's last complete collection, so
+	// LastComplete is the start of the run of each device's last complete collection, so
 	// that a restart does not collect twice in one window.
 	LastComplete map[string]time.Time `json:"last_complete,omitempty"`
 	// LastManifest is the hash of the newest manifest that the cloud holds of
