@@ -195,8 +195,8 @@ func (s *Store) Enrolled(ctx context.Context, e Enrolment) error {
 	return nil
 }
 
-// Revoke shuts a collector out, and spends the tokens bound to it. The caller
-// ends its session.
+// Revoke shuts a collector out, spends the tokens bound to it and ends what it
+// had to do. The caller ends its session.
 func (s *Store) Revoke(ctx context.Context, id string) error {
 	err := s.tx(ctx, func(t *sql.Tx) error {
 		n, err := exec(ctx, t, `UPDATE collectors SET state = $1, online = 0 WHERE id = $2`, CollectorRevoked, id)
@@ -206,8 +206,10 @@ func (s *Store) Revoke(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		_, err = exec(ctx, t, `DELETE FROM enrol_tokens WHERE collector = $1`, id)
-		return err
+		if _, err = exec(ctx, t, `DELETE FROM enrol_tokens WHERE collector = $1`, id); err != nil {
+			return err
+		}
+		return abandon(ctx, t, id)
 	})
 	if err != nil {
 		return fmt.Errorf("revoking collector %.80s: %w", id, err)

@@ -227,3 +227,18 @@ func expireJobs(ctx context.Context, t *sql.Tx, now int64) error {
 	}
 	return err
 }
+
+// abandon ends the jobs and runs that a revoked collector left open.
+func abandon(ctx context.Context, t *sql.Tx, collector string) error {
+	now := micros(time.Now())
+	_, err := exec(ctx, t, `UPDATE jobs SET state = $1, error = $2, finished_at = $3
+		WHERE collector = $4 AND (state IN ($5, $6, $7)
+			OR (state = $8 AND EXISTS (SELECT 1 FROM runs r WHERE r.id = jobs.run AND r.state = $9)))`,
+		wire.JobFailed, "the collector was revoked", now, collector,
+		JobQueued, wire.JobAccepted, wire.JobRunning, wire.JobDone, RunRunning)
+	if err == nil {
+		_, err = exec(ctx, t, `UPDATE runs SET state = $1, finished_at = $2 WHERE collector = $3 AND state = $4`,
+			RunInterrupted, now, collector, RunRunning)
+	}
+	return err
+}

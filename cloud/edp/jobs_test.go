@@ -159,3 +159,20 @@ func TestSweep(t *testing.T) {
 		t.Errorf("%+v", j)
 	}
 }
+
+// Whoever waits for the run of a collector that was revoked is told.
+func TestRevocationEndsJobs(t *testing.T) {
+	s, j := collecting(t, "edge-1")
+	ok(t, s.SawJobStatus(t.Context(), wire.JobStatus{V: wire.Version, ID: j.ID, Collector: site, State: wire.JobRunning, Total: 1}))
+	ok(t, s.Revoke(t.Context(), site))
+	got := must[edp.Job](t)(s.Job(t.Context(), j.ID))
+	if got.State != wire.JobFailed || got.Error != "the collector was revoked" {
+		t.Errorf("the job is %s: %q", got.State, got.Error)
+	}
+	if r := run(t, s, j.Run); r.State != edp.RunInterrupted || r.Finished.IsZero() {
+		t.Errorf("the run is %s", r.State)
+	}
+	if open := must[[]edp.Job](t)(s.OpenJobs(t.Context(), site)); len(open) > 0 {
+		t.Errorf("%d jobs are open", len(open))
+	}
+}
