@@ -30,6 +30,13 @@ func (c *Client) Collectors(ctx context.Context) ([]apitype.Collector, error) {
 	return out.Collectors, err
 }
 
+// Revoke shuts a collector out and ends its session.
+func (c *Client) Revoke(ctx context.Context, collector string) (apitype.Collector, error) {
+	var out apitype.Collector
+	err := c.call(ctx, http.MethodPost, "/collectors/"+esc(collector)+"/revoke", nil, nil, &out)
+	return out, err
+}
+
 // EnrolToken makes a token that enrols collectors.
 func (c *Client) EnrolToken(ctx context.Context, r apitype.EnrolTokenRequest) (apitype.EnrolToken, error) {
 	var out apitype.EnrolToken

@@ -62,7 +62,7 @@ func (c *call) table() *tabwriter.Writer { return tabwriter.NewWriter(c.stdout, 
 // clientCmds are the client commands, in the order of help.
 func clientCmds() []clientCmd {
 	return []clientCmd{
-		enrolTokenCmd(), applyCmd(), collectCmd(), collectorsCmd(), devicesCmd(),
+		enrolTokenCmd(), applyCmd(), collectCmd(), collectorsCmd(), revokeCmd(), devicesCmd(),
 		factsListCmd(), factsGetCmd(), runsCmd(), runShowCmd(), eventsCmd(),
 	}
 }

@@ -71,6 +71,23 @@ func collectorsCmd() clientCmd {
 		})
 }
 
+func revokeCmd() clientCmd {
+	return clientCmd{
+		name: "revoke", args: "COLLECTOR", summary: "Shut a collector out, and end its session",
+		details: "What it sent stays. To admit it again, make a token with enrol-token --collector ID.",
+		flags: func(*flag.FlagSet) func(context.Context, *call) error {
+			return func(ctx context.Context, c *call) error {
+				got, err := c.Revoke(ctx, c.args[0])
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(c.stdout, "collector %s is %s\n", got.ID, got.State)
+				return err
+			}
+		},
+	}
+}
+
 func onlineWord(c apitype.Collector) string {
 	switch {
 	case c.State != "active":

@@ -333,3 +333,19 @@ func otherCloud(t *testing.T, c *apitest.Cloud) string {
 	}
 	return a.Token
 }
+
+func TestRevoke(t *testing.T) {
+	s := newShell(t, edp.RoleAdmin)
+	if out := s.ok("revoke", apitest.Collector); out != "collector "+apitest.Collector+" is revoked\n" {
+		t.Errorf("got %q", out)
+	}
+	if told := s.cloud.Hub.Told(); told[len(told)-1] != "revoked "+apitest.Collector {
+		t.Errorf("the hub was told %v", told)
+	}
+	if _, errs, code := s.run("revoke", "site-none-001"); code != exitFailed || !strings.Contains(errs, "not found") {
+		t.Errorf("an unknown one: exit code %d: %s", code, errs)
+	}
+	if _, errs, code := s.run("revoke"); code != exitUsage || !strings.Contains(errs, "COLLECTOR") {
+		t.Errorf("none: exit code %d: %s", code, errs)
+	}
+}
