@@ -59,6 +59,24 @@ func (p *Portal) collector(v *visit) error {
 	return v.render("collector", "collectors", d)
 }
 
+func (p *Portal) showRevoke(v *visit) error {
+	c, err := p.cfg.Store.Collector(v.r.Context(), v.r.PathValue("collector"))
+	if err != nil {
+		return err
+	}
+	return v.render("revoke", "collectors", view.Collector(c))
+}
+
+func (p *Portal) revoke(v *visit) error {
+	id := v.r.PathValue("collector")
+	if err := p.cfg.Store.Revoke(v.r.Context(), id); err != nil {
+		return err
+	}
+	p.cfg.Hub.Revoked(id)
+	p.log.Warn("a collector was revoked", "collector", id, "user", v.user.Name)
+	return v.done("/collectors/"+id, id+" was revoked: it cannot connect any more.")
+}
+
 // enrolData is the data of the page "enrol".
 type enrolData struct {
 	Collector string

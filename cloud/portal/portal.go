@@ -37,6 +37,8 @@ var staticFiles embed.FS
 type Hub interface {
 	// JobCreated is called when a collector has a new job. It does not block.
 	JobCreated(collector string)
+	// Revoked is called when a collector was revoked: its session ends.
+	Revoked(collector string)
 }
 
 // Config configures a Portal. All fields but Logger must be set.
@@ -161,8 +163,13 @@ func (p *Portal) routes() {
 	p.admin("POST /collectors/{collector}/add-device", p.newDevice)
 	p.admin("GET /collectors/{collector}/import", p.showImport)
 	p.admin("POST /collectors/{collector}/import", p.importDevices)
+	p.admin("GET /collectors/{collector}/devices/{device}/edit", p.showEditDevice)
+	p.admin("POST /collectors/{collector}/devices/{device}/edit", p.editDevice)
+	p.admin("POST /collectors/{collector}/devices/{device}/pin", p.pinDevice)
 	p.admin("GET /collectors/{collector}/devices/{device}/delete", p.showDelete)
 	p.admin("POST /collectors/{collector}/devices/{device}/delete", p.deleteDevice)
+	p.admin("GET /collectors/{collector}/revoke", p.showRevoke)
+	p.admin("POST /collectors/{collector}/revoke", p.revoke)
 	p.admin("GET /collectors/{collector}/access", p.showLogins)
 	p.admin("POST /collectors/{collector}/credentials", p.putCredential)
 	p.admin("POST /collectors/{collector}/credentials/delete", p.deleteCredential)

@@ -133,40 +133,6 @@ func TestLogIn(t *testing.T) {
 	}
 }
 
-// Whoever stole a session loses it when the password is reset, the role changes
-// or the user is made anew; on pages as on the API.
-func TestSessionsEnd(t *testing.T) {
-	for name, change := range map[string]func(t *testing.T, c *apitest.Cloud){
-		"password": func(t *testing.T, c *apitest.Cloud) {
-			must(t, c.Store.SetPassword(t.Context(), "the-standard", secret.FromString("another horse")))
-		},
-		"link": func(t *testing.T, c *apitest.Cloud) {
-			link, err := c.Store.NewLink(t.Context(), edp.RoleAdmin, time.Hour)
-			must(t, err)
-			_, err = c.Store.UseLink(t.Context(), link, "the-standard", secret.FromString(password))
-			must(t, err)
-		},
-		"made anew": func(t *testing.T, c *apitest.Cloud) {
-			must(t, c.Store.DeleteUser(t.Context(), "the-standard"))
-			must(t, c.Store.CreateUser(t.Context(), "the-standard", edp.RoleStandard, secret.FromString(password)))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			c := apitest.Start(t)
-			stolen := user(t, c, edp.RoleStandard)
-			stolen.page("/runs")
-			stolen.page("/api/v1/runs")
-			change(t, c)
-			if resp, _ := stolen.get("/api/v1/runs"); resp.StatusCode != http.StatusUnauthorized {
-				t.Errorf("the API: %s", resp.Status)
-			}
-			if resp, _ := stolen.get("/runs"); resp.StatusCode != http.StatusSeeOther {
-				t.Errorf("a page: %s", resp.Status)
-			}
-		})
-	}
-}
-
 func TestGuessingIsSlowedDown(t *testing.T) {
 	c := apitest.Start(t)
 	must(t, c.Store.CreateUser(t.Context(), "ada", edp.RoleAdmin, secret.FromString(password)))
@@ -225,7 +191,7 @@ func TestHeaders(t *testing.T) {
 // adminPages are the paths of Fill's site that only admins may see.
 func adminPages() []string {
 	at := "/collectors/" + apitest.Collector
-	return []string{"/enrol", "/access", at + "/access", at + "/add-device", at + "/import", at + "/devices/edge-1/delete"}
+	return []string{"/enrol", "/access", at + "/access", at + "/add-device", at + "/import", at + "/devices/edge-1/delete", at + "/revoke"}
 }
 
 // openPages are the paths of Fill's site that every user may see.
@@ -289,7 +255,7 @@ func TestStandardUsersChangeNothing(t *testing.T) {
 	at := "/collectors/" + apitest.Collector
 	told := len(c.Hub.Told())
 	for _, path := range []string{at + "/collect", at + "/add-device", at + "/import", at + "/devices/edge-1/delete", at + "/credentials",
-		at + "/credentials/delete", at + "/bastions", at + "/bastions/delete", at + "/schedule", "/enrol", "/access/link", "/access/delete"} {
+		at + "/credentials/delete", at + "/bastions", at + "/bastions/delete", at + "/schedule", at + "/revoke", "/enrol", "/access/link", "/access/delete"} {
 		if resp, _ := v.post(path, url.Values{"id": {"edge-9"}, "role": {"admin"}}); resp.StatusCode != http.StatusForbidden {
 			t.Errorf("POST %s: %s", path, resp.Status)
 		}
@@ -378,28 +344,6 @@ func TestDocumentIsEscaped(t *testing.T) {
 	}
 	if resp, _ := v.get("/documents/nope"); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("an unknown document: %s", resp.Status)
-	}
-}
-
-func TestAccess(t *testing.T) {
-	c := apitest.Start(t)
-	v := user(t, c, edp.RoleAdmin)
-	_, body := v.post("/access/link", url.Values{"role": {"standard"}})
-	_, link, found := strings.Cut(body, `id="link-text">`)
-	link, _, _ = strings.Cut(link, "<")
-	if !found || !strings.HasPrefix(link, c.URL+"/link/") {
-		t.Fatalf("no link in %s", body)
-	}
-	guest := newVisitor(t, c)
-	guest.post(strings.TrimPrefix(link, c.URL), url.Values{"name": {"guest"}, "password": {password}, "again": {password}})
-	if body := guest.page("/"); !strings.Contains(body, "guest") || !strings.Contains(body, "standard") {
-		t.Error("the guest is not in")
-	}
-	v.post("/access/delete", url.Values{"name": {"the-admin"}})
-	v.page("/access") // one cannot delete oneself
-	v.post("/access/delete", url.Values{"name": {"guest"}})
-	if resp, _ := guest.get("/"); resp.StatusCode != http.StatusSeeOther {
-		t.Errorf("the deleted guest gets %s", resp.Status)
 	}
 }
 

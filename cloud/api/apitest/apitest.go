@@ -66,7 +66,7 @@ func (h *Hub) JobCreated(collector string) {
 	}
 }
 
-// Revoked implements the hub of the API.
+// Revoked implements the hub of the API and the portal.
 func (h *Hub) Revoked(collector string) { h.note("revoked " + collector) }
 
 // Start runs a cloud until the test is over.
