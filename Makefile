@@ -20,8 +20,8 @@ help: ## list the targets
 build: ## build lwcd, lwc-cloud, junosim and lwc-demo into bin/
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
 
-demo: build ## a whole site on this machine: devices, collector, cloud; ONCE=1 ends after the summary
-	$(BIN)/lwc-demo $(if $(ONCE),--once)
+demo: build ## a whole site on this machine; ONCE=1 ends after the summary, PORTAL=127.0.0.1:0 moves the portal
+	$(BIN)/lwc-demo $(if $(ONCE),--once) $(if $(PORTAL),--portal $(PORTAL))
 
 test: deps lint build unit ## everything that must pass before a change lands
 

@@ -60,6 +60,7 @@ func apiTokenCommand(ctx context.Context, args []string, stdout, _ io.Writer) er
 	ttl := fs.Duration("ttl", 90*24*time.Hour, "how long the token lives")
 	list := fs.Bool("list", false, "list the tokens instead")
 	revoke := fs.String("revoke", "", "revoke the token with this `ID` instead")
+	at := fs.String("url", "", "`URL` that the holder reaches the cloud by, one of its public URLs (default the first)")
 	if err := parse(fs, args, "Prints a token for the environment variable LWC_API_TOKEN", stdout); err != nil {
 		return helped(err)
 	}
@@ -75,7 +76,7 @@ func apiTokenCommand(ctx context.Context, args []string, stdout, _ io.Writer) er
 		case *name == "":
 			return usageErrorf("api-token: --name NAME is needed")
 		}
-		i, err := d.issuer()
+		i, err := d.issuerAt(*at)
 		if err != nil {
 			return err
 		}

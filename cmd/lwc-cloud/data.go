@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"lwc/cloud/api/issue"
@@ -104,7 +107,10 @@ func (d *data) saveSettings(s settings) error {
 }
 
 // issuer makes tokens and links for the URL that serve is reached by.
-func (d *data) issuer() (issue.Issuer, error) {
+func (d *data) issuer() (issue.Issuer, error) { return d.issuerAt("") }
+
+// issuerAt is issuer for one of the public URLs; empty means the first.
+func (d *data) issuerAt(at string) (issue.Issuer, error) {
 	path := filepath.Join(d.dir, settingsFile)
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -114,7 +120,11 @@ func (d *data) issuer() (issue.Issuer, error) {
 	if err := json.Unmarshal(b, &s); err != nil || len(s.PublicURLs) == 0 {
 		return issue.Issuer{}, fmt.Errorf("reading the public URL: %s is damaged: run lwc-cloud serve again", path)
 	}
-	return issue.Issuer{Store: d.store, URL: s.PublicURLs[0], CAPin: d.pki.CAPin()}, nil
+	at = cmp.Or(at, s.PublicURLs[0])
+	if !slices.Contains(s.PublicURLs, at) {
+		return issue.Issuer{}, usageErrorf("--url %q is none of the public URLs: %s", at, strings.Join(s.PublicURLs, ", "))
+	}
+	return issue.Issuer{Store: d.store, URL: at, CAPin: d.pki.CAPin()}, nil
 }
 
 // publicURL reads a --public-url.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -29,6 +30,8 @@ type demo struct {
 	once   bool
 	cfg    site.Config
 	site   *site.Site
+
+	summarized bool
 }
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
@@ -50,7 +53,18 @@ func (d *demo) run(ctx context.Context) (err error) {
 	if err != nil {
 		d.say("\nNot all went well: %v", err)
 	}
-	d.say("\nPortal: %s\n  (its certificate is of the demo's own authority: the browser will ask)\nPress Ctrl-C to end.", d.adminLink())
+	return errors.Join(err, d.stay(ctx))
+}
+
+// stay tells how to look around, and waits for the end.
+func (d *demo) stay(ctx context.Context) error {
+	token, err := d.site.TokenFile(ctx)
+	if err != nil {
+		return err
+	}
+	d.say("\nPortal: %s\n  (its certificate is of the demo's own authority: the browser will ask)", d.adminLink())
+	d.say("Command line, in another terminal:\n  export LWC_API_TOKEN=$(cat %s)\n  %s devices", token, filepath.Join(d.cfg.Bin, "lwc-cloud"))
+	d.say("Press Ctrl-C to end.")
 	<-ctx.Done()
 	return nil
 }
@@ -133,6 +147,7 @@ func (d *demo) summary(ctx context.Context) error {
 	}
 	slices.SortFunc(rows, func(a, b row) int { return strings.Compare(a.Device, b.Device) })
 	d.table(rows)
+	d.summarized = true
 	return d.judge(rows)
 }
 

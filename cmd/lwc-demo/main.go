@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -65,7 +66,7 @@ func parse(args []string, stdout, stderr io.Writer) (options, error) {
 	fs := flag.NewFlagSet("lwc-demo", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.BoolVar(&o.once, "once", false, "end after the summary")
-	fs.StringVar(&o.addr, "portal", "127.0.0.1:8443", "where the portal is to be reached; port 0 picks one")
+	fs.StringVar(&o.addr, "portal", "", "`ADDRESS` where the portal is to be reached (default 127.0.0.1:8443, with --once any free port)")
 	fs.StringVar(&o.dir, "dir", "", "keep data, logs and files here (default: a temporary folder, removed at the end)")
 	show := fs.Bool("version", false, "print the version")
 	fs.Usage = func() { fmt.Fprint(fs.Output(), usage); fs.PrintDefaults() }
@@ -91,9 +92,12 @@ func run(ctx context.Context, o options, stdout io.Writer) (int, error) {
 	if site.Inside() {
 		return runInside(ctx, o, stdout)
 	}
-	l, err := net.Listen("tcp", o.addr)
+	if o.addr == "" && o.once {
+		o.addr = "127.0.0.1:0"
+	}
+	l, err := net.Listen("tcp", cmp.Or(o.addr, "127.0.0.1:8443"))
 	if err != nil {
-		return 1, fmt.Errorf("listening for the portal: %w (choose another with --portal, for example --portal 127.0.0.1:0)", err)
+		return 1, fmt.Errorf("listening for the portal: %w (choose another address: make demo PORTAL=127.0.0.1:0)", err)
 	}
 	f, err := l.(*net.TCPListener).File()
 	if err != nil {
@@ -121,7 +125,12 @@ func runInside(ctx context.Context, o options, stdout io.Writer) (code int, err 
 	defer func() { err = errors.Join(err, cleanup()) }()
 	d := demo{out: stdout, portal: l, once: o.once, cfg: site.Config{
 		Bin: filepath.Dir(site.Executable()), Dir: dir, Portal: "https://" + l.Addr().String(), Devices: 24, Behind: 6, Faulty: true, Latency: "100ms"}}
-	if err := d.run(ctx); err != nil {
+	err = d.run(ctx)
+	if ctx.Err() != nil && !d.summarized {
+		// What was under way when it was interrupted is no news.
+		return 1, errors.New("interrupted before the summary")
+	}
+	if err != nil {
 		return 1, err
 	}
 	return 0, nil

@@ -3,6 +3,7 @@ package device
 import (
 	"errors"
 	"fmt"
+	"syscall"
 )
 
 // Diagnosis says for an operator in which phase it happened, of which kind it
@@ -29,6 +30,9 @@ func (e *Error) networkAdvice(who string) string {
 	case KindResolve:
 		return fmt.Sprintf("The name of %s is not known to the name server asked. Correct the name, or give an IP address.", lower(who))
 	case KindConnect:
+		if errors.Is(e.Err, syscall.ENETUNREACH) {
+			return fmt.Sprintf("The collector has no route to %s: its address is in no subnet or route of the Internal Port. Correct the address, or add a gateway or a route to the collector's configuration.", lower(who))
+		}
 		return fmt.Sprintf("%s does not answer. Check its address, that it is up, and that routes and firewalls let the collector reach its SSH port.", who)
 	case KindRefused:
 		return fmt.Sprintf("%s answers, but nothing listens on the SSH port. Check the port, and on a Junos device that \"set system services netconf ssh\" is configured.", who)
@@ -80,7 +84,7 @@ func (e *Error) authAdvice(who string) string {
 	case errors.Is(e.Err, errPrompt):
 		return fmt.Sprintf("%s asks for something else than the password: a new one because it has expired, or a second factor. Log in by hand to see, and use an account that logs in with its password or key alone.", who)
 	}
-	return fmt.Sprintf("%s refused the log-in. Check user, password or key, and that the account is not locked; it is not tried again until the credential changes.", who)
+	return fmt.Sprintf("%s refused the log-in. Check user, password or key, and that the account is not locked. The schedule does not try it again until the credential changes.", who)
 }
 
 // lower puts the words for a hop into the middle of a sentence.

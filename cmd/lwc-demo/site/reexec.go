@@ -54,8 +54,6 @@ func Reexec(files ...*os.File) (code int, err error) {
 	if os.Geteuid() != 0 {
 		mapToRoot(cmd.SysProcAttr)
 	}
-	// The terminal signals the whole group; the inner program cleans up and ends.
-	signal.Ignore(os.Interrupt)
 	// The death signal comes when the starting thread ends, not the process
 	// (prctl(2), PR_SET_PDEATHSIG).
 	runtime.LockOSThread()
@@ -82,17 +80,18 @@ func mapToRoot(a *syscall.SysProcAttr) {
 	a.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 }
 
-// forward hands a polite request to stop down to the inner program.
+// forward hands a polite request to stop down to the inner program, which cleans
+// up and ends. A terminal interrupts both at once: hearing it twice does no harm.
 func forward(p *os.Process) (stop func()) {
 	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGTERM)
+	signal.Notify(c, os.Interrupt, syscall.SIGTERM)
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		select {
-		case <-c:
+		case s := <-c:
 			// A process that has ended already needs no signal.
-			_ = p.Signal(syscall.SIGTERM)
+			_ = p.Signal(s)
 		case <-done:
 		}
 	}()

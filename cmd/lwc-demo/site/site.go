@@ -163,6 +163,17 @@ func (s *Site) StartCloud(ctx context.Context) error {
 	return err
 }
 
+// TokenFile writes an API token for the command line outside, and returns the
+// file's path.
+func (s *Site) TokenFile(ctx context.Context) (string, error) {
+	token, err := s.Cloud(ctx, "api-token", "--data", s.CloudData(), "--name", "you", "--role", "admin", "--url", s.cfg.Portal)
+	if err != nil {
+		return "", err
+	}
+	path := s.path("api.token")
+	return path, os.WriteFile(path, []byte(token), 0o600)
+}
+
 // CloudData is the data folder of lwc-cloud.
 func (s *Site) CloudData() string { return s.path("cloud") }
 
