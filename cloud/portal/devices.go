@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"lwc/cloud/api/apitype"
@@ -14,7 +13,6 @@ import (
 	"lwc/cloud/edp"
 	"lwc/cloud/fleet"
 	"lwc/cloud/fleet/keeper"
-	"lwc/transport/wire"
 )
 
 // filter chooses devices.
@@ -88,81 +86,6 @@ func (p *Portal) device(v *visit) error {
 func (v *visit) oneDevice(collector, id string) (apitype.Device, error) {
 	row, err := v.cfg.Store.Device(v.r.Context(), collector, id)
 	return view.Device(row), err
-}
-
-// newDeviceData is the data of the page "newdevice".
-type newDeviceData struct {
-	Collector                       string
-	Form                            wire.Device
-	Credentials, Bastions, Profiles []string
-}
-
-func (v *visit) newDeviceData(form wire.Device) (newDeviceData, error) {
-	d := newDeviceData{Collector: v.r.PathValue("collector"), Form: form}
-	s, err := v.cfg.Keeper.Spec(v.r.Context(), d.Collector)
-	if err != nil {
-		return d, err
-	}
-	d.Credentials = view.Each(s.Credentials, func(c fleet.Credential) string { return c.ID })
-	d.Bastions = view.Each(s.Bastions, func(b fleet.Bastion) string { return b.ID })
-	d.Profiles = fleet.BuiltinProfiles()
-	for name := range s.Profiles {
-		if !slices.Contains(d.Profiles, name) {
-			d.Profiles = append(d.Profiles, name)
-		}
-	}
-	slices.Sort(d.Profiles)
-	return d, nil
-}
-
-func (p *Portal) showNewDevice(v *visit) error {
-	d, err := v.newDeviceData(wire.Device{Profile: wire.DefaultProfile})
-	if err != nil {
-		return err
-	}
-	return v.render("newdevice", "devices", d)
-}
-
-func (p *Portal) newDevice(v *visit) error {
-	form := func(name string) string { return strings.TrimSpace(v.r.PostFormValue(name)) }
-	port, portErr := readPort(form("port"))
-	dev := wire.Device{
-		ID: form("id"), Address: form("address"), Port: port, Credential: form("credential"),
-		Bastions: strings.Fields(form("bastions")), HostKeys: lines(form("host_keys")),
-		TrustFirst: form("trust_first") == "true", Profile: form("profile"),
-	}
-	d, err := v.newDeviceData(dev)
-	if err != nil {
-		return err
-	}
-	if portErr != nil {
-		return v.wrong("newdevice", "devices", d, portErr)
-	}
-	if _, err := p.cfg.Keeper.AddDevices(v.r.Context(), d.Collector, []wire.Device{dev}, false); err != nil {
-		return v.wrong("newdevice", "devices", d, err)
-	}
-	return v.done(deviceURL(d.Collector, dev.ID), dev.ID+" was added. The collector is told at once.")
-}
-
-func readPort(s string) (uint16, error) {
-	if s == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil {
-		return 0, fleet.Problems{{Path: "port", Text: fmt.Sprintf("%.20q is not a port: give a number from 1 to 65535, or nothing", s)}}
-	}
-	return uint16(n), nil
-}
-
-// lines splits a text area.
-func lines(s string) (out []string) {
-	for l := range strings.SplitSeq(s, "\n") {
-		if l = strings.TrimSpace(l); l != "" {
-			out = append(out, l)
-		}
-	}
-	return out
 }
 
 // importData is the data of the page "import".

@@ -28,6 +28,7 @@ type page struct {
 	Admin               bool
 	Error, Notice       string
 	Problems            fleet.Problems
+	Fields              map[string][]string // what is wrong, by field of the form
 	Data                any
 }
 
@@ -135,6 +136,7 @@ func (v *visit) wrong(name, section string, data any, err error) error {
 	pg := page{Section: section, Data: data}
 	switch {
 	case errors.As(err, &pg.Problems):
+		pg.Problems, pg.Fields = inForm(pg.Problems)
 	case errors.Is(err, edp.ErrInvalid), errors.Is(err, edp.ErrConflict), errors.Is(err, edp.ErrLink):
 		pg.Error = sentence(err)
 	default:

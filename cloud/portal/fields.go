@@ -1,0 +1,61 @@
+package portal
+
+import (
+	"regexp"
+	"strings"
+
+	"lwc/cloud/fleet"
+)
+
+// fieldPath finds the field in the path of a problem: the third of
+// "devices[24].bastions[0]", "schedule.start" and "port".
+var fieldPath = regexp.MustCompile(`^(?:(?:devices|bastions|credentials)\[\d+\]|schedule)?\.?([a-z_]*)(?:\[\d+\])?$`)
+
+// labels are the fields of forms as people see them.
+var labels = map[string]string{
+	"id": "Id", "address": "Address", "port": "Port", "credential": "Credential", "bastion": "Bastion", "bastions": "Bastions",
+	"via": "Through", "profile": "Profile", "host_keys": "Host keys", "username": "User name", "password": "Password",
+	"passphrase": "Passphrase", "private_key": "Private key", "start": "Start", "window": "Window", "timezone": "Time zone",
+	"collector": "Collector id", "uses": "Uses",
+}
+
+// wordings say in the words of a form what the rules of a fleet say in those of
+// a fleet file, and on which field it belongs. An empty text keeps the rule's.
+var wordings = []struct{ begins, field, text string }{
+	{"no host key:", "host_keys", "there is no host key: give one, or tick “Trust the first host key that is seen”"},
+	{"the id is missing", "id", ""},
+	{"the credential is missing", "credential", "choose the credential to log in with"},
+	{"the private key has a passphrase", "passphrase", "the private key has one: give it here"},
+	{"it has both a password and a private key", "password", "give a password or a private key, and not both"},
+	{"a passphrase without a private key", "private_key", "a passphrase was given without its private key: give both"},
+	{"the secret of", "password", ""},
+	{"its secret is longer", "private_key", ""},
+	{"a window or time zone without start", "start", "a window or time zone was given without it: give a time of day, as 02:00"},
+}
+
+// inForm names each problem by the label of its field, and lists the texts of
+// each field. Problems of a file keep their place in it.
+func inForm(problems fleet.Problems) (fleet.Problems, map[string][]string) {
+	fields := map[string][]string{}
+	out := make(fleet.Problems, len(problems))
+	for i, p := range problems {
+		field := ""
+		if m := fieldPath.FindStringSubmatch(p.Path); m != nil && p.Line == 0 {
+			field = m[1]
+		}
+		for _, w := range wordings {
+			if p.Line == 0 && strings.HasPrefix(p.Text, w.begins) {
+				field = w.field
+				if w.text != "" {
+					p.Text = w.text
+				}
+			}
+		}
+		if label := labels[field]; label != "" {
+			p.Path = label
+			fields[field] = append(fields[field], p.Text)
+		}
+		out[i] = p
+	}
+	return out, fields
+}
