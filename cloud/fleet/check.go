@@ -191,7 +191,7 @@ func (c *checker) bastions(bs []Bastion) {
 		c.credential(path+".credential", b.Credential)
 		c.hostKeys(path, b.HostKeys, b.TrustFirst)
 		if b.MaxSessions < 0 || b.MaxSessions > maxConcurrency {
-			c.add(path+".max_sessions", "%d is not from 1 to %d (0 or left out: no limit)", b.MaxSessions, maxConcurrency)
+			c.add(path+".max_sessions", "%d is not from 1 to %d (0 or left out: 8)", b.MaxSessions, maxConcurrency)
 		}
 		c.hops(path+".via", b.Via)
 		if slices.Contains(b.Via, b.ID) || c.loops(b.ID) {

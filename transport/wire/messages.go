@@ -146,9 +146,9 @@ type Bastion struct {
 	Address     string   `json:"address"`        // IP address or host name
 	Port        uint16   `json:"port,omitempty"` // 0 means 22
 	Credential  string   `json:"credential"`
-	HostKeys    []string `json:"host_keys"`     // authorized_keys lines or SHA256: fingerprints
-	Via         []string `json:"via,omitempty"` // bastions before it, in order
-	MaxSessions int      `json:"max_sessions,omitempty"`
+	HostKeys    []string `json:"host_keys"`              // authorized_keys lines or SHA256: fingerprints
+	Via         []string `json:"via,omitempty"`          // bastions before it, in order
+	MaxSessions int      `json:"max_sessions,omitempty"` // through it at once; 0 means 8
 	TrustFirst  bool     `json:"trust_first,omitempty"`
 }
 
