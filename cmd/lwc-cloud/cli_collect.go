@@ -162,7 +162,7 @@ func (p *progress) line(r wire.DeviceResult) error {
 // end prints the last line and decides on the exit code.
 func (p *progress) end(run apitype.Run) error {
 	took := run.Finished.Sub(run.Started).Seconds()
-	_, err := fmt.Fprintf(p.stdout, "run %s: %s, %d of %d documents stored, %d accounted for, %s in %.1f s\n",
+	_, err := fmt.Fprintf(p.stdout, "run %s: %s, %d of %d documents stored, %d could not be collected, %s in %.1f s\n",
 		run.ID, run.State, run.Stored, run.Expected, run.Failed, size(run.Bytes), took)
 	if err != nil {
 		return err

@@ -236,7 +236,7 @@ func runShowCmd() clientCmd {
 
 func showRun(c *call, r apitype.Run) error {
 	t := c.table()
-	fmt.Fprintf(t, "run\t%s\ncollector\t%s\nwhy\t%s\nstate\t%s\nstarted\t%s\nseconds\t%s\ndocuments\t%d of %d stored, %d accounted for, %s\n",
+	fmt.Fprintf(t, "run\t%s\ncollector\t%s\nwhy\t%s\nstate\t%s\nstarted\t%s\nseconds\t%s\ndocuments\t%d of %d stored, %d could not be collected, %s\n",
 		r.ID, r.Collector, r.Kind, r.State, r.Started.UTC().Format(time.RFC3339), seconds(r), r.Stored, r.Expected, r.Failed, size(r.Bytes))
 	for _, m := range r.Manifests {
 		fmt.Fprintf(t, "manifest\tSHA-256 %s\n", m)

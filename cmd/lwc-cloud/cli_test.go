@@ -155,7 +155,7 @@ func TestCollect(t *testing.T) {
 	if code != exitDevices || !strings.Contains(errs, "1 of 3 devices failed") {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
-	for _, want := range []string{"DEVICE  STATE", "edge-1  ok", "edge-3  auth", "The device refused the log-in", "complete, 4 of 6 documents stored, 2 accounted for"} {
+	for _, want := range []string{"DEVICE  STATE", "edge-1  ok", "edge-3  auth", "The device refused the log-in", "complete, 4 of 6 documents stored, 2 could not be collected"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}
@@ -207,7 +207,7 @@ func TestListings(t *testing.T) {
 		"facts list --item show-version":   {"edge-1"},
 		"facts list --device edge-1 --all": {"show-chassis-alarms"},
 		"runs":                             {runs[0].ID, "demand", "complete", "4 of 6"},
-		"run show " + runs[0].ID:           {"4 of 6 stored, 2 accounted for", "manifest", "edge-3  auth"},
+		"run show " + runs[0].ID:           {"4 of 6 stored, 2 could not be collected", "manifest", "edge-3  auth"},
 		"events":                           {"host-key-first-use", "edge-3"},
 		"--help":                           {"enrol-token", "facts get DEVICE ITEM", "serve"},
 		"collect --help":                   {"usage: lwc-cloud collect", "3 when it is complete and devices failed", "--wait"},
