@@ -9,5 +9,6 @@
 //
 // Whatever a frame holds, the answer is a receipt (where an id can be read) and
 // an error for the owner to report; nothing else stops. Memory is bounded for
-// each stream and for all of them together.
+// the whole documents of all streams together, and for the unfinished ones of
+// each stream (wire.AssemblyBytes).
 package ingest
