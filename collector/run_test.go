@@ -163,7 +163,7 @@ func TestBastionSessionsAreBounded(t *testing.T) {
 			for i := range 12 {
 				d.Devices[i].Bastions = []string{"jump"}
 			}
-			d.Limits.Concurrency = 20
+			d.Limits.Concurrency = 32
 			r.apply(d)
 			r.c.Job(wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()})
 			peak := 0
