@@ -150,6 +150,34 @@ func TestFormWords(t *testing.T) {
 	}
 }
 
+// The forms are filled with what is stored, and never with a secret.
+func TestEditLogins(t *testing.T) {
+	c := apitest.Start(t)
+	c.Fill()
+	v := user(t, c, edp.RoleAdmin)
+	at := "/collectors/" + apitest.Collector
+	for query, want := range map[string][]string{
+		"?credential=jump": {"Change the credential jump", `name="username" value="jump"`, "the stored secret stays"},
+		"?bastion=jump-1":  {"Change the bastion jump-1", `value="198.51.100.1"`, "<option selected>jump", "ssh-ed25519 AAAAC3"},
+		"?credential=nope": {"Add a credential", "Add a bastion"},
+	} {
+		page := html.UnescapeString(v.page(at + "/access" + query))
+		for _, w := range want {
+			if !strings.Contains(page, w) {
+				t.Errorf("%s: no %s", query, w)
+			}
+		}
+		if strings.Contains(page, apitest.Canary) {
+			t.Errorf("%s shows a secret", query)
+		}
+	}
+	// What was typed is there again when it is wrong, but for the secret.
+	_, body := v.post(at+"/credentials", url.Values{"id": {"new"}, "username": {"bob"}, "password": {apitest.Canary}, "private_key": {apitest.Canary}})
+	if !strings.Contains(body, `value="bob"`) || strings.Contains(body, apitest.Canary) || !strings.Contains(body, "<b>Password</b>") {
+		t.Errorf("a wrong credential: %s", body)
+	}
+}
+
 func TestEditPagesInABrowser(t *testing.T) {
 	c := apitest.Start(t)
 	c.Fill()
@@ -165,6 +193,8 @@ func TestEditPagesInABrowser(t *testing.T) {
 	b.picture("device-pin")
 	b.do(click("#pin"), seen(".note.good"))
 	b.picture("device-pinned")
+	b.visit(at+"/access?credential=jump&bastion=jump-1", "textarea")
+	b.picture("logins-edit")
 	b.visit(at+"/add-device", "textarea")
 	b.do(keys("input[name=id]", "new"), keys("input[name=address]", "nowhere at-all"), keys("select[name=credential]", "lab"),
 		click("main form button.primary"), seen("#problems"))

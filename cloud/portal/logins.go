@@ -18,6 +18,17 @@ type loginsData struct {
 	Credentials []apitype.Credential
 	Bastions    []apitype.Bastion
 	Schedule    wire.Schedule
+	Credential  apitype.Credential // in the form; its secret is never shown
+	Bastion     apitype.Bastion    // in the form
+	// The forms change an entry that is there.
+	EditCredential, EditBastion bool
+}
+
+// inForms fills the forms. What is stored tells whether they change an entry.
+func (d *loginsData) inForms(c apitype.Credential, b apitype.Bastion) {
+	d.Credential, d.Bastion = c, b
+	d.EditCredential = slices.ContainsFunc(d.Credentials, func(o apitype.Credential) bool { return o.ID == c.ID })
+	d.EditBastion = slices.ContainsFunc(d.Bastions, func(o apitype.Bastion) bool { return o.ID == b.ID })
 }
 
 func (v *visit) loginsData() (loginsData, error) {
@@ -31,20 +42,33 @@ func (v *visit) loginsData() (loginsData, error) {
 	return d, nil
 }
 
+// showLogins fills the forms with the entries that the query names, if any.
 func (p *Portal) showLogins(v *visit) error {
 	d, err := v.loginsData()
 	if err != nil {
 		return err
 	}
+	var c apitype.Credential
+	var b apitype.Bastion
+	q := v.r.URL.Query()
+	if at := slices.IndexFunc(d.Credentials, func(o apitype.Credential) bool { return o.ID == q.Get("credential") }); at >= 0 {
+		c = d.Credentials[at]
+	}
+	if at := slices.IndexFunc(d.Bastions, func(o apitype.Bastion) bool { return o.ID == q.Get("bastion") }); at >= 0 {
+		b = d.Bastions[at]
+	}
+	d.inForms(c, b)
 	return v.render("logins", "collectors", d)
 }
 
-// revise changes the fleet, or shows the page with what is wrong.
-func (v *visit) revise(notice string, change func(*fleet.Spec) error) error {
+// revise changes the fleet, or shows the page with what is wrong and with what
+// stands in its forms.
+func (v *visit) revise(notice string, c apitype.Credential, b apitype.Bastion, change func(*fleet.Spec) error) error {
 	d, err := v.loginsData()
 	if err != nil {
 		return err
 	}
+	d.inForms(c, b)
 	if _, err := v.cfg.Keeper.Revise(v.r.Context(), d.Collector, change); err != nil {
 		return v.wrong("logins", "collectors", d, err)
 	}
@@ -61,7 +85,8 @@ func (p *Portal) putCredential(v *visit) error {
 		Passphrase: secret.FromString(v.r.PostFormValue("passphrase")),
 	}
 	defer c.Secret().Wipe()
-	return v.revise("The credential "+c.ID+" was saved, encrypted.", func(s *fleet.Spec) error {
+	shown := apitype.Credential{ID: c.ID, Username: c.Username}
+	return v.revise("The credential "+c.ID+" was saved, encrypted.", shown, apitype.Bastion{}, func(s *fleet.Spec) error {
 		at := slices.IndexFunc(s.Credentials, func(o fleet.Credential) bool { return o.ID == c.ID })
 		if at < 0 {
 			s.Credentials = append(s.Credentials, c)
@@ -74,7 +99,7 @@ func (p *Portal) putCredential(v *visit) error {
 
 func (p *Portal) deleteCredential(v *visit) error {
 	id := v.form("id")
-	return v.revise("The credential "+id+" was deleted.", func(s *fleet.Spec) error {
+	return v.revise("The credential "+id+" was deleted.", apitype.Credential{}, apitype.Bastion{}, func(s *fleet.Spec) error {
 		s.Credentials = slices.DeleteFunc(s.Credentials, func(c fleet.Credential) bool { return c.ID == id })
 		return inUse("credential", id, s, func(ref string, _ []string) bool { return ref == id })
 	})
@@ -86,7 +111,7 @@ func (p *Portal) putBastion(v *visit) error {
 		Address: v.form("address"), Port: port, Credential: v.form("credential"), Via: strings.Fields(v.form("via")),
 		HostKeys: lines(v.form("host_keys")), TrustFirst: v.form("trust_first") == "true",
 	}}
-	return v.revise("The bastion "+b.ID+" was saved.", func(s *fleet.Spec) error {
+	return v.revise("The bastion "+b.ID+" was saved.", apitype.Credential{}, apitype.Bastion(b), func(s *fleet.Spec) error {
 		if err != nil {
 			return err
 		}
@@ -103,7 +128,7 @@ func (p *Portal) putBastion(v *visit) error {
 
 func (p *Portal) deleteBastion(v *visit) error {
 	id := v.form("id")
-	return v.revise("The bastion "+id+" was deleted.", func(s *fleet.Spec) error {
+	return v.revise("The bastion "+id+" was deleted.", apitype.Credential{}, apitype.Bastion{}, func(s *fleet.Spec) error {
 		s.Bastions = slices.DeleteFunc(s.Bastions, func(b fleet.Bastion) bool { return b.ID == id })
 		return inUse("bastion", id, s, func(_ string, hops []string) bool { return slices.Contains(hops, id) })
 	})
@@ -135,7 +160,7 @@ func inUse(kind, id string, s *fleet.Spec, refers func(credential string, hops [
 }
 
 func (p *Portal) putSchedule(v *visit) error {
-	return v.revise("The schedule was saved.", func(s *fleet.Spec) error {
+	return v.revise("The schedule was saved.", apitype.Credential{}, apitype.Bastion{}, func(s *fleet.Spec) error {
 		s.Schedule = wire.Schedule{Start: v.form("start"), Window: v.form("window"), Timezone: v.form("timezone")}
 		return nil
 	})
