@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -68,10 +69,14 @@ func clientCmds() []clientCmd {
 }
 
 // clientHelp lists the client commands.
-func clientHelp(w io.Writer) {
+func clientHelp(w io.Writer) { listCommands(w, func(clientCmd) bool { return true }) }
+
+func listCommands(w io.Writer, which func(clientCmd) bool) {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	for _, c := range clientCmds() {
-		fmt.Fprintf(t, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+		if which(c) {
+			fmt.Fprintf(t, "  %s\t%s\n", strings.TrimSpace(c.name+" "+c.args), c.summary)
+		}
 	}
 	_ = t.Flush() // help that nobody reads is no failure
 }
@@ -89,12 +94,16 @@ func clientCommand(ctx context.Context, args []string, _ io.Reader, stdout, stde
 			return true, c.run(ctx, args[len(w):], stdout, stderr)
 		}
 	}
-	for _, c := range clientCmds() { // "facts" alone, or "facts lst"
-		if w := words(c); len(w) > 1 && w[0] == args[0] {
-			return true, usageErrorf("%s needs one of: %s", args[0], strings.Join(second(args[0]), ", "))
-		}
+	rest := second(args[0])
+	switch {
+	case len(rest) == 0:
+		return false, nil
+	case len(args) > 1 && slices.Contains([]string{"help", "-h", "-help", "--help"}, args[1]):
+		_, err := fmt.Fprintf(stdout, "usage: lwc-cloud %s COMMAND\n\n", args[0])
+		listCommands(stdout, func(c clientCmd) bool { return words(c)[0] == args[0] })
+		return true, err
 	}
-	return false, nil
+	return true, usageErrorf("%s needs one of: %s", args[0], strings.Join(rest, ", ")) // "facts" alone, or "facts lst"
 }
 
 // second lists what may follow the first word of a command.
@@ -120,7 +129,7 @@ func (c clientCmd) run(ctx context.Context, args []string, stdout, stderr io.Wri
 	case err != nil:
 		return usageErrorf("%s: %v; see lwc-cloud %s --help", c.name, err, c.name)
 	case len(rest) != len(strings.Fields(c.args)):
-		return usageErrorf("usage: lwc-cloud %s [flags] %s; see --help", c.name, c.args)
+		return usageErrorf("usage: %s; see --help", c.usage())
 	}
 	conn, err := connect(*tokenFile)
 	if err != nil {
@@ -144,8 +153,12 @@ func parseAnywhere(fs *flag.FlagSet, args []string) (rest []string, err error) {
 	}
 }
 
+func (c clientCmd) usage() string {
+	return strings.TrimSpace("lwc-cloud " + c.name + " [flags] " + c.args)
+}
+
 func (c clientCmd) help(fs *flag.FlagSet, w io.Writer) {
-	fmt.Fprintf(w, "usage: lwc-cloud %s [flags] %s\n\n%s.\n", c.name, c.args, c.summary)
+	fmt.Fprintf(w, "usage: %s\n\n%s.\n", c.usage(), c.summary)
 	if c.details != "" {
 		fmt.Fprintf(w, "%s\n", c.details)
 	}
@@ -155,7 +168,11 @@ func (c clientCmd) help(fs *flag.FlagSet, w io.Writer) {
 		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" && f.DefValue != "0s" {
 			text += " (default " + f.DefValue + ")"
 		}
-		fmt.Fprintf(w, "  --%s\n        %s\n", strings.TrimSpace(f.Name+" "+value), text)
+		dashes := "--"
+		if len(f.Name) == 1 {
+			dashes = "-"
+		}
+		fmt.Fprintf(w, "  %s%s\n        %s\n", dashes, strings.TrimSpace(f.Name+" "+value), text)
 	})
 }
 
@@ -171,6 +188,9 @@ func connect(file string) (*client.Client, error) {
 	}
 	if text.Empty() {
 		return nil, usageErrorf("no API token: set LWC_API_TOKEN, or give --api-token-file (make one on the server: lwc-cloud api-token --data DIR)")
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(text.Reveal()), []byte(wire.EnrolToken)) {
+		return nil, errors.New("this is an enrolment token, for a collector; make an API token with lwc-cloud api-token")
 	}
 	token, err := wire.ParseToken(wire.APIToken, text)
 	if err != nil {

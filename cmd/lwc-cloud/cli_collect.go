@@ -6,12 +6,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/dustin/go-humanize"
 
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/client"
+	"lwc/cloud/edp"
 	"lwc/transport/wire"
 )
 
@@ -40,14 +42,26 @@ func collect(ctx context.Context, c *call, collector string, devices []string, w
 		return err
 	}
 	if !at.Online {
-		fmt.Fprintf(c.stderr, "collector %s is offline: the job waits for it until %s\n", at.ID, job.Expires.Format(time.RFC3339))
+		sayOffline(c.stderr, at, job, wait)
 	}
 	if !wait {
 		_, err := fmt.Fprintf(c.stdout, "job %s, run %s\n", job.ID, job.Run)
 		return err
 	}
-	p := &progress{call: c, job: job, shown: map[string]bool{}, seen: map[string]int{}, width: len("DEVICE")}
+	p := &progress{call: c, job: job, shown: map[string]bool{}, seen: map[string]int{}, away: !at.Online, width: len("DEVICE")}
 	return p.follow(ctx)
+}
+
+// sayOffline tells why nothing happens yet.
+func sayOffline(w io.Writer, at apitype.Collector, job apitype.Job, wait bool) {
+	state, waits := "offline", "the job waits"
+	if at.State == string(edp.CollectorPending) {
+		state = "not enrolled yet"
+	}
+	if wait {
+		waits = "waiting"
+	}
+	fmt.Fprintf(w, "collector %s is %s: %s for it until %s\n", at.ID, state, waits, job.Expires.Format(time.RFC3339))
 }
 
 // theCollector finds the collector that is named, or the only one.
@@ -64,7 +78,10 @@ func theCollector(ctx context.Context, c *call, id string) (apitype.Collector, e
 			return x, nil
 		}
 	}
-	if id == "" {
+	switch {
+	case len(all) == 0:
+		return apitype.Collector{}, errors.New("no collector is enrolled: make a token with lwc-cloud enrol-token")
+	case id == "":
 		return apitype.Collector{}, usageErrorf("there are %d collectors: name one with --collector", len(all))
 	}
 	return apitype.Collector{}, fmt.Errorf("no collector %q is known: see lwc-cloud collectors", id)
@@ -83,12 +100,13 @@ type progress struct {
 	job   apitype.Job
 	shown map[string]bool // devices that are printed
 	seen  map[string]int  // documents of a device, at the last poll
+	away  bool            // the collector was offline, and did not take the job yet
 	width int             // of the device column
 }
 
 func (p *progress) follow(ctx context.Context) error {
 	if err := p.header(ctx); err != nil {
-		return err
+		return p.interrupted(ctx, err)
 	}
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -99,18 +117,40 @@ func (p *progress) follow(ctx context.Context) error {
 		switch {
 		case err == nil:
 			answered = time.Now()
+			p.came(ctx)
 			if run.State != "running" {
 				return p.end(run)
 			}
 		case errors.As(err, &refused) && refused.Status < 500, time.Since(answered) > patience, ctx.Err() != nil:
-			return err
+			return p.interrupted(ctx, err)
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for job %s: %w (it goes on without you)", p.job.ID, ctx.Err())
+			return p.interrupted(ctx, ctx.Err())
 		}
 	}
+}
+
+// interrupted is the end by Ctrl-C, or err when that is not why.
+func (p *progress) interrupted(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return fmt.Errorf("interrupted; job %s goes on", p.job.ID)
+}
+
+// came says once that a collector that was offline took the job.
+func (p *progress) came(ctx context.Context) {
+	if !p.away {
+		return
+	}
+	j, err := p.Job(ctx, p.job.ID)
+	if err != nil || j.State == string(edp.JobQueued) {
+		return // an answer that is late comes with the next poll
+	}
+	p.away = false
+	fmt.Fprintf(p.stderr, "collector %s came and took the job\n", p.job.Collector)
 }
 
 // header prints the column titles. Lines come one by one, so the width of the

@@ -81,7 +81,8 @@ func revokeCmd() clientCmd {
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(c.stdout, "collector %s is %s\n", got.ID, got.State)
+				_, err = fmt.Fprintf(c.stdout, "collector %s is %s: its session was ended, and its certificate is not accepted any more\n"+
+					"to let it in again: lwc-cloud enrol-token --collector %s\n", got.ID, got.State, got.ID)
 				return err
 			}
 		},

@@ -211,6 +211,10 @@ func TestListings(t *testing.T) {
 		"events":                           {"host-key-first-use", "edge-3"},
 		"--help":                           {"enrol-token", "facts get DEVICE ITEM", "serve"},
 		"collect --help":                   {"usage: lwc-cloud collect", "3 when it is complete and devices failed", "--wait"},
+		"facts --help":                     {"facts list", "facts get DEVICE ITEM"},
+		"run --help":                       {"run show ID"},
+		"run help":                         {"run show ID"},
+		"apply --help":                     {"  -f FILE\n", "  --collector ID\n", "usage: lwc-cloud apply [flags]\n"},
 		"facts get --help":                 {"usage: lwc-cloud facts get [flags] DEVICE ITEM", "--run ID"},
 	} {
 		out := s.ok(strings.Fields(line)...)
@@ -269,6 +273,7 @@ func TestFactsGet(t *testing.T) {
 		"facts get edge-3 show-version":  "no show-version of device edge-3 is stored",
 		"facts get edge-1":               "usage: lwc-cloud facts get",
 		"facts":                          "facts needs one of: list, get",
+		"facts get --run":                "flag needs an argument",
 		"facts lst":                      "facts needs one of: list, get",
 		"devices --nope":                 "flag provided but not defined",
 		"run show nope":                  "not found",
@@ -289,7 +294,7 @@ func TestTokens(t *testing.T) {
 	for name, c := range map[string]struct{ token, want string }{
 		"none":        {"", "no API token: set LWC_API_TOKEN"},
 		"damaged":     {token[:len(token)-1] + "x", "checksum"},
-		"other sort":  {s.enrolToken(), "it is one of another sort"},
+		"other sort":  {s.enrolToken(), "this is an enrolment token"},
 		"other cloud": {otherCloud(t, s.cloud), "not of the authority that the API token names"},
 		"deleted":     {s.deleted(), "make a new one with lwc-cloud api-token"},
 	} {
@@ -336,7 +341,7 @@ func otherCloud(t *testing.T, c *apitest.Cloud) string {
 
 func TestRevoke(t *testing.T) {
 	s := newShell(t, edp.RoleAdmin)
-	if out := s.ok("revoke", apitest.Collector); out != "collector "+apitest.Collector+" is revoked\n" {
+	if out := s.ok("revoke", apitest.Collector); !strings.HasPrefix(out, "collector "+apitest.Collector+" is revoked") || !strings.Contains(out, "enrol-token --collector "+apitest.Collector) {
 		t.Errorf("got %q", out)
 	}
 	if told := s.cloud.Hub.Told(); told[len(told)-1] != "revoked "+apitest.Collector {
