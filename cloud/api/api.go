@@ -95,7 +95,7 @@ func configuration() huma.Config {
 	c.Transformers = []huma.Transformer{hideValues}
 	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"token":   {Type: "http", Scheme: "bearer", Description: "ID.SECRET of an API token (lwc-cloud api-token)."},
+		"token":   {Type: "http", Scheme: "bearer", Description: "ID.SECRET, as lwc-cloud api-token --bearer prints it."},
 		"session": {Type: "apiKey", In: "cookie", Name: SessionCookie, Description: "Log-in to the portal; for reading only."},
 	}
 	return c

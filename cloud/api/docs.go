@@ -20,7 +20,10 @@ var docsPage = template.Must(template.New("docs").Parse(`<!doctype html>
 <thead><tr><th scope="col">Operation</th><th scope="col">Path</th><th scope="col">What it does</th><th scope="col">Who</th></tr></thead>
 <tbody>{{range .Operations}}<tr><td class="nowrap"><b>{{.Method}}</b></td><td><code>{{.Path}}</code></td><td>{{.Summary}}{{with .Description}}<span class="sub">{{.}}</span>{{end}}</td><td>{{if .Admin}}<span class="badge warn">admin</span>{{else}}every user{{end}}</td></tr>{{end}}</tbody></table></div></section>
 <section class="card"><header><h2>Try it</h2></header><pre class="wrap">curl --cacert ca.pem -H "Authorization: Bearer ID.SECRET" https://HOST/api/v1/collectors</pre>
-<div class="body"><p>The token is made by <code>lwc-cloud api-token</code>. Errors are problems as of RFC 9457.</p></div></section>
+<div class="body"><dl class="facts">
+<dt><code>ca.pem</code></dt><dd>The authority of this cloud. It is <code>pki/ca.pem</code> in the data folder of the server.</dd>
+<dt><code>ID.SECRET</code></dt><dd>What <code>lwc-cloud api-token --data DIR --name NAME --bearer</code> prints on the server. Without <code>--bearer</code> it prints a token for the command line, in which both are packed with the address of the cloud.</dd>
+<dt>Errors</dt><dd>Problems as of RFC 9457.</dd></dl></div></section>
 </main></body></html>
 `))
 

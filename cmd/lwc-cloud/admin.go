@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"lwc/cloud/api/apitype"
@@ -16,6 +17,8 @@ import (
 	"lwc/cloud/edp"
 	"lwc/cloud/keyfile"
 	"lwc/cloud/pki"
+	"lwc/transport/secret"
+	"lwc/transport/wire"
 )
 
 // withData opens the folder of a server command around do.
@@ -58,6 +61,7 @@ func apiTokenCommand(ctx context.Context, args []string, stdout, _ io.Writer) er
 	name := fs.String("name", "", "`NAME` of the token's holder, as it stands in jobs")
 	role := fs.String("role", string(edp.RoleStandard), "admin or standard: what the holder may do")
 	ttl := fs.Duration("ttl", 90*24*time.Hour, "how long the token lives")
+	bearer := fs.Bool("bearer", false, "print it as ID.SECRET, for the header Authorization: Bearer ID.SECRET")
 	list := fs.Bool("list", false, "list the tokens instead")
 	revoke := fs.String("revoke", "", "revoke the token with this `ID` instead")
 	at := fs.String("url", "", "`URL` that the holder reaches the cloud by, one of its public URLs (default the first)")
@@ -84,9 +88,25 @@ func apiTokenCommand(ctx context.Context, args []string, stdout, _ io.Writer) er
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(stdout, t.Token)
+		text := t.Token
+		if *bearer {
+			text, err = bearerOf(text)
+		}
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(stdout, text)
 		return err
 	})
+}
+
+// bearerOf unpacks what programs other than ours send of a token.
+func bearerOf(token string) (string, error) {
+	t, err := wire.ParseToken(wire.APIToken, secret.FromString(token))
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimPrefix(apitype.Bearer(t), "Bearer "), nil
 }
 
 func listTokens(ctx context.Context, store *edp.Store, w io.Writer) error {

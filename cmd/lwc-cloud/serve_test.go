@@ -114,6 +114,10 @@ func TestAdminCommandsWorkWhileItServes(t *testing.T) {
 	if got, body := p.get("/api/v1/collectors", bearer); got != http.StatusOK {
 		t.Fatalf("%d %s", got, body)
 	}
+	plain, _, _ := command(t, "api-token", "--data", dir, "--name", "curl", "--bearer")
+	if got, body := p.get("/api/v1/collectors", strings.TrimSpace(plain)); got != http.StatusOK {
+		t.Errorf("with --bearer: %d %s", got, body)
+	}
 	if list, _, _ := command(t, "api-token", "--data", dir, "--list"); !strings.Contains(list, tok.ID) || !strings.Contains(list, "ci") {
 		t.Errorf("list: %s", list)
 	}
