@@ -143,7 +143,7 @@ type Run struct {
 	Finished  time.Time           `json:"finished,omitzero"`
 	Expected  int                 `json:"expected" doc:"Documents that it should give."`
 	Stored    int                 `json:"stored"`
-	Failed    int                 `json:"failed" doc:"Documents that are accounted for and not stored."`
+	Failed    int                 `json:"failed" doc:"Documents that could not be collected."`
 	Bytes     int64               `json:"bytes"`
 	Devices   []wire.DeviceResult `json:"devices,omitempty"`
 	Manifests []string            `json:"manifests,omitempty" doc:"Hashes of the signed manifests, oldest first."`
