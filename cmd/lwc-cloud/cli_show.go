@@ -82,7 +82,7 @@ func revokeCmd() clientCmd {
 					return err
 				}
 				_, err = fmt.Fprintf(c.stdout, "collector %s is %s: its session was ended, and its certificate is not accepted any more\n"+
-					"to let it in again: lwc-cloud enrol-token --collector %s\n", got.ID, got.State, got.ID)
+					"to let it in again, empty the state folder of the box and give it the token of: lwc-cloud enrol-token --collector %s\n", got.ID, got.State, got.ID)
 				return err
 			}
 		},
@@ -203,7 +203,7 @@ func runsCmd() clientCmd {
 			limit := fs.Int("limit", 20, "how many")
 			return func(ctx context.Context, c *call) ([]apitype.Run, error) { return c.Runs(ctx, *collector, *limit) }
 		},
-		"RUN\tCOLLECTOR\tWHY\tSTATE\tSTARTED\tSTORED\tNOT STORED\tBYTES\tSECONDS",
+		"RUN\tCOLLECTOR\tWHY\tSTATE\tSTARTED\tSTORED\tNOT COLLECTED\tBYTES\tSECONDS",
 		func(r apitype.Run) []any {
 			return []any{r.ID, r.Collector, r.Kind, r.State, r.Started.UTC().Format(time.DateTime), fmt.Sprintf("%d of %d", r.Stored, r.Expected), r.Failed, size(r.Bytes), seconds(r)}
 		})
