@@ -83,7 +83,10 @@ type enrolData struct {
 	Token     *apitype.EnrolToken
 }
 
-func (p *Portal) showEnrol(v *visit) error { return v.render("enrol", "collectors", enrolData{}) }
+// showEnrol fills in the collector that the query names, if any.
+func (p *Portal) showEnrol(v *visit) error {
+	return v.render("enrol", "collectors", enrolData{Collector: v.r.URL.Query().Get("collector")})
+}
 
 func (p *Portal) enrol(v *visit) error {
 	d := enrolData{Collector: strings.TrimSpace(v.r.PostFormValue("collector"))}

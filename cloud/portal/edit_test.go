@@ -178,6 +178,21 @@ func TestEditLogins(t *testing.T) {
 	}
 }
 
+// The page of a revoked collector says how to admit it again.
+func TestAdmitAgain(t *testing.T) {
+	c := apitest.Start(t)
+	c.Fill()
+	v := user(t, c, edp.RoleAdmin)
+	at := "/collectors/" + apitest.Collector
+	v.post(at+"/revoke", nil)
+	if body := v.page(at); !strings.Contains(body, `href="/enrol?collector=`+apitest.Collector+`"`) || !strings.Contains(body, `<button class="primary" disabled>Collect now`) {
+		t.Errorf("the page of a revoked collector: %s", body)
+	}
+	if body := v.page("/enrol?collector=" + apitest.Collector); !strings.Contains(body, `value="`+apitest.Collector+`"`) {
+		t.Error("the id is not filled in")
+	}
+}
+
 func TestEditPagesInABrowser(t *testing.T) {
 	c := apitest.Start(t)
 	c.Fill()
@@ -199,4 +214,7 @@ func TestEditPagesInABrowser(t *testing.T) {
 	b.do(keys("input[name=id]", "new"), keys("input[name=address]", "nowhere at-all"), keys("select[name=credential]", "lab"),
 		click("main form button.primary"), seen("#problems"))
 	b.picture("add-device-wrong")
+	b.visit(at+"/revoke", "main form button.danger")
+	b.do(click("main form button.danger"), seen(".note.warn"))
+	b.picture("revoked")
 }
