@@ -217,10 +217,23 @@ func (s *Store) Sweep(ctx context.Context) error {
 	return nil
 }
 
+// unfinished is how long after its expiry a job that a collector has taken may
+// still come to its end: the box may be without its cloud for a day.
+const unfinished = 24 * time.Hour
+
 func expireJobs(ctx context.Context, t *sql.Tx, now int64) error {
 	runs, err := all(ctx, t, scanString, `UPDATE jobs SET state = $1, error = $2, finished_at = $3
 		WHERE state = $4 AND expires_at <= $3 RETURNING run`,
 		wire.JobFailed, "it expired before the collector took it: is the collector online?", now, JobQueued)
+	if err != nil {
+		return err
+	}
+	stale, err := all(ctx, t, scanString, `UPDATE jobs SET state = $1, error = $2, finished_at = $3
+		WHERE expires_at <= $4 AND (state IN ($5, $6)
+			OR (state = $7 AND EXISTS (SELECT 1 FROM runs r WHERE r.id = jobs.run AND r.state = $8))) RETURNING run`,
+		wire.JobFailed, "the collector took it and did not finish: is the collector online?", now, now-unfinished.Microseconds(),
+		wire.JobAccepted, wire.JobRunning, wire.JobDone, RunRunning)
+	runs = append(runs, stale...)
 	for i := 0; i < len(runs) && err == nil; i++ {
 		_, err = exec(ctx, t, `UPDATE runs SET state = $1, finished_at = $2 WHERE id = $3 AND state = $4`,
 			RunInterrupted, now, runs[i], RunRunning)

@@ -176,3 +176,22 @@ func TestRevocationEndsJobs(t *testing.T) {
 		t.Errorf("%d jobs are open", len(open))
 	}
 }
+
+// A box that died after it had taken a job does not leave the job's run open for
+// ever.
+func TestTakenJobsEndToo(t *testing.T) {
+	s, j := collecting(t, "edge-1")
+	ctx := t.Context()
+	ok(t, s.SawJobStatus(ctx, wire.JobStatus{V: wire.Version, ID: j.ID, Collector: site, Boot: "boot-1", State: wire.JobRunning, Total: 1}))
+	ok(t, s.ExpireJobsAt(ctx, j.Expires.Add(23*time.Hour)))
+	if r := run(t, s, j.Run); r.State != edp.RunRunning {
+		t.Errorf("within a day of the expiry the run is %s", r.State)
+	}
+	ok(t, s.ExpireJobsAt(ctx, j.Expires.Add(25*time.Hour)))
+	if r := run(t, s, j.Run); r.State != edp.RunInterrupted || r.Finished.IsZero() {
+		t.Errorf("a day after the expiry the run is %s", r.State)
+	}
+	if j := must[edp.Job](t)(s.Job(ctx, j.ID)); j.State != wire.JobFailed || j.Error == "" {
+		t.Errorf("the job is %s: %q", j.State, j.Error)
+	}
+}
