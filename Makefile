@@ -12,7 +12,7 @@ FUZZTIME ?= 30s
 # What the tests use beside Go: real peers, and the programs that judge.
 TEST_DEPS := openssh-server openssh-client mosquitto chromium python3-junos-eznc nftables iproute2
 
-.PHONY: help build demo test deps lint unit fuzz screenshot bench clean
+.PHONY: help build demo test deps lint unit fuzz screenshot bench bench-fleet bench-scan clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -46,8 +46,13 @@ screenshot: build ## take the README's picture of the portal from a running site
 	@.ci/deps chromium
 	LWC_SCREENSHOT=$(CURDIR)/docs/images/portal.png $(GO) test -count=1 -run PortalShowsInventory ./cmd/lwc-demo/site
 
-bench: ## run the benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+bench: bench-fleet bench-scan ## run the benchmarks
+
+bench-fleet: ## memory of 1,000 simulated devices, each with a session, clients included
+	$(GO) test -run '^$$' -bench Fleet1000 -benchtime 1x ./junos/junostest | .ci/goal junosim-1000-devices-mb BenchmarkFleet1000 MB 1024
+
+bench-scan: ## speed of the scan that every reply goes through
+	$(GO) test -run '^$$' -bench Scan -benchmem ./junos
 
 clean: ## remove what the targets made
 	rm -rf $(BIN) dist

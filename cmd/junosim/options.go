@@ -36,7 +36,10 @@ CLI (exec "show … | display xml"), with password, keyboard-interactive and pub
 key. Bastions forward to the fleet only. When all ports are open one line of JSON
 appears on standard output. SIGTERM and Ctrl-C stop it.
 
-  Try it:  ssh -p 20830 lwc@127.0.0.1 'show version | display xml'
+  Try it:  junosim --base-port 20830 --password secret
+           ssh -p 20830 lwc@127.0.0.1 'show version | display xml'
+
+Without --password the password follows from the seed; the inventory tells it.
 
 Models: %s.
 Faults: %s.

@@ -106,10 +106,10 @@ const maxDevices = 65000 // serials and inner addresses count devices in 16 bits
 
 func (c Config) check() error {
 	if c.Devices < 0 || c.Devices > maxDevices {
-		return fmt.Errorf("%d devices: at most %d can be simulated", c.Devices, maxDevices)
+		return fmt.Errorf("%d devices: from 0 to %d can be simulated", c.Devices, maxDevices)
 	}
 	if c.Bastions < 0 || c.Bastions > 1000 {
-		return fmt.Errorf("%d bastions: at most 1000 can be simulated", c.Bastions)
+		return fmt.Errorf("%d bastions: from 0 to 1000 can be simulated", c.Bastions)
 	}
 	if c.Behind < 0 || c.Behind > c.Devices {
 		return fmt.Errorf("%d devices behind bastions, but there are %d devices", c.Behind, c.Devices)
