@@ -35,7 +35,7 @@ lint: ## gofmt, go vet and staticcheck
 
 unit:
 	@[ -d ../shared/corpus ] || echo "NOTE: ../shared/corpus is not here; the tests over replies of real devices do not run"
-	LWC_TEST_STRICT=1 $(GO) test -timeout 15m $(PKGS)
+	LWC_TEST_STRICT=1 $(GO) test -count=1 -timeout 15m $(PKGS)
 
 fuzz: ## run every fuzz target for FUZZTIME (30s each)
 	@for p in $$($(GO) list ./...); do \
