@@ -299,7 +299,8 @@ func TestManyAtOnce(t *testing.T) {
 
 func TestBadConfigurations(t *testing.T) {
 	for want, c := range map[string]Config{
-		"at most 65000":           {Devices: 70000},
+		"from 0 to 65000":         {Devices: 70000},
+		"-1 devices":              {Devices: -1},
 		"there are 2 devices":     {Devices: 2, Behind: 3, Bastions: 1},
 		"there is no bastion":     {Devices: 2, Behind: 1},
 		"model \"vax\"":           {Devices: 1, Models: []Model{"vax"}},
