@@ -99,7 +99,7 @@ func forward(p *os.Process) (stop func()) {
 }
 
 func explainNamespaces(err error) error {
-	if os.Geteuid() != 0 {
+	if os.Geteuid() != 0 || Inside() {
 		return fmt.Errorf("making user and network namespaces: %w (this kernel may forbid them to users: "+
 			"allow it with sysctl kernel.unprivileged_userns_clone=1 or kernel.apparmor_restrict_unprivileged_userns=0, or run as root)", err)
 	}
@@ -110,7 +110,7 @@ func explainNamespaces(err error) error {
 // stay private, and named namespaces go to a tmpfs that ends with us.
 func Enter() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("making mounts private: %w", err)
+		return explainNamespaces(fmt.Errorf("making mounts private: %w", err))
 	}
 	dir := namespaceDir
 	if _, err := os.Stat(dir); err != nil {
