@@ -37,7 +37,7 @@ func (s *Site) start(in *space, stdout io.Writer, env []string, name string, arg
 	}
 	p := &proc{name: name, log: log, done: make(chan struct{})}
 	p.cmd = newCommand(s.binary(name), args, append(os.Environ(), env...))
-	p.cmd.Stdout, p.cmd.Stderr = stdout, log
+	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = stdout, log, s.cfg.Dir
 	if err := in.do(p.cmd.Start); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", name, err), log.Close())
 	}
