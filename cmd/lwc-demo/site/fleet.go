@@ -54,17 +54,18 @@ func (s *Site) StartDevices(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ready := make(chan struct{}, 1)
-	first := &lines{each: func(string) {
-		select {
-		case ready <- struct{}{}:
-		default:
-		}
-	}}
-	if s.sim, err = s.start(s.site, first, nil, "junosim", args...); err != nil {
+	said := &firstWrite{ready: make(chan struct{})}
+	if s.sim, err = s.start(s.site, said, nil, "junosim", args...); err != nil {
 		return err
 	}
-	return s.sim.waitFor(ctx, "junosim to be ready", func() bool { return len(ready) > 0 })
+	return s.sim.waitFor(ctx, "junosim to be ready", func() bool {
+		select {
+		case <-said.ready:
+			return true
+		default:
+			return false
+		}
+	})
 }
 
 // simFlags asks junosim first which devices it would simulate, because faults

@@ -1,7 +1,6 @@
 package site
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -122,40 +121,14 @@ func tail(path string) string {
 	return "\nlast lines of " + path + ":\n" + string(bytes.Join(lines[max(0, len(lines)-15):], []byte("\n")))
 }
 
-// lines hands each line written to it to a function.
-type lines struct {
-	mu   sync.Mutex // guards buf: exec copies from one goroutine, tests read from others
-	buf  []byte
-	each func(string)
+// firstWrite closes ready when something is written to it.
+type firstWrite struct {
+	once  sync.Once
+	ready chan struct{}
 }
 
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.buf = append(l.buf, b...)
-	for {
-		i := bytes.IndexByte(l.buf, '\n')
-		if i < 0 {
-			return len(b), nil
-		}
-		l.each(string(l.buf[:i]))
-		l.buf = l.buf[i+1:]
-	}
-}
-
-// readLines calls each for every line of a file.
-func readLines(path string, each func([]byte) error) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	sc := bufio.NewScanner(f)
-	sc.Buffer(nil, 1<<20)
-	for sc.Scan() {
-		if err := each(sc.Bytes()); err != nil {
-			return err
-		}
-	}
-	return sc.Err()
+// Write implements io.Writer.
+func (f *firstWrite) Write(b []byte) (int, error) {
+	f.once.Do(func() { close(f.ready) })
+	return len(b), nil
 }

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -135,6 +136,23 @@ func sent(t *testing.T, s *Site) map[place]map[string]bool {
 		return nil
 	}))
 	return all
+}
+
+// readLines calls each for every line of a file.
+func readLines(path string, each func([]byte) error) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sc := bufio.NewScanner(f)
+	sc.Buffer(nil, 1<<20)
+	for sc.Scan() {
+		if err := each(sc.Bytes()); err != nil {
+			return err
+		}
+	}
+	return sc.Err()
 }
 
 type storedDocument struct {
