@@ -33,7 +33,7 @@ const (
 // The flags of a document.
 const (
 	FlagPartial   = "partial"       // the device ended before the reply did
-	FlagRepaired  = "repaired-utf8" // the bytes hold invalid UTF-8, repaired by the reader
+	FlagRepaired  = "repaired-utf8" // invalid UTF-8 was replaced by U+FFFD
 	FlagMalformed = "malformed"     // not well-formed XML; the bytes are as they came
 	FlagMasked    = "masked"        // values were replaced before sending
 	FlagWarnings  = "warnings"      // the reply carries warnings
@@ -59,6 +59,10 @@ type Header struct {
 	Part        int       `json:"part"`  // from 0
 	Parts       int       `json:"parts"` // 0 while the sender does not know yet
 	Flags       []string  `json:"flags,omitempty"`
+	// RawSHA256 and RawSize are of the bytes as the device sent them, where masking
+	// or the repair of invalid UTF-8 changed them.
+	RawSHA256 string `json:"raw_sha256,omitempty"`
+	RawSize   int64  `json:"raw_size,omitempty"`
 	// Envelope signs the digest of the body, for manifests and desired
 	// configurations. Documents are vouched for by their run's manifest.
 	Envelope *Envelope `json:"envelope,omitempty"`

@@ -117,6 +117,34 @@ type Desired struct {
 	Bastions    map[string]Bastion    `json:"bastions,omitempty"`
 	Devices     []Device              `json:"devices"`
 	Limits      CollectLimits         `json:"limits"`
+	Masking     Masking               `json:"masking,omitzero"`
+	// AllowCLI lets a device that refuses NETCONF be asked by CLI commands, which
+	// cost it about ten times as much.
+	AllowCLI bool `json:"allow_cli_fallback,omitempty"`
+}
+
+// Masking is what is replaced in documents before they leave. The zero value
+// masks what DefaultMasking of the collector says, with a key of the boot.
+type Masking struct {
+	// Classes are switched on or off by name; one that is not named has the
+	// collector's default: user-names, snmp-communities and secrets are on,
+	// mac-addresses, ip-addresses and descriptions are off.
+	Classes map[string]bool `json:"classes,omitempty"`
+	Rules   []MaskRule      `json:"rules,omitempty"`
+	// Key makes the pseudonyms: the same value under the same key has the same
+	// one. It is sealed to the boot key with MaskingInfo; empty: the collector
+	// makes one that lasts until it restarts.
+	Key     []byte `json:"key,omitempty"`
+	Version string `json:"version,omitempty"` // changes whenever the key does
+}
+
+// MaskRule masks more than the classes do: the text of the elements that Path
+// names, or what Pattern matches in it.
+type MaskRule struct {
+	Class   string `json:"class"`             // the pseudonym's prefix, a word of lower case letters, digits and hyphens
+	Item    string `json:"item,omitempty"`    // only in this item; empty: in all
+	Path    string `json:"path,omitempty"`    // local names from the inside out of the document: "user-entry/user"; empty: any text
+	Pattern string `json:"pattern,omitempty"` // RE2; empty: the whole text
 }
 
 // Schedule is when a collector collects by itself.
@@ -146,10 +174,11 @@ type Bastion struct {
 	Address     string   `json:"address"`        // IP address or host name
 	Port        uint16   `json:"port,omitempty"` // 0 means 22
 	Credential  string   `json:"credential"`
-	HostKeys    []string `json:"host_keys"`              // authorized_keys lines or SHA256: fingerprints
+	HostKeys    []string `json:"host_keys"`              // authorized_keys lines, SHA256: fingerprints, or "@cert-authority " and a line
 	Via         []string `json:"via,omitempty"`          // bastions before it, in order
-	MaxSessions int      `json:"max_sessions,omitempty"` // through it at once; 0 means 8
+	MaxSessions int      `json:"max_sessions,omitempty"` // through it at once; 0 means CollectLimits.PerBastion
 	TrustFirst  bool     `json:"trust_first,omitempty"`
+	Legacy      bool     `json:"legacy_algorithms,omitempty"` // offer it what is weak or broken as well
 }
 
 // Device is one device to collect from.
@@ -162,6 +191,10 @@ type Device struct {
 	HostKeys   []string `json:"host_keys"`
 	TrustFirst bool     `json:"trust_first,omitempty"` // trust the first key seen and report it
 	Profile    string   `json:"profile,omitempty"`     // empty means DefaultProfile
+	Legacy     bool     `json:"legacy_algorithms,omitempty"`
+	// Pipeline is how many requests may be under way at once. 0: the collector
+	// decides by the device's own record; 1: never more than one.
+	Pipeline int `json:"pipeline,omitempty"`
 }
 
 // DefaultProfile is the profile of a device that names none.
@@ -172,6 +205,12 @@ const DefaultProfile = "daily"
 type CollectLimits struct {
 	Concurrency      int   `json:"concurrency,omitempty"`
 	MaxDocumentBytes int64 `json:"max_document_bytes,omitempty"`
+	PerBastion       int   `json:"per_bastion,omitempty"` // sessions through one bastion at once; 0 means 64
+	// LoginsPerSecond bounds the log-ins with one credential. 0 means 10.
+	LoginsPerSecond float64 `json:"logins_per_second,omitempty"`
+	// MaxCPU is the load of a routing engine in per cent over which large items
+	// are left out. 0 means 85; 100 switches the gate off.
+	MaxCPU int `json:"max_cpu,omitempty"`
 }
 
 // State tells what became of a desired configuration; it is signed with the
@@ -241,6 +280,7 @@ type JobStatus struct {
 	Done      int           `json:"done"`             // devices finished
 	Total     int           `json:"total"`            // devices of the job
 	Device    *DeviceResult `json:"device,omitempty"` // the one that just finished
+	Probe     *Probe        `json:"probe,omitempty"`  // of a probe job: the device that just finished
 }
 
 // JobState is where a job is.
@@ -282,6 +322,49 @@ type DeviceResult struct {
 	Seconds   float64 `json:"seconds"`
 	// HostKey is the fingerprint of a key trusted on first use, to be pinned.
 	HostKey string `json:"host_key,omitempty"`
+	// Access tells how the device was reached; nil where it was not.
+	Access *Access `json:"access,omitempty"`
+}
+
+// Access is how a device was reached.
+type Access struct {
+	Mode string `json:"mode"` // netconf, xml-mode or cli
+	Port uint16 `json:"port"`
+	Hops []Hop  `json:"hops"` // the bastions in order, and the device
+}
+
+// Hop is one SSH connection of an Access, with what was negotiated on it.
+type Hop struct {
+	Name        string `json:"name"`
+	KeyExchange string `json:"key_exchange"`
+	HostKey     string `json:"host_key"` // algorithm
+	Cipher      string `json:"cipher"`
+	MAC         string `json:"mac,omitempty"` // empty where the cipher needs none
+}
+
+// Probe is the staged diagnosis of one device.
+type Probe struct {
+	Device string      `json:"device"`
+	OK     bool        `json:"ok"`
+	Steps  []ProbeStep `json:"steps"`
+	Access *Access     `json:"access,omitempty"`
+	// Class and Permissions are what the device says of the account; Excess are
+	// the rights that collecting does not need: the account can change, clear or
+	// request something.
+	Class       string   `json:"class,omitempty"`
+	Permissions []string `json:"permissions,omitempty"`
+	Excess      []string `json:"excess,omitempty"`
+}
+
+// ProbeStep is one stage of a Probe: resolve, connect, version, key-exchange,
+// host-key, auth, subsystem, hello, permission, privilege, parse.
+type ProbeStep struct {
+	Stage   string  `json:"stage"`
+	Hop     string  `json:"hop,omitempty"` // bastion; empty: the device
+	OK      bool    `json:"ok"`
+	Seconds float64 `json:"seconds"`
+	Kind    string  `json:"kind,omitempty"`   // of the failure
+	Detail  string  `json:"detail,omitempty"` // what was found, or what is wrong and what to do
 }
 
 // ManifestEntry accounts for one item of one device.
@@ -295,6 +378,12 @@ type ManifestEntry struct {
 	Size    int64       `json:"size"`
 	Sent    int64       `json:"sent"`             // bytes that left, all parts, without redelivery
 	Reason  string      `json:"reason,omitempty"` // why there is no stored document
+	// RawSHA256 and RawSize are of the bytes as the device sent them, where masking
+	// or the repair of invalid UTF-8 changed them. Masked counts the values that
+	// were replaced, by class.
+	RawSHA256 string         `json:"raw_sha256,omitempty"`
+	RawSize   int64          `json:"raw_size,omitempty"`
+	Masked    map[string]int `json:"masked,omitempty"`
 }
 
 // EntryStatus is what became of one item.
@@ -307,6 +396,7 @@ const (
 	EntryRejected  EntryStatus = "rejected"  // the cloud refused it; see Reason
 	EntryFailed    EntryStatus = "failed"    // the device gave no reply; see Reason
 	EntryLost      EntryStatus = "lost"      // collected, and dropped; see Reason
+	EntrySkipped   EntryStatus = "skipped"   // not asked for; see Reason
 )
 
 // Health is the heartbeat.
@@ -346,6 +436,8 @@ const (
 	EventClockStep      = "clock-step"
 	EventPortViolation  = "port-violation"
 	EventJobRefused     = "job-refused"
+	EventOverPrivileged = "over-privileged" // the account can do more than show
+	EventLegacy         = "legacy-algorithms"
 )
 
 // Bye is the will message, and the last message of a clean stop.

@@ -77,6 +77,11 @@ func CredentialInfo(collector, boot, credential, version string) string {
 	return "lwc-cred/v1|" + collector + "|" + boot + "|" + credential + "|" + version
 }
 
+// MaskingInfo is the HPKE info of a sealed masking key.
+func MaskingInfo(collector, boot, version string) string {
+	return "lwc-mask/v1|" + collector + "|" + boot + "|" + version
+}
+
 // bodyInfo is the HPKE info of a sealed frame body.
 func bodyInfo(h Header) string {
 	return fmt.Sprintf("lwc-body/v1|%s|%s|%s|%d", h.Collector, h.Boot, h.ID, h.Part)
