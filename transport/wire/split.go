@@ -36,14 +36,11 @@ func Split(h Header, plain []byte, p Packing) ([][]byte, error) {
 	if len(p.SealTo) > 0 {
 		h.Enc += SealedSuffix
 	}
-	limit := MaxFrame
-	if p.MaxFrame > 0 {
-		limit = min(limit, p.MaxFrame)
+	room, err := p.room(h.ID)
+	if err != nil {
+		return nil, err
 	}
-	if limit <= headRoom {
-		return nil, fmt.Errorf("splitting %s: a frame limit of %d bytes leaves no room for a body", h.ID, limit)
-	}
-	chunks := cut(deflate(plain), limit-headRoom)
+	chunks := cut(deflate(plain), room)
 	h.Parts = len(chunks)
 	if h.Parts > maxParts {
 		return nil, fmt.Errorf("splitting %s: %d parts, more than %d", h.ID, h.Parts, maxParts)
@@ -59,6 +56,18 @@ func Split(h Header, plain []byte, p Packing) ([][]byte, error) {
 		h.Seq++
 	}
 	return frames, nil
+}
+
+// room is what a frame has for its body.
+func (p Packing) room(id string) (int, error) {
+	limit := MaxFrame
+	if p.MaxFrame > 0 {
+		limit = min(limit, p.MaxFrame)
+	}
+	if limit <= headRoom {
+		return 0, fmt.Errorf("splitting %s: a frame limit of %d bytes leaves no room for a body", id, limit)
+	}
+	return limit - headRoom, nil
 }
 
 func (p Packing) frame(h Header, body []byte) ([]byte, error) {
