@@ -24,12 +24,16 @@ func (d dialer) Dial(ctx context.Context, t collector.Target) (collector.Channel
 
 func targetOf(t collector.Target) device.Target {
 	out := device.Target{Device: device.Hop{Name: t.Device.ID, Address: t.Device.Address, Port: t.Device.Port,
-		Auth: device.Auth(t.Auth), HostKeys: t.Device.HostKeys, TrustFirst: t.Device.TrustFirst}}
+		Auth: authOf(t.Auth), HostKeys: t.Device.HostKeys, TrustFirst: t.Device.TrustFirst}}
 	for _, h := range t.Via {
 		out.Via = append(out.Via, device.Hop{Name: h.Name, Address: h.Address, Port: h.Port,
-			Auth: device.Auth(h.Auth), HostKeys: h.HostKeys, TrustFirst: h.TrustFirst})
+			Auth: authOf(h.Auth), HostKeys: h.HostKeys, TrustFirst: h.TrustFirst})
 	}
 	return out
+}
+
+func authOf(a collector.Auth) device.Auth {
+	return device.Auth{User: a.User, Password: a.Password, PrivateKey: a.PrivateKey, Passphrase: a.Passphrase}
 }
 
 // dialError adds to an error which hop it was, in the form the collector reads,

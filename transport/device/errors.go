@@ -41,6 +41,7 @@ const (
 	KindHostKeyChanged Kind = "host-key-changed" // not the pinned key
 	KindAlgorithms     Kind = "algorithms"       // nothing in common
 	KindAuth           Kind = "auth"             // log-in refused: do not repeat it
+	KindLockedOut      Kind = "auth-locked-out"  // the server says that the account is locked: do not repeat it
 	KindForwardRefused Kind = "forward-refused"  // the bastion does not forward
 	KindSubsystem      Kind = "subsystem"        // no netconf subsystem
 	KindTimeout        Kind = "timeout"          // connected, then silence
@@ -58,6 +59,7 @@ type Error struct {
 	// Trusted has the fingerprints ("SHA256:…") of keys that were trusted on
 	// first use before it failed, by hop: credentials went to these hosts.
 	Trusted map[string]string
+	Steps   []Step // up to and with the one that failed
 }
 
 // FirstUse returns Trusted.

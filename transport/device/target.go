@@ -14,6 +14,10 @@ import (
 type Auth struct {
 	User                             string
 	Password, PrivateKey, Passphrase secret.Text
+	// Certificate of the PrivateKey, as an authorized_keys line
+	// ("ssh-ed25519-cert-v01@openssh.com AAAA…"); it is then shown in place of
+	// the bare key. Empty: none.
+	Certificate secret.Text
 }
 
 // Hop is one SSH server on the way, a bastion or the device.
@@ -32,6 +36,9 @@ type Hop struct {
 	// Legacy adds the algorithms that old releases need and that are broken or
 	// weak. It never happens by itself.
 	Legacy bool
+	// MaxSessions bounds the connections that a bastion forwards at a time for
+	// this Dialer. Zero: 64. A device has no use for it.
+	MaxSessions int
 }
 
 func (h Hop) name() string {
@@ -46,6 +53,9 @@ func (h Hop) name() string {
 type Target struct {
 	Device Hop
 	Via    []Hop
+	// AllowCLI lets a device be asked by the commands of its CLI, one exec
+	// each, when it offers NETCONF in no way. That costs it ten times as much.
+	AllowCLI bool
 }
 
 // Timeouts bound the phases of each hop. Zero values have the defaults.
@@ -81,7 +91,13 @@ type Dialer struct {
 	// Nil: a plain net.Dialer.
 	Net      func(ctx context.Context, network, addr string) (net.Conn, error)
 	Timeouts Timeouts
+	// Idle is how long a bastion's connection is kept when no device uses it
+	// any more. Zero: 30 s.
+	Idle time.Duration
 }
+
+// Close ends the connections to the bastions.
+func (d *Dialer) Close() error { return nil }
 
 // Info is what became known of the hops, by their names.
 type Info struct {
@@ -89,6 +105,28 @@ type Info struct {
 	HostKeys   map[string]string     // the verified keys, as lines that can be pinned
 	Algorithms map[string]Algorithms // negotiated
 	Port       uint16                // of the device
+	Mode       Mode
+	Steps      []Step // in the order they happened
+}
+
+// Mode is how a device is asked.
+type Mode string
+
+// Modes, from the best to the dearest.
+const (
+	ModeNETCONF Mode = "netconf"  // the subsystem netconf
+	ModeXML     Mode = "xml-mode" // the command "xml-mode netconf need-trailer"
+	ModeCLI     Mode = "cli"      // a command of the CLI each: Conn.Run
+)
+
+// Step is one stage of a Dial at one hop.
+type Step struct {
+	Hop     string
+	Bastion bool
+	Stage   string // resolve, connect, version, key-exchange, host-key, auth, subsystem
+	Took    time.Duration
+	Detail  string // what was found: an address, a version, algorithms, a fingerprint
+	Err     error  // nil: it succeeded
 }
 
 // Algorithms of one SSH connection; cipher and MAC are those of the sending
