@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,7 +43,6 @@ appears on standard output. SIGTERM and Ctrl-C stop it.
 Without --password the password follows from the seed; the inventory tells it.
 
 Models: %s.
-Faults: %s.
 
 Flags:
 `
@@ -55,8 +55,9 @@ func parse(args []string, stdout io.Writer) (options, error) {
 	o.define(fs)
 	err := fs.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintf(stdout, usage, join(junostest.Models()), join(junostest.Faults()))
+		fmt.Fprintf(stdout, usage, join(junostest.Models()))
 		fs.VisitAll(func(f *flag.Flag) { printFlag(stdout, f) })
+		printFaults(stdout)
 		return o, err
 	}
 	if err != nil {
@@ -84,6 +85,21 @@ func printFlag(w io.Writer, f *flag.Flag) {
 		text += " (default " + f.DefValue + ")"
 	}
 	fmt.Fprintf(w, "  %-24s %s\n", head, text)
+}
+
+// printFaults explains the faults, those of bastions marked.
+func printFaults(w io.Writer) {
+	fmt.Fprint(w, "\nFaults (d: of devices, b: of bastions):\n")
+	for _, k := range junostest.FaultKinds() {
+		at := ""
+		if k.Device {
+			at += "d"
+		}
+		if k.Bastion {
+			at += "b"
+		}
+		fmt.Fprintf(w, "  %-2s %-36s %s\n", at, string(k.Name)+k.Arg, k.Text)
+	}
 }
 
 func join[T ~string](all []T) string {
@@ -118,7 +134,14 @@ func (o *options) define(fs *flag.FlagSet) {
 		return nil
 	})
 	fs.StringVar(&c.Replies, "replies", "", "DIR|with files DEVICE/ITEM.xml, MODEL/ITEM.xml or ITEM.xml that replace replies")
-	fs.Func("fault", "NAME=KIND|fault of a device or bastion; may be repeated", o.addFault)
+	fs.Func("fault", "NAME=KIND[:ARG]|fault of a device or bastion; * in NAME stands for any; may be repeated", o.addFault)
+	fs.Func("faulty", "SHARE[=LIST]|deals faults out to a share of the devices, 0.2 or 0.2=stall,drip:50; may be repeated", o.addFaulty)
+	fs.Func("superuser", "NAME|device where the account may do everything; * in NAME stands for any; may be repeated", func(s string) error {
+		c.Superusers = append(c.Superusers, s)
+		return nil
+	})
+	fs.Func("authorized-keys", "FILE|with public keys that may log in too", o.addAuthorizedKeys)
+	fs.BoolVar(&c.HostCA, "host-ca", false, "show host certificates too; the inventory tells who signed them")
 	fs.StringVar(&c.Canary, "canary", "", "TEXT|stands in an interface description of each device")
 	fs.DurationVar(&c.Latency, "latency", 0, "TIME|before each reply, such as 120ms; a real device takes 100 to 150 ms")
 	fs.BoolFunc("live-clock", "let the clocks of the devices run; without it the same question has the same answer", func(string) error {
@@ -152,12 +175,35 @@ func (o *options) setModels(s string) error {
 
 func (o *options) addFault(s string) error {
 	name, kind, ok := strings.Cut(s, "=")
-	if !ok || !slices.Contains(junostest.Faults(), junostest.Fault(kind)) {
-		return fmt.Errorf("want NAME=KIND, where KIND is one of %s", join(junostest.Faults()))
+	if !ok || name == "" {
+		return errors.New("want NAME=KIND or NAME=KIND:ARG")
+	}
+	fault, err := junostest.ParseFault(kind)
+	if err != nil {
+		return err
 	}
 	if o.fleet.Faults == nil {
 		o.fleet.Faults = map[string]junostest.Fault{}
 	}
-	o.fleet.Faults[name] = junostest.Fault(kind)
+	o.fleet.Faults[name] = fault
+	return nil
+}
+
+func (o *options) addFaulty(s string) error {
+	fraction, err := junostest.ParseFraction(s)
+	o.fleet.Faulty = append(o.fleet.Faulty, fraction)
+	return err
+}
+
+func (o *options) addAuthorizedKeys(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			o.fleet.AuthorizedKeys = append(o.fleet.AuthorizedKeys, line)
+		}
+	}
 	return nil
 }

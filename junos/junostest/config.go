@@ -26,28 +26,6 @@ const (
 // Models returns every model, in the order in which a fleet mixes them.
 func Models() []Model { return []Model{MXDualRE, EXVC, SRXCluster, QFX, PTXEVO, ACX} }
 
-// Fault is a way in which a device or a bastion misbehaves.
-type Fault string
-
-// The faults. NoNETCONF to Truncate mean nothing on a bastion.
-const (
-	NoFault      Fault = ""
-	NoNETCONF    Fault = "no-netconf"    // logs in, but there is no netconf subsystem
-	Garbage      Fault = "garbage"       // sends noise in place of the hello, and ends the session
-	GarbageReply Fault = "garbage-reply" // sends a good hello, then noise in place of replies
-	Stall        Fault = "stall"         // sends a good hello and never answers a request
-	Truncate     Fault = "truncate"      // closes the connection in the middle of a reply
-	Unreachable  Fault = "unreachable"   // does not listen
-	RefuseAuth   Fault = "refuse-auth"   // refuses every log-in
-	Silent       Fault = "silent"        // accepts the connection and never says a word
-	Throttle     Fault = "throttle"      // closes every connection before the SSH version exchange
-)
-
-// Faults returns every fault by name, NoFault left out.
-func Faults() []Fault {
-	return []Fault{NoNETCONF, Garbage, GarbageReply, Stall, Truncate, Unreachable, RefuseAuth, Silent, Throttle}
-}
-
 // Config describes a fleet. The zero value is a fleet of no devices.
 type Config struct {
 	// Devices is how many there are, at most 65,000.
@@ -89,8 +67,20 @@ type Config struct {
 	// Replies is a folder of XML files that replace generated replies:
 	// DEVICE/ITEM.xml, MODEL/ITEM.xml or ITEM.xml, the first that exists.
 	Replies string
-	// Faults are by name of device or bastion.
+	// Faults are by name of device or bastion. A name may be a pattern with * and
+	// ?; the longest that fits a host counts, and its own name before any pattern.
 	Faults map[string]Fault
+	// Faulty deals faults out to shares of the devices that Faults leaves alone.
+	Faulty []Fraction
+	// Superusers are the devices, by name or pattern, where the account of User
+	// may do everything: it has the permissions of class super-user.
+	Superusers []string
+	// AuthorizedKeys are public keys (authorized_keys lines) that may log in as
+	// User, as the ClientKey of each device may.
+	AuthorizedKeys []string
+	// HostCA has devices and bastions show host certificates, signed by the
+	// Fleet's HostCA, beside their host keys.
+	HostCA bool
 	// Canary, when not empty, stands in an interface description of each device.
 	Canary string
 	// Latency is waited before each reply.
@@ -132,17 +122,12 @@ func (c Config) checkNames() error {
 			return fmt.Errorf("model %q is unknown; known are %v", m, Models())
 		}
 	}
-	for name, f := range c.Faults {
-		if f != NoFault && !slices.Contains(Faults(), f) {
-			return fmt.Errorf("fault %q of %s is unknown; known are %v", f, name, Faults())
-		}
-	}
 	for _, m := range c.Auth {
 		if !slices.Contains(authMethods(), m) {
 			return fmt.Errorf("log-in method %q is unknown; known are %v", m, authMethods())
 		}
 	}
-	return nil
+	return c.checkFaults()
 }
 
 func authMethods() []string { return []string{"password", "keyboard-interactive", "publickey"} }

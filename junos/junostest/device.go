@@ -23,8 +23,11 @@ type Device struct {
 	Behind   string         // name of its bastion; empty: reached directly
 	User     string
 	Password string
-	// ClientKey is an OpenSSH private key (PEM) that may log in too.
-	ClientKey string
+	// ClientKey is an OpenSSH private key (PEM) that may log in too, and ClientCert
+	// a certificate for it (authorized_keys line) that the Fleet's UserCA signed.
+	ClientKey, ClientCert string
+	// Superuser says that User may do everything on it.
+	Superuser bool
 
 	fleet   *Fleet
 	index   int
@@ -38,26 +41,18 @@ type Device struct {
 // Bastion is one simulated jump host. It forwards to the devices and the other
 // bastions of its fleet, and gives no shell.
 type Bastion struct {
-	Name      string
-	Addr      netip.AddrPort
-	HostKey   string // authorized_keys line
-	User      string
-	Password  string
-	ClientKey string // OpenSSH private key (PEM) that may log in too
+	Name     string
+	Addr     netip.AddrPort
+	HostKey  string // authorized_keys line
+	User     string
+	Password string
+	// ClientKey is an OpenSSH private key (PEM) that may log in too, and ClientCert
+	// a certificate for it (authorized_keys line) that the Fleet's UserCA signed.
+	ClientKey, ClientCert string
 
 	fleet  *Fleet
 	signer ssh.Signer
 	fault  faultSwitch
-}
-
-// faultSwitch holds the present fault; sessions read it while tests set it.
-type faultSwitch struct{ v atomic.Value }
-
-func (s *faultSwitch) set(f Fault) { s.v.Store(f) }
-
-func (s *faultSwitch) get() Fault {
-	f, _ := s.v.Load().(Fault)
-	return f
 }
 
 // Fault returns what is wrong with the device at present.
@@ -88,7 +83,7 @@ func newDevice(f *Fleet, index int) (*Device, error) {
 		return nil, err
 	}
 	d.signer, d.HostKey = signer, authorizedLine(signer.PublicKey())
-	d.fault.set(f.cfg.Faults[d.Name])
+	d.ClientCert, d.Superuser = f.clientCert, matches(f.cfg.Superusers, d.Name)
 	return d, nil
 }
 
@@ -101,7 +96,7 @@ func newBastion(f *Fleet, index int) (*Bastion, error) {
 		return nil, err
 	}
 	b.signer, b.HostKey = signer, authorizedLine(signer.PublicKey())
-	b.fault.set(f.cfg.Faults[b.Name])
+	b.ClientCert = f.clientCert
 	return b, nil
 }
 

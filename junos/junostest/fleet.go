@@ -17,14 +17,19 @@ import (
 
 // Fleet is a set of simulated devices and bastions.
 type Fleet struct {
-	cfg       Config
-	devices   []*Device
-	bastions  []*Bastion
-	clientPub ssh.PublicKey
-	clientPEM string
-	sent      sentLog
-	byName    map[string]host
-	byAddr    map[netip.AddrPort]host // complete once Start has returned
+	cfg      Config
+	devices  []*Device
+	bastions []*Bastion
+	patterns []string // of cfg.Faults, the longest first
+
+	clientPub             ssh.PublicKey
+	clientPEM, clientCert string
+	authorized            map[string]bool // public keys as they travel
+	userCA, hostCA        ssh.Signer
+
+	sent   sentLog
+	byName map[string]host
+	byAddr map[netip.AddrPort]host // complete once Start has returned
 
 	wg        sync.WaitGroup
 	stop      context.CancelFunc
@@ -38,17 +43,15 @@ func NewFleet(c Config) (*Fleet, error) {
 	}
 	c = c.withDefaults()
 	f := &Fleet{cfg: c, sent: sentLog{out: c.Log}, byName: map[string]host{}, byAddr: map[netip.AddrPort]host{}}
-	var err error
-	if f.clientPub, f.clientPEM, err = clientKey(c.Seed); err != nil {
+	f.patterns = c.patterns()
+	if err := f.makeKeys(); err != nil {
 		return nil, err
 	}
 	if err := f.populate(); err != nil {
 		return nil, err
 	}
-	for name := range c.Faults {
-		if f.byName[name] == nil {
-			return nil, fmt.Errorf("fault of %q: there is no such device or bastion; the first are %v", name, f.someNames())
-		}
+	if err := f.giveFaults(); err != nil {
+		return nil, fmt.Errorf("giving out faults: %w", err)
 	}
 	if err := f.checkReplies(); err != nil {
 		return nil, err

@@ -5,8 +5,12 @@ package junostest
 type Inventory struct {
 	Devices  []InventoryHost `json:"devices"`
 	Bastions []InventoryHost `json:"bastions"`
-	// ClientKey is an OpenSSH private key (PEM) that may log in everywhere.
-	ClientKey string `json:"client_key"`
+	// ClientKey is an OpenSSH private key (PEM) that may log in everywhere, and
+	// ClientCert a certificate for it, which UserCA has signed.
+	ClientKey  string `json:"client_key"`
+	ClientCert string `json:"client_cert"`
+	UserCA     string `json:"user_ca"` // authorized_keys line
+	HostCA     string `json:"host_ca"` // authorized_keys line; signs host certificates, if there are any
 }
 
 // InventoryHost is one device or bastion.
@@ -23,15 +27,18 @@ type InventoryHost struct {
 	Password string `json:"password"`
 	Bastion  string `json:"bastion,omitempty"` // that it is behind
 	Fault    Fault  `json:"fault,omitempty"`
+	// Superuser says that the account may do everything on the device.
+	Superuser bool `json:"superuser,omitempty"`
 }
 
 // Inventory describes the fleet. Ports that the kernel picks are 0 before Start.
 func (f *Fleet) Inventory() Inventory {
-	inv := Inventory{Devices: []InventoryHost{}, Bastions: []InventoryHost{}, ClientKey: f.clientPEM}
+	inv := Inventory{Devices: []InventoryHost{}, Bastions: []InventoryHost{}, ClientKey: f.clientPEM,
+		ClientCert: f.clientCert, UserCA: f.UserCA(), HostCA: f.HostCA()}
 	for _, d := range f.devices {
 		inv.Devices = append(inv.Devices, InventoryHost{Name: d.Name, Model: string(d.Model), HostName: d.HostName, Product: d.Product,
 			Release: d.Release, Address: d.Addr.Addr().String(), Port: d.Addr.Port(), HostKey: d.HostKey, Username: d.User,
-			Password: d.Password, Bastion: d.Behind, Fault: d.Fault()})
+			Password: d.Password, Bastion: d.Behind, Fault: d.Fault(), Superuser: d.Superuser})
 	}
 	for _, b := range f.bastions {
 		inv.Bastions = append(inv.Bastions, InventoryHost{Name: b.Name, Address: b.Addr.Addr().String(), Port: b.Addr.Port(),

@@ -1,0 +1,192 @@
+package junostest
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"path"
+	"slices"
+	"strings"
+	"sync/atomic"
+)
+
+// Fraction deals faults out to a share of the devices. The seed picks them.
+type Fraction struct {
+	// Share of all devices, from 0 to 1.
+	Share float64
+	// Faults are given out in turn, so that each comes as often. Empty: every
+	// kind that a device can have without an argument.
+	Faults []Fault
+}
+
+// ParseFraction reads "0.2" or "0.2=kind,kind:arg".
+func ParseFraction(s string) (Fraction, error) {
+	share, list, named := strings.Cut(s, "=")
+	var f Fraction
+	if _, err := fmt.Sscanf(share, "%g", &f.Share); err != nil || !(f.Share >= 0 && f.Share <= 1) {
+		return f, fmt.Errorf("share %q: want a number from 0 to 1", share)
+	}
+	if !named {
+		return f, nil
+	}
+	for _, word := range strings.Split(list, ",") {
+		fault, err := ParseFault(strings.TrimSpace(word))
+		if err != nil {
+			return Fraction{}, err
+		}
+		f.Faults = append(f.Faults, fault)
+	}
+	return f, nil
+}
+
+// faultSwitch holds the present fault; sessions read it while tests set it.
+type faultSwitch struct{ v atomic.Pointer[faultState] }
+
+// faultState is a fault and what it remembers from one connection to the next.
+type faultState struct {
+	fault Fault
+}
+
+func (s *faultSwitch) set(f Fault) {
+	if f == NoFault {
+		s.v.Store(nil)
+		return
+	}
+	s.v.Store(&faultState{fault: f})
+}
+
+func (s *faultSwitch) get() Fault {
+	if st := s.v.Load(); st != nil {
+		return st.fault
+	}
+	return NoFault
+}
+
+func (c Config) checkFaults() error {
+	for name, f := range c.Faults {
+		if _, err := ParseFault(string(f)); err != nil {
+			return fmt.Errorf("%w (of %s)", err, name)
+		}
+		if _, err := path.Match(name, ""); err != nil {
+			return fmt.Errorf("fault of %q: the pattern is malformed", name)
+		}
+	}
+	total := 0.0
+	for _, fr := range c.Faulty {
+		total += fr.Share
+		if !(fr.Share >= 0 && fr.Share <= 1) || total > 1+1e-9 {
+			return fmt.Errorf("faulty shares add up to %g of the devices: want 0 to 1", total)
+		}
+		if err := fr.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (fr Fraction) check() error {
+	for _, f := range fr.Faults {
+		if _, err := ParseFault(string(f)); err != nil {
+			return err
+		}
+		if f != NoFault && !kindOf(f).Device {
+			return fmt.Errorf("fault %q is one of bastions; a share of the devices cannot have it", f)
+		}
+	}
+	return nil
+}
+
+// kindOf explains a fault that ParseFault takes.
+func kindOf(f Fault) FaultKind {
+	all := FaultKinds()
+	return all[slices.IndexFunc(all, func(k FaultKind) bool { return k.Name == f.Kind() })]
+}
+
+// matches says whether a name, or a pattern, of the list fits.
+func matches(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool {
+		ok, err := path.Match(p, name)
+		return ok && err == nil
+	})
+}
+
+// giveFaults sets the faults of the configuration: by name, by pattern, by share.
+func (f *Fleet) giveFaults() error {
+	left := make([]*Device, 0, len(f.devices))
+	used := map[string]bool{}
+	for _, d := range f.devices {
+		fault, rule := f.faultByRule(d.Name)
+		if used[rule] = true; rule == "" {
+			left = append(left, d)
+			continue
+		}
+		if fault != NoFault && !kindOf(fault).Device {
+			return fmt.Errorf("fault %q of %s: it is one of bastions", fault, d.Name)
+		}
+		d.fault.set(fault)
+	}
+	for _, b := range f.bastions {
+		fault, rule := f.faultByRule(b.Name)
+		if used[rule] = true; fault != NoFault && !kindOf(fault).Bastion {
+			return fmt.Errorf("fault %q of %s: it is one of devices", fault, b.Name)
+		}
+		b.fault.set(fault)
+	}
+	for name := range f.cfg.Faults {
+		if !used[name] && f.byName[name] == nil {
+			return fmt.Errorf("fault of %q: there is no such device or bastion; the first are %v", name, f.someNames())
+		}
+	}
+	f.deal(left)
+	return nil
+}
+
+// faultByRule finds the rule for a name; it is empty where there is none.
+func (f *Fleet) faultByRule(name string) (fault Fault, rule string) {
+	if fault, ok := f.cfg.Faults[name]; ok {
+		return fault, name
+	}
+	for _, p := range f.patterns {
+		if ok, err := path.Match(p, name); ok && err == nil {
+			return f.cfg.Faults[p], p
+		}
+	}
+	return NoFault, ""
+}
+
+// patterns are the rules that are no plain names, the longest first.
+func (c Config) patterns() []string {
+	all := slices.Sorted(maps.Keys(c.Faults))
+	all = slices.DeleteFunc(all, func(p string) bool { return !strings.ContainsAny(p, `*?[\`) })
+	slices.SortStableFunc(all, func(a, b string) int { return len(b) - len(a) })
+	return all
+}
+
+// deal gives the shares of Faulty out to devices without a rule.
+func (f *Fleet) deal(left []*Device) {
+	r := rng(f.cfg.Seed, "faulty")
+	r.Shuffle(len(left), func(i, j int) { left[i], left[j] = left[j], left[i] })
+	for _, fr := range f.cfg.Faulty {
+		faults := fr.Faults
+		if len(faults) == 0 {
+			faults = dealt()
+		}
+		n := min(len(left), int(math.Round(fr.Share*float64(len(f.devices)))))
+		first := r.IntN(len(faults))
+		for i, d := range left[:n] {
+			d.fault.set(faults[(first+i)%len(faults)])
+		}
+		left = left[n:]
+	}
+}
+
+// dealt are the faults that a device can have without an argument.
+func dealt() []Fault {
+	var all []Fault
+	for _, k := range FaultKinds() {
+		if k.Device && k.check("") == nil {
+			all = append(all, k.Name)
+		}
+	}
+	return all
+}
