@@ -14,12 +14,13 @@ const (
 
 // Item is one thing that may be asked of a device. Items come from the
 // catalogue only: what is sent is unexported, so that no other package and no
-// configuration can add to it. The zero Item is refused by Session.Call.
+// configuration can add to it. Session.Call refuses the zero Item and every
+// Item that was altered.
 type Item struct {
 	Name      string    // the CLI command with hyphens
 	CLI       string    // the command an operator would type
 	Why       string    // what the reply is good for
-	Platforms []string  // families that know the command; nil: all
+	Platforms []string  // families that know the command, of mx ex srx qfx ptx acx evo; nil: all
 	Size      SizeClass // of the reply
 	// Sensitivity names what a customer may not want to leave the site.
 	Sensitivity []string
@@ -30,92 +31,83 @@ type Item struct {
 // RPC returns the NETCONF operation that is sent for the item.
 func (i Item) RPC() string { return i.rpc }
 
+// genuine tells whether the item is the one of the catalogue by that name: what
+// would be sent for it, in either way, is what the catalogue says.
+func (i Item) genuine() bool {
+	n, ok := index[i.Name]
+	return ok && i.rpc == items[n].rpc && i.CLI == items[n].CLI
+}
+
+// own returns a copy that the caller may change without changing the catalogue.
+func (i Item) own() Item {
+	i.Platforms, i.Sensitivity = slices.Clone(i.Platforms), slices.Clone(i.Sensitivity)
+	return i
+}
+
+// rows, items and index are one table: what is written down, what is made of
+// it, and where a name stands in it. Nothing writes to them, and items are
+// handed out as copies only.
+var (
+	rows  = slices.Concat(systemRows(), chassisRows(), interfaceRows(), protocolRows(), securityRows())
+	items = itemsOf(rows)
+	index = indexOf(items)
+)
+
+func itemsOf(rows []row) []Item {
+	all := make([]Item, 0, len(rows))
+	for _, r := range rows {
+		all = append(all, r.item())
+	}
+	return all
+}
+
+func indexOf(all []Item) map[string]int {
+	found := make(map[string]int, len(all))
+	for n, i := range all {
+		found[i.Name] = n
+	}
+	return found
+}
+
 // Catalogue returns every item, in the order in which a run asks for them:
 // identity first.
-func Catalogue() []Item {
-	return append(systemItems(), append(chassisItems(), networkItems()...)...)
+func Catalogue() []Item { return pick(func(row) bool { return true }) }
+
+func pick(want func(row) bool) []Item {
+	found := make([]Item, 0, len(items))
+	for n, r := range rows {
+		if want(r) {
+			found = append(found, items[n].own())
+		}
+	}
+	return found
 }
 
 // Lookup finds an item by its name.
 func Lookup(name string) (Item, bool) {
-	all := Catalogue()
-	i := slices.IndexFunc(all, func(i Item) bool { return i.Name == name })
-	if i < 0 {
+	n, ok := index[name]
+	if !ok {
 		return Item{}, false
 	}
-	return all[i], true
+	return items[n].own(), true
 }
 
-// Profile returns the items of a named profile in catalogue order: "daily" is
-// the whole catalogue, "minimal" the nine that support asks for first.
+// Profiles names the built-in profiles, the shortest first.
+func Profiles() []string { return []string{"minimal", "optics", "security", "daily", "full"} }
+
+// Profile returns the items of a built-in profile in catalogue order:
+//
+//   - minimal: the nine that support asks for first;
+//   - optics: what it takes to judge transceivers and the links on them;
+//   - security: who was on the device, what it talks to, clusters and VPNs;
+//   - daily: what the vendor's own collector asks every day, as far as it only shows;
+//   - full: the whole catalogue.
 func Profile(name string) ([]Item, bool) {
 	switch name {
-	case "daily":
+	case "full":
 		return Catalogue(), true
-	case "minimal":
-		return slices.DeleteFunc(Catalogue(), func(i Item) bool { return !minimal(i.Name) }), true
+	case "minimal", "optics", "security", "daily":
+		return pick(func(r row) bool { return slices.Contains(words(r.profiles), name) }), true
 	}
 	return nil, false
-}
-
-func minimal(name string) bool {
-	switch name {
-	case "show-version", "show-system-uptime", "show-system-commit", "show-system-core-dumps",
-		"show-chassis-alarms", "show-chassis-hardware-extensive", "show-chassis-routing-engine",
-		"show-interfaces-terse", "show-interfaces-descriptions":
-		return true
-	}
-	return false
-}
-
-func systemItems() []Item {
-	return []Item{
-		{Name: "show-version", CLI: "show version", Why: "release and packages: end of support, known defects",
-			Size: Medium, Sensitivity: []string{"host-names"}, rpc: "<get-software-information/>"},
-		{Name: "show-system-uptime", CLI: "show system uptime", Why: "unplanned restarts, last configuration change",
-			Size: Small, Sensitivity: []string{"user-names"}, rpc: "<get-system-uptime-information/>"},
-		{Name: "show-system-commit", CLI: "show system commit", Why: "who changed the configuration and when",
-			Size: Small, Sensitivity: []string{"user-names"}, rpc: "<get-commit-information/>"},
-		{Name: "show-system-license", CLI: "show system license", Why: "licences used, installed and about to expire",
-			Size: Medium, Sensitivity: []string{"licences", "serial-numbers"}, rpc: "<get-license-summary-information/>"},
-		{Name: "show-system-core-dumps", CLI: "show system core-dumps", Why: "processes that crashed",
-			Size: Small, Sensitivity: []string{"file-names"}, rpc: "<get-system-core-dumps/>"},
-		{Name: "show-system-storage", CLI: "show system storage", Why: "file systems that run full",
-			Size: Small, rpc: "<get-system-storage/>"},
-		{Name: "show-system-alarms", CLI: "show system alarms", Why: "alarms of the system",
-			Size: Small, rpc: "<get-system-alarm-information/>"},
-	}
-}
-
-func chassisItems() []Item {
-	return []Item{
-		{Name: "show-chassis-alarms", CLI: "show chassis alarms", Why: "alarms of the hardware",
-			Size: Small, rpc: "<get-alarm-information/>"},
-		{Name: "show-chassis-hardware-extensive", CLI: "show chassis hardware extensive",
-			Why:  "parts with numbers, versions and serials: inventory, contracts, recalls",
-			Size: Large, Sensitivity: []string{"serial-numbers"},
-			rpc: "<get-chassis-inventory><extensive/></get-chassis-inventory>"},
-		{Name: "show-chassis-routing-engine", CLI: "show chassis routing-engine", Why: "load, memory and temperature of the routing engines",
-			Size: Small, Sensitivity: []string{"serial-numbers"}, rpc: "<get-route-engine-information/>"},
-		{Name: "show-chassis-environment", CLI: "show chassis environment", Why: "temperatures, fans and power supplies",
-			Size: Medium, rpc: "<get-environment-information/>"},
-	}
-}
-
-func networkItems() []Item {
-	return []Item{
-		{Name: "show-interfaces-terse", CLI: "show interfaces terse", Why: "ports in use, free and down",
-			Size: Large, Sensitivity: []string{"addresses"},
-			rpc: "<get-interface-information><terse/></get-interface-information>"},
-		{Name: "show-interfaces-descriptions", CLI: "show interfaces descriptions", Why: "what each port is for",
-			Size: Medium, Sensitivity: []string{"descriptions"},
-			rpc: "<get-interface-information><descriptions/></get-interface-information>"},
-		{Name: "show-lldp-neighbors", CLI: "show lldp neighbors", Why: "how devices are cabled",
-			Size: Medium, Sensitivity: []string{"host-names", "addresses"}, rpc: "<get-lldp-neighbors-information/>"},
-		{Name: "show-virtual-chassis", CLI: "show virtual-chassis", Why: "members, roles and health of a virtual chassis",
-			Platforms: []string{"ex", "mx", "qfx"}, Size: Small, Sensitivity: []string{"serial-numbers"},
-			rpc: "<get-virtual-chassis-information/>"},
-		{Name: "show-chassis-cluster-status", CLI: "show chassis cluster status", Why: "redundancy groups and fail-overs of a cluster",
-			Platforms: []string{"srx"}, Size: Small, rpc: "<get-chassis-cluster-status/>"},
-	}
 }

@@ -173,7 +173,7 @@ func (s *Session) SessionID() string { return s.hello.sessionID }
 // catalogue; after KindCancelled, KindRPCTimeout, KindStalled and KindTooLarge the
 // session can be used again.
 func (s *Session) Call(ctx context.Context, item Item) (*Reply, error) {
-	if item.rpc == "" {
+	if !item.genuine() {
 		return nil, fmt.Errorf("asking for %q: not an item of the catalogue", item.Name)
 	}
 	if err := s.acquire(ctx); err != nil {

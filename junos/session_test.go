@@ -286,8 +286,18 @@ func TestCloseRaces(t *testing.T) {
 
 func TestNotInCatalogue(t *testing.T) {
 	s := open(t, Options{}, hello10, answer(func(id string) string { return replyTo(id, "") }))
-	if _, err := s.Call(t.Context(), Item{Name: "request-system-reboot"}); err == nil {
-		t.Fatal("an item that is not of the catalogue was sent")
+	good := version(t)
+	for what, i := range map[string]Item{
+		"zero":              {},
+		"unknown":           {Name: "request-system-reboot", rpc: "<request-reboot/>"},
+		"name only":         {Name: good.Name},
+		"another operation": {Name: good.Name, CLI: good.CLI, rpc: "<get-configuration/>"},
+		"another command":   {Name: good.Name, CLI: "request system reboot", rpc: good.rpc},
+		"another name":      {Name: "show-system-uptime", CLI: good.CLI, rpc: good.rpc},
+	} {
+		if _, err := s.Call(t.Context(), i); err == nil || !strings.Contains(err.Error(), "not an item of the catalogue") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 

@@ -57,7 +57,7 @@ func (s Spec) Wipe() {
 }
 
 // BuiltinProfiles names the profiles that need no definition.
-func BuiltinProfiles() []string { return []string{wire.DefaultProfile, "minimal"} }
+func BuiltinProfiles() []string { return junos.Profiles() }
 
 // itemNames lists the catalogue.
 func itemNames() []string {

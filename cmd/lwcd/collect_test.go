@@ -127,7 +127,7 @@ func TestCollectFromSimulatedFleet(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	if m.Run != run || len(m.Devices) != 18 || len(m.Documents) != 18*16 {
+	if m.Run != run || len(m.Devices) != 18 || len(m.Documents) != 18*daily(t) {
 		t.Fatalf("manifest with %d devices, %d documents", len(m.Devices), len(m.Documents))
 	}
 	checkResults(t, m, broken)
@@ -172,7 +172,7 @@ func checkResults(t *testing.T, m wire.Manifest, broken map[string]junostest.Fau
 	for _, d := range m.Devices {
 		fault := broken[d.Device[len(d.Device)-2:]]
 		switch {
-		case fault == junostest.NoFault && (!d.OK || d.Documents != 16 || d.Error != ""):
+		case fault == junostest.NoFault && (!d.OK || d.Documents != daily(t) || d.Error != ""):
 			t.Errorf("%+v", d)
 		case fault != junostest.NoFault && (d.OK || d.Kind != want[fault] || d.Error == ""):
 			t.Errorf("%s: %+v", fault, d)
@@ -204,7 +204,17 @@ func checkBytes(t *testing.T, m wire.Manifest, cl *cloud, fleet *junostest.Fleet
 			t.Errorf("%s %s is not what the device sent", e.Device, e.Item)
 		}
 	}
-	if stored != 12*16 {
+	if stored != 12*daily(t) {
 		t.Errorf("%d documents of good devices", stored)
 	}
+}
+
+// daily is how many items a device is asked for when nothing else is said.
+func daily(t *testing.T) int {
+	t.Helper()
+	items, ok := junos.Profile(wire.DefaultProfile)
+	if !ok {
+		t.Fatal("there is no default profile")
+	}
+	return len(items)
 }

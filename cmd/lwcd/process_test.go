@@ -237,7 +237,7 @@ func checkStored(t *testing.T, cl *cloudEnd, fleet *junostest.Fleet, run string)
 			t.Errorf("%s is not what the device sent", k)
 		}
 	}
-	if len(seen) != 6*16 {
+	if len(seen) != 6*daily(t) {
 		t.Errorf("%d documents", len(seen))
 	}
 }

@@ -188,7 +188,7 @@ func checkStored(ctx context.Context, t *testing.T, s *Site) {
 			t.Errorf("%s %s: the stored bytes hash to %s, the store says %s, junosim sent %v", d.Device, d.Item, got, d.SHA256, sentHashes[p])
 		}
 	}
-	items := junos.Catalogue()
+	items, _ := junos.Profile(wire.DefaultProfile)
 	if len(docs) != len(good)*len(items) {
 		t.Errorf("%d documents are stored, want %d devices × %d items", len(docs), len(good), len(items))
 	}
@@ -273,7 +273,8 @@ func TestKilledInMidRun(t *testing.T) {
 			ctx, s := running(t, Config{Behind: 6, Latency: "60ms"})
 			_, err := s.Cloud(ctx, "collect", "--collector", Collector)
 			must(t, err)
-			want := len(junos.Catalogue()) * 24
+			items, _ := junos.Profile(wire.DefaultProfile)
+			want := len(items) * 24
 			must(t, s.lwcd.waitFor(ctx, "part of the run to be stored", func() bool { return len(stored(ctx, t, s)) > want/4 }))
 			cut(ctx, t, s)
 			if n := len(stored(ctx, t, s)); n >= want {
