@@ -10,45 +10,39 @@ type command struct {
 	cli  string // as typed
 	rpc  string // NETCONF operation
 	opts string // name of its one option; empty: none
-	item string // catalogue item that it is, or that it is a variant of
 	root string // element of the payload
 	// write adds the payload of one node.
 	write func(d *Device, w *writer, node int)
-	// variant says that it is not the item itself: only other clients ask for it.
-	variant bool
+	// of is the catalogue item that it is a variant of, which only other
+	// clients ask for; empty: it is the item itself.
+	of string
+	// filter is the option that narrows the reply to some ports; empty: none.
+	filter string
+
+	item string // catalogue item, set by lookUp
+	only string // what the filter says, set by byRPC
 }
 
 // logged is the item as the log of what was sent has it.
 func (c command) logged() string {
-	if c.variant {
+	if c.of != "" {
 		return ""
 	}
 	return c.item
 }
 
-// commands returns all that devices know. Variants of an operation stand next
-// to each other.
-func commands() []command {
-	return []command{
-		{"show version", "get-software-information", "", "show-version", "software-information", (*Device).software, false},
-		{"show system uptime", "get-system-uptime-information", "", "show-system-uptime", "system-uptime-information", (*Device).uptime, false},
-		{"show system commit", "get-commit-information", "", "show-system-commit", "commit-information", (*Device).commits, false},
-		{"show system license", "get-license-summary-information", "", "show-system-license", "license-summary-information", (*Device).licences, false},
-		{"show system core-dumps", "get-system-core-dumps", "", "show-system-core-dumps", "directory-list", (*Device).coreDumps, false},
-		{"show system storage", "get-system-storage", "", "show-system-storage", "system-storage-information", (*Device).storage, false},
-		{"show system alarms", "get-system-alarm-information", "", "show-system-alarms", "alarm-information", (*Device).systemAlarms, false},
-		{"show chassis alarms", "get-alarm-information", "", "show-chassis-alarms", "alarm-information", (*Device).chassisAlarms, false},
-		{"show chassis hardware extensive", "get-chassis-inventory", "extensive", "show-chassis-hardware-extensive", "chassis-inventory", (*Device).hardwareExtensive, false},
-		{"show chassis hardware detail", "get-chassis-inventory", "detail", "show-chassis-hardware-extensive", "chassis-inventory", (*Device).hardware, true},
-		{"show chassis hardware", "get-chassis-inventory", "", "show-chassis-hardware-extensive", "chassis-inventory", (*Device).hardware, true},
-		{"show chassis routing-engine", "get-route-engine-information", "", "show-chassis-routing-engine", "route-engine-information", (*Device).routeEngine, false},
-		{"show chassis environment", "get-environment-information", "", "show-chassis-environment", "environment-information", (*Device).environment, false},
-		{"show interfaces terse", "get-interface-information", "terse", "show-interfaces-terse", "interface-information", (*Device).terse, false},
-		{"show interfaces descriptions", "get-interface-information", "descriptions", "show-interfaces-descriptions", "interface-information", (*Device).descriptions, false},
-		{"show lldp neighbors", "get-lldp-neighbors-information", "", "show-lldp-neighbors", "lldp-neighbors-information", (*Device).neighbours, false},
-		{"show virtual-chassis", "get-virtual-chassis-information", "", "show-virtual-chassis", "virtual-chassis-information", (*Device).virtualChassis, false},
-		{"show chassis cluster status", "get-chassis-cluster-status", "", "show-chassis-cluster-status", "chassis-cluster-status", (*Device).clusterStatus, false},
+// lookUp finds the first command of the table that is wanted. An item of the
+// catalogue is called like its command, with hyphens.
+func lookUp(wanted func(command) bool) (command, bool) {
+	i := slices.IndexFunc(commands, wanted)
+	if i < 0 {
+		return command{}, false
 	}
+	c := commands[i]
+	if c.item = c.of; c.item == "" {
+		c.item = strings.ReplaceAll(c.cli, " ", "-")
+	}
+	return c, true
 }
 
 // byCLI finds a command as typed. everywhere says that it asks every routing
@@ -60,12 +54,8 @@ func (d *Device) byCLI(line string) (c command, everywhere, ok bool) {
 			line, everywhere = rest, true
 		}
 	}
-	all := commands()
-	i := slices.IndexFunc(all, func(c command) bool { return c.cli == line })
-	if i < 0 {
-		return command{}, false, false
-	}
-	return all[i], everywhere, true
+	c, ok = lookUp(func(c command) bool { return c.cli == line })
+	return c, everywhere && ok, ok
 }
 
 func (d *Device) everywhereWords() []string {
@@ -83,25 +73,36 @@ func (d *Device) everywhereWords() []string {
 // understood where there is none.
 func byRPC(op operation) (c command, bad string) {
 	bad = op.name
-	for _, c := range commands() {
+	c, ok := lookUp(func(c command) bool {
 		if c.rpc != op.name {
-			continue
+			return false
 		}
-		rest := slices.DeleteFunc(slices.Clone(op.options), func(o option) bool { return o.name == c.opts })
-		if len(rest) == 0 && (c.opts == "" || len(op.options) > 0) {
-			return c, ""
+		fits := c.opts == ""
+		for _, o := range op.options {
+			switch {
+			case o.name == c.opts:
+				fits = true
+			case c.filter == "" || o.name != c.filter:
+				bad = o.name
+				return false
+			}
 		}
-		if len(rest) > 0 {
-			bad = rest[0].name
-		}
+		return fits
+	})
+	if !ok {
+		return command{}, bad
 	}
-	return command{}, bad
+	if c.filter != "" {
+		c.only = op.option(c.filter)
+	}
+	return c, ""
 }
 
 // payload writes the reply to a command, wrapped by node where the platform
 // does that or everywhere asks for it.
 func (d *Device) payload(w *writer, c command, everywhere bool) {
 	nodes, master := d.nodes()
+	w.only = c.only
 	if !everywhere && !d.mixes(c.item) {
 		c.write(d, w, master)
 		return
@@ -119,9 +120,6 @@ func (d *Device) payload(w *writer, c command, everywhere bool) {
 		w.blank()
 	})
 }
-
-// lacking tells how the device answers a command that its platform does not have.
-func (d *Device) lacking(c command) lack { return d.plat.lacks[c.item] }
 
 // junosNS is the namespace of a module in this release. Modules are versioned
 // by the main release: "23.4R0" where the device runs 23.4R2-S7.4.

@@ -257,3 +257,6 @@ func (d *Device) banner() string {
 
 // mixes tells whether the reply to the item comes per node.
 func (d *Device) mixes(item string) bool { return slices.Contains(d.plat.mixed, item) }
+
+// lacking tells how the device answers a command that its platform does not have.
+func (d *Device) lacking(c command) lack { return d.plat.lacks[c.item] }

@@ -162,7 +162,6 @@ func TestRefusals(t *testing.T) {
 		"<get-sausages/>":                                                            "syntax error",
 		"<sausages/>":                                                                "syntax error",
 		"<get-chassis-inventory><sausages/></get-chassis-inventory>":                 "syntax error",
-		"<get-interface-information/>":                                               "syntax error",
 		`<get-software-information format="text"/>`:                                  "output format text is not available",
 		"<get-chassis-inventory><extensive/><detail/></get-chassis-inventory>":       "syntax error",
 		`<command format="json">show version</command>`:                              "output format json is not available",

@@ -13,6 +13,7 @@ type writer struct {
 	buf    bytes.Buffer
 	indent bool
 	depth  int
+	only   string // pattern of the ports to write; empty: all
 }
 
 func (w *writer) pad() {

@@ -1,0 +1,72 @@
+package junostest
+
+// commands is all that devices know. Of the commands of one operation the
+// first that fits is taken.
+var commands = []command{
+	{cli: "show version", rpc: "get-software-information", root: "software-information", write: (*Device).software},
+	{cli: "show system uptime", rpc: "get-system-uptime-information", root: "system-uptime-information", write: (*Device).uptime},
+	{cli: "show system commit", rpc: "get-commit-information", root: "commit-information", write: (*Device).commits},
+	{cli: "show system license", rpc: "get-license-summary-information", root: "license-summary-information", write: (*Device).licences},
+	{cli: "show system core-dumps", rpc: "get-system-core-dumps", root: "directory-list", write: (*Device).coreDumps},
+	{cli: "show system buffers", rpc: "get-buffer-informaton", root: "memory-statistics", write: (*Device).buffers},
+	{cli: "show system storage", rpc: "get-system-storage", root: "system-storage-information", write: (*Device).storage},
+	{cli: "show system alarms", rpc: "get-system-alarm-information", root: "alarm-information", write: (*Device).systemAlarms},
+	{cli: "show system users", rpc: "get-system-users-information", root: "system-users-information", write: (*Device).users},
+	{cli: "show system processes extensive", rpc: "get-system-process-information", opts: "extensive", root: "output", write: (*Device).processes},
+	{cli: "show system memory", rpc: "get-system-memory-information", root: "system-memory-information", write: (*Device).memory},
+	{cli: "show system connections", rpc: "get-system-connections-information", root: "output", write: (*Device).connections},
+	{cli: "show ntp associations", rpc: "get-ntp-associations-information", root: "output", write: (*Device).ntp},
+	{cli: "show task replication", rpc: "get-routing-task-replication-state", root: "task-replication-state", write: (*Device).replication},
+	{cli: "show cli authorization", rpc: "get-authorization-information", root: "authorization-information", write: (*Device).authorization},
+
+	{cli: "show chassis alarms", rpc: "get-alarm-information", root: "alarm-information", write: (*Device).chassisAlarms},
+	{cli: "show chassis hardware extensive", rpc: "get-chassis-inventory", opts: "extensive", root: "chassis-inventory", write: (*Device).hardwareExtensive},
+	{cli: "show chassis hardware detail", rpc: "get-chassis-inventory", opts: "detail", root: "chassis-inventory", write: (*Device).hardware},
+	{cli: "show chassis hardware", rpc: "get-chassis-inventory", root: "chassis-inventory", write: (*Device).hardware, of: "show-chassis-hardware-detail"},
+	{cli: "show chassis fpc pic-status", rpc: "get-pic-information", root: "fpc-information", write: (*Device).pics},
+	{cli: "show chassis fpc", rpc: "get-fpc-information", root: "fpc-information", write: (*Device).fpcs},
+	{cli: "show chassis routing-engine", rpc: "get-route-engine-information", root: "route-engine-information", write: (*Device).routeEngine},
+	{cli: "show chassis environment", rpc: "get-environment-information", root: "environment-information", write: (*Device).environment},
+	{cli: "show chassis firmware", rpc: "get-firmware-information", root: "firmware-information", write: (*Device).firmware},
+	{cli: "show chassis power", rpc: "get-power-usage-information", root: "power-usage-information", write: (*Device).power},
+	{cli: "show chassis fan", rpc: "get-fan-information", root: "fan-information", write: (*Device).fans},
+	{cli: "show chassis temperature-thresholds", rpc: "get-temperature-threshold-information", root: "temperature-threshold-information", write: (*Device).thresholds},
+	{cli: "show virtual-chassis", rpc: "get-virtual-chassis-information", root: "virtual-chassis-information", write: (*Device).virtualChassis},
+	{cli: "show chassis cluster status", rpc: "get-chassis-cluster-status", root: "chassis-cluster-status", write: (*Device).clusterStatus},
+	{cli: "show chassis cluster interfaces", rpc: "get-chassis-cluster-interfaces", root: "chassis-cluster-interface-statistics", write: (*Device).clusterInterfaces},
+	{cli: "show pfe statistics traffic", rpc: "get-pfe-statistics", root: "pfe-statistics", write: (*Device).pfe},
+	{cli: "show poe interface", rpc: "get-poe-interface-information", root: "poe", write: (*Device).poe},
+
+	{cli: "show interfaces terse", rpc: "get-interface-information", opts: "terse", filter: portFilter, root: "interface-information", write: (*Device).terse},
+	{cli: "show interfaces descriptions", rpc: "get-interface-information", opts: "descriptions", filter: portFilter, root: "interface-information", write: (*Device).descriptions},
+	{cli: "show interfaces media", rpc: "get-interface-information", opts: "media", filter: portFilter, root: "interface-information", write: (*Device).media},
+	{cli: "show interfaces extensive", rpc: "get-interface-information", opts: "extensive", filter: portFilter, root: "interface-information", write: (*Device).extensive},
+	{cli: "show interfaces", rpc: "get-interface-information", filter: portFilter, root: "interface-information", write: (*Device).media, of: "show-interfaces-media"},
+	{cli: "show interfaces diagnostics optics", rpc: "get-interface-optics-diagnostics-information", filter: portFilter, root: "interface-information", write: (*Device).diagnostics},
+	{cli: "show lldp neighbors", rpc: "get-lldp-neighbors-information", root: "lldp-neighbors-information", write: (*Device).neighbours},
+	{cli: "show lacp interfaces", rpc: "get-lacp-interface-information", filter: portFilter, root: "lacp-interface-information-list", write: (*Device).lacp},
+	{cli: "show vlans", rpc: "get-vlan-information", root: "l2ng-l2ald-vlan-instance-information", write: (*Device).vlans},
+	{cli: "show spanning-tree bridge", rpc: "get-stp-bridge-information", root: "stp-bridge", write: (*Device).spanningTree},
+	{cli: "show arp no-resolve", rpc: "get-arp-table-information", opts: "no-resolve", root: "arp-table-information", write: (*Device).arp},
+
+	{cli: "show bgp summary", rpc: "get-bgp-summary-information", root: "bgp-information", write: (*Device).bgpSummary},
+	{cli: "show bgp neighbor", rpc: "get-bgp-neighbor-information", root: "bgp-information", write: (*Device).bgpNeighbours},
+	{cli: "show isis adjacency", rpc: "get-isis-adjacency-information", root: "isis-adjacency-information", write: (*Device).isis},
+	{cli: "show isis adjacency extensive", rpc: "get-isis-adjacency-information", opts: "extensive", root: "isis-adjacency-information", write: (*Device).isisExtensive, of: "show-isis-adjacency"},
+	{cli: "show ospf neighbor", rpc: "get-ospf-neighbor-information", root: "ospf-neighbor-information", write: (*Device).ospf},
+	{cli: "show ospf neighbor extensive", rpc: "get-ospf-neighbor-information", opts: "extensive", root: "ospf-neighbor-information", write: (*Device).ospfExtensive, of: "show-ospf-neighbor"},
+	{cli: "show rsvp neighbor", rpc: "get-rsvp-neighbor-information", root: "rsvp-neighbor-information", write: (*Device).rsvp},
+	{cli: "show ldp neighbor", rpc: "get-ldp-neighbor-information", root: "ldp-neighbor-information", write: (*Device).ldp},
+	{cli: "show ldp neighbor extensive", rpc: "get-ldp-neighbor-information", opts: "extensive", root: "ldp-neighbor-information", write: (*Device).ldpExtensive, of: "show-ldp-neighbor"},
+	{cli: "show vrrp detail", rpc: "get-vrrp-information", opts: "detail", root: "vrrp-information", write: (*Device).vrrp},
+	{cli: "show bfd session", rpc: "get-bfd-session-information", root: "bfd-session-information", write: (*Device).bfd},
+	{cli: "show bfd session extensive", rpc: "get-bfd-session-information", opts: "extensive", root: "bfd-session-information", write: (*Device).bfdExtensive, of: "show-bfd-session"},
+	{cli: "show route summary", rpc: "get-route-summary-information", root: "route-summary-information", write: (*Device).routes},
+
+	{cli: "show security ike security-associations", rpc: "get-ike-security-associations-information", root: "ike-security-associations-information", write: (*Device).ike},
+	{cli: "show security ipsec security-associations", rpc: "get-security-associations-information", root: "ipsec-security-associations-information", write: (*Device).ipsec},
+	{cli: "show security idp security-package-version", rpc: "get-idp-security-package-information", root: "idp-security-package-information", write: (*Device).idp},
+}
+
+// portFilter is the option of the operations that can be narrowed to ports.
+const portFilter = "interface-name"
