@@ -39,6 +39,7 @@ func accept(d wire.Desired, ref wire.ConfigRef, key wire.BootKey) (*fleet, *acce
 		profiles: map[string]profile{}, bastions: map[string]*hop{}}
 	a.schedule()
 	a.limits()
+	a.fleet.allowCLI = d.AllowCLI
 	a.readProfiles()
 	a.openCredentials()
 	for _, id := range slices.Sorted(maps.Keys(d.Bastions)) {
@@ -61,6 +62,9 @@ func (a *accepting) schedule() {
 // maxConcurrency is where file descriptors and memory of a small appliance end.
 const maxConcurrency = 1024
 
+// maxLoginRate is more than any collector reaches: a rate without effect.
+const maxLoginRate = 10000
+
 func (a *accepting) limits() {
 	l := &a.fleet.limits
 	if l.Concurrency < 0 || l.Concurrency > maxConcurrency {
@@ -70,6 +74,18 @@ func (a *accepting) limits() {
 	if l.MaxDocumentBytes < 0 {
 		a.faults.add("limits/max_document_bytes", "%d is negative; the default is used", l.MaxDocumentBytes)
 		l.MaxDocumentBytes = 0
+	}
+	if l.PerBastion < 0 {
+		a.faults.add("limits/per_bastion", "%d is negative; the default is used", l.PerBastion)
+		l.PerBastion = 0
+	}
+	if !(l.LoginsPerSecond >= 0 && l.LoginsPerSecond <= maxLoginRate) {
+		a.faults.add("limits/logins_per_second", "%g is not between 0 and %d; the default is used", l.LoginsPerSecond, maxLoginRate)
+		l.LoginsPerSecond = 0
+	}
+	if l.MaxCPU < 0 || l.MaxCPU > 100 {
+		a.faults.add("limits/max_cpu", "%d is not a load between 0 and 100 per cent; the default is used", l.MaxCPU)
+		l.MaxCPU = 0
 	}
 }
 
@@ -145,7 +161,7 @@ func authOf(c wire.Credential, s wire.CredentialSecret) (Auth, error) {
 	case c.Kind == wire.KindPassword && !s.Password.Empty():
 		auth.Password = s.Password
 	case c.Kind == wire.KindPrivateKey && !s.PrivateKey.Empty():
-		auth.PrivateKey, auth.Passphrase = s.PrivateKey, s.Passphrase
+		auth.PrivateKey, auth.Passphrase, auth.Certificate = s.PrivateKey, s.Passphrase, s.Certificate
 	case c.Kind == wire.KindPassword || c.Kind == wire.KindPrivateKey:
 		s.Wipe()
 		return Auth{}, fmt.Errorf("it holds no %s; enter it again", c.Kind)
@@ -280,7 +296,13 @@ func checkHostKeys(keys []string, trustFirst bool) error {
 		return fmt.Errorf("it has no host key: give host_keys, or set trust_first to learn the key at the first connection")
 	}
 	for _, k := range keys {
-		if hash, ok := strings.CutPrefix(k, "SHA256:"); ok {
+		ca, isCA := strings.CutPrefix(k, "@cert-authority ")
+		if isCA {
+			k = strings.TrimSpace(ca)
+		}
+		if hash, ok := strings.CutPrefix(k, "SHA256:"); ok && isCA {
+			return fmt.Errorf("the authority %.60q is a fingerprint: give its whole public key", k)
+		} else if ok {
 			if b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(hash, "=")); err != nil || len(b) != sha256.Size {
 				return fmt.Errorf("the host key fingerprint %.60q is damaged: copy it again, whole (SHA256: and 43 characters)", k)
 			}

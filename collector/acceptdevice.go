@@ -45,6 +45,9 @@ func (a *accepting) setBad(d wire.Device, err error) {
 // maxID is that of the header of a frame.
 const maxID = 255
 
+// maxPipeline is where more requests under way gain nothing on any device.
+const maxPipeline = 64
+
 func (a *accepting) device(d wire.Device, sameID int) (*device, error) {
 	switch {
 	case d.ID == "":
@@ -62,6 +65,9 @@ func (a *accepting) device(d wire.Device, sameID int) (*device, error) {
 	}
 	if err := a.checkCredential(d.Credential); err != nil {
 		return nil, err
+	}
+	if d.Pipeline < 0 || d.Pipeline > maxPipeline {
+		return nil, fmt.Errorf("its pipeline %d is not between 0 and %d requests at once", d.Pipeline, maxPipeline)
 	}
 	via, err := a.chain(d.Bastions)
 	if err != nil {

@@ -6,11 +6,6 @@ import (
 	"sync"
 )
 
-// throughBastion is how many sessions go through a bastion that names no bound.
-// OpenSSH begins to drop connections at 10 that have not logged in yet
-// (sshd_config(5), MaxStartups 10:30:100).
-const throughBastion = 8
-
 // bastions bounds the sessions through each bastion.
 type bastions struct {
 	mu  sync.Mutex // guards use
@@ -26,10 +21,7 @@ func (b *bastions) on(f *fleet, device string) []*budget {
 	}
 	limits := map[string]int64{}
 	for _, h := range f.devices[device].via {
-		limits[h.id] = throughBastion
-		if h.MaxSessions > 0 {
-			limits[h.id] = int64(h.MaxSessions)
-		}
+		limits[h.id] = int64(f.through(h))
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

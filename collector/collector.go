@@ -13,6 +13,9 @@ import (
 // The defaults of Config and of wire.CollectLimits.
 const (
 	DefaultConcurrency      = 32
+	DefaultPerBastion       = 64 // devices that share one connection of a bastion
+	DefaultLoginsPerSecond  = 10 // with one credential: what an AAA server bears
+	DefaultMaxCPU           = 85 // per cent
 	DefaultMaxDocumentBytes = 64 << 20
 	DefaultBudgetBytes      = 64 << 20
 	DefaultDeviceTimeout    = 15 * time.Minute
@@ -95,7 +98,7 @@ func New(conf Config) *Collector {
 	}
 }
 
-func orDefault[T int | int64 | time.Duration](v, def T) T {
+func orDefault[T int | int64 | float64 | time.Duration](v, def T) T {
 	if v <= 0 {
 		return def
 	}

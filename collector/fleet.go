@@ -21,6 +21,7 @@ type fleet struct {
 	bad      map[string]badDevice
 	creds    map[string]*credential
 	limits   wire.CollectLimits
+	allowCLI bool
 
 	// mu guards users and retired. The credentials are in clear until both
 	// say that nobody needs them any more.
@@ -104,6 +105,7 @@ func (a Auth) wipe() {
 	a.Password.Wipe()
 	a.PrivateKey.Wipe()
 	a.Passphrase.Wipe()
+	a.Certificate.Wipe()
 }
 
 // hasVersion tells whether the credential of l is still the configured one.
@@ -114,12 +116,18 @@ func (f *fleet) hasVersion(l login) bool {
 
 // target is what the Dialer needs. The caller holds f.
 func (f *fleet) target(d *device) Target {
-	t := Target{Device: d.Device, Auth: f.creds[d.login.credential].auth}
+	t := Target{Device: d.Device, Auth: f.creds[d.login.credential].auth, AllowCLI: f.allowCLI}
 	for _, h := range d.via {
 		t.Via = append(t.Via, Hop{Name: h.id, Address: h.Address, Port: h.Port, HostKeys: h.HostKeys,
-			TrustFirst: h.TrustFirst, Auth: f.creds[h.login.credential].auth})
+			TrustFirst: h.TrustFirst, Legacy: h.Legacy, MaxSessions: f.through(h),
+			Auth: f.creds[h.login.credential].auth})
 	}
 	return t
+}
+
+// through is how many devices are reached through a bastion at once.
+func (f *fleet) through(h hop) int {
+	return orDefault(h.MaxSessions, orDefault(f.limits.PerBastion, DefaultPerBastion))
 }
 
 // logins lists what is logged in to on the way to d, d last.

@@ -3,6 +3,7 @@ package collector
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -121,11 +122,17 @@ func (s *site) Dial(ctx context.Context, t Target) (Channel, error) {
 type pipeChannel struct {
 	net.Conn
 	first  map[string]string
+	access *wire.Access
 	closed func()
 }
 
 func (p *pipeChannel) FirstUse() map[string]string { return p.first }
-func (p *pipeChannel) Close() error                { p.closed(); return p.Conn.Close() }
+func (p *pipeChannel) Access() *wire.Access        { return p.access }
+func (p *pipeChannel) Steps() []wire.ProbeStep     { return []wire.ProbeStep{{Stage: "auth", OK: true}} }
+func (p *pipeChannel) Run(context.Context, string) (io.ReadCloser, error) {
+	return nil, errors.New("no command line")
+}
+func (p *pipeChannel) Close() error { p.closed(); return p.Conn.Close() }
 
 var messageID = regexp.MustCompile(`message-id="(\d+)"[^>]*><([a-z-]+)`)
 

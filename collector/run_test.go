@@ -155,7 +155,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 // A bastion bounds its sessions, by default below what OpenSSH lets log in at
 // once; the devices that wait for it keep no slot from the others.
 func TestBastionSessionsAreBounded(t *testing.T) {
-	for configured, most := range map[int]int{2: 2, 0: throughBastion} {
+	for configured, most := range map[int]int{2: 2, 0: DefaultPerBastion} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, nil)
 			d := r.desired(1, 24)

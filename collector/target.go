@@ -13,24 +13,38 @@ type Dialer interface {
 	// Dial connects and logs in on every hop. It does not retry. Its errors may
 	// have Diagnosis() (phase, kind, advice string), which is told to the
 	// operator, FailedHop() string, the name of the hop that refused, and
-	// FirstUse() as a Channel has it, of the hops before the failure.
+	// FirstUse() and Steps() as a Channel has them, of what came before the
+	// failure and, the last step, of the failure.
 	Dial(ctx context.Context, t Target) (Channel, error)
 }
 
-// Channel is the byte stream of a device's NETCONF subsystem. Close ends every
-// connection that was made for it.
+// Channel is the byte stream of a device's NETCONF session. Close ends every
+// connection that was made for it alone.
 type Channel interface {
 	io.ReadWriteCloser
 	// FirstUse returns the fingerprints ("SHA256:…") of host keys that were
 	// trusted without a pin, by the name of the hop.
 	FirstUse() map[string]string
+	// Access tells how the device was reached. Where its Mode is ModeCLI, there
+	// is nothing to read or write, and Run is how the device is asked.
+	Access() *wire.Access
+	// Run starts one command of the device's CLI. What it prints is read to its
+	// end, or closed.
+	Run(ctx context.Context, command string) (io.ReadCloser, error)
+	// Steps returns the stages of the dial in their order, with their times.
+	Steps() []wire.ProbeStep
 }
+
+// ModeCLI is the mode of an Access to a device that has no NETCONF.
+const ModeCLI = "cli"
 
 // Target is a device with everything that is needed to log in to it.
 type Target struct {
 	Device wire.Device // HostKeys and TrustFirst as they apply now
 	Auth   Auth
 	Via    []Hop // bastions, the first is dialled directly
+	// AllowCLI lets the Dialer fall back on commands of the CLI.
+	AllowCLI bool
 }
 
 // Hop is one bastion.
@@ -41,12 +55,16 @@ type Hop struct {
 	Auth       Auth
 	HostKeys   []string
 	TrustFirst bool
+	Legacy     bool // offer weak algorithms as well
+	// MaxSessions is how many devices are reached through it at once.
+	MaxSessions int
 }
 
-// Auth is an opened credential: a password, or a private key.
+// Auth is an opened credential: a password, or a private key, perhaps with its
+// SSH certificate.
 type Auth struct {
-	User                             string
-	Password, PrivateKey, Passphrase secret.Text
+	User                                          string
+	Password, PrivateKey, Passphrase, Certificate secret.Text
 }
 
 // Publisher sends documents and manifests until the cloud has answered for them.

@@ -8,6 +8,7 @@ import (
 	"lwc/collector"
 	"lwc/netguard"
 	"lwc/transport/device"
+	"lwc/transport/wire"
 )
 
 // dialer lets the collector dial through transport/device.
@@ -19,21 +20,35 @@ func (d dialer) Dial(ctx context.Context, t collector.Target) (collector.Channel
 	if err != nil {
 		return nil, withHop(err)
 	}
-	return c, nil
+	return channel{c, hopsOf(t)}, nil
 }
 
+// Close ends the connections to the bastions. Nothing is dialled after it.
+func (d dialer) Close() error { return d.d.Close() }
+
 func targetOf(t collector.Target) device.Target {
-	out := device.Target{Device: device.Hop{Name: t.Device.ID, Address: t.Device.Address, Port: t.Device.Port,
-		Auth: authOf(t.Auth), HostKeys: t.Device.HostKeys, TrustFirst: t.Device.TrustFirst}}
+	out := device.Target{AllowCLI: t.AllowCLI, Device: device.Hop{Name: t.Device.ID, Address: t.Device.Address,
+		Port: t.Device.Port, Auth: authOf(t.Auth), HostKeys: t.Device.HostKeys, TrustFirst: t.Device.TrustFirst,
+		Legacy: t.Device.Legacy}}
 	for _, h := range t.Via {
-		out.Via = append(out.Via, device.Hop{Name: h.Name, Address: h.Address, Port: h.Port,
-			Auth: authOf(h.Auth), HostKeys: h.HostKeys, TrustFirst: h.TrustFirst})
+		out.Via = append(out.Via, device.Hop{Name: h.Name, Address: h.Address, Port: h.Port, Auth: authOf(h.Auth),
+			HostKeys: h.HostKeys, TrustFirst: h.TrustFirst, Legacy: h.Legacy, MaxSessions: h.MaxSessions})
 	}
 	return out
 }
 
 func authOf(a collector.Auth) device.Auth {
-	return device.Auth{User: a.User, Password: a.Password, PrivateKey: a.PrivateKey, Passphrase: a.Passphrase}
+	return device.Auth{User: a.User, Password: a.Password, PrivateKey: a.PrivateKey,
+		Passphrase: a.Passphrase, Certificate: a.Certificate}
+}
+
+// hopsOf names the hops in order, the device last.
+func hopsOf(t collector.Target) []string {
+	var out []string
+	for _, h := range t.Via {
+		out = append(out, h.Name)
+	}
+	return append(out, t.Device.ID)
 }
 
 // dialError adds to an error which hop it was, in the form the collector reads,
@@ -44,6 +59,7 @@ func (e dialError) Error() string               { return e.at.Error() }
 func (e dialError) Unwrap() error               { return e.at }
 func (e dialError) FailedHop() string           { return e.at.Hop }
 func (e dialError) FirstUse() map[string]string { return e.at.FirstUse() }
+func (e dialError) Steps() []wire.ProbeStep     { return stepsOf(e.at.Steps) }
 
 // Diagnosis implements what the collector asks of an error.
 func (e dialError) Diagnosis() (phase, kind, advice string) {

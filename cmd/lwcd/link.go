@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -29,6 +30,7 @@ type link struct {
 	born   time.Time
 
 	up       *uplink.Uplink // after ready
+	dialer   dialer
 	coll     *collector.Collector
 	welcomed atomic.Int64 // Unix time of the last welcome
 }
@@ -73,8 +75,8 @@ func (l *link) make() error {
 	l.up = uplink.New(uplink.Config{Identity: id, Dial: l.ports.external().DialContext, Boot: boot, BootKey: key,
 		Firmware: release(), Capabilities: capabilities(), Handler: handler{l}, Logger: l.log.With("task", "uplink"),
 		Ports: l.ports.wireState, Health: l.health})
-	l.coll = collector.New(collector.Config{Collector: id.Collector, Boot: boot, BootKey: key,
-		Dialer: dialer{&device.Dialer{Net: l.ports.internal().DialContext}},
+	l.dialer = dialer{&device.Dialer{Net: l.ports.internal().DialContext}}
+	l.coll = collector.New(collector.Config{Collector: id.Collector, Boot: boot, BootKey: key, Dialer: l.dialer,
 		Uplink: l.up, Logger: l.log.With("task", "collector"), BudgetBytes: l.conf.budget})
 	l.ports.onViolation(func(text string) {
 		l.up.SendEvent(wire.Event{Kind: wire.EventPortViolation, Text: text})
@@ -171,12 +173,13 @@ func newWork(l *link) *work { return &work{l} }
 func (w *work) String() string         { return "collector" }
 func (w *work) Ready() <-chan struct{} { return w.link.Ready() }
 
-// Run collects until ctx ends.
+// Run collects until ctx ends, and then gives up the connections to the bastions.
 func (w *work) Run(ctx context.Context) error {
 	if !await(ctx, w.link) {
 		return nil
 	}
-	return w.link.coll.Run(ctx)
+	err := w.link.coll.Run(ctx)
+	return errors.Join(err, w.link.dialer.Close())
 }
 
 // Alive asks the main loop of the collector.
