@@ -86,7 +86,7 @@ func TestProcess(t *testing.T) {
 		t.Errorf("after SIGTERM: %v", err)
 	}
 	var sent junostest.SentDocument
-	if text, err := os.ReadFile(log); err != nil || json.Unmarshal(text, &sent) != nil || sent.Item != "show-interfaces-descriptions" || sent.Bytes != len(out) {
+	if text, err := os.ReadFile(log); err != nil || json.Unmarshal(text, &sent) != nil || sent.Item != "show-interfaces-descriptions" || sent.Bytes != int64(len(out)) {
 		t.Errorf("log %s: %v", text, err)
 	}
 }

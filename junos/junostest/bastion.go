@@ -16,25 +16,20 @@ const maxForwards = 1024 // channels on one connection to a bastion
 
 // serveConn serves one connection to the bastion until it ends or ctx does.
 func (b *Bastion) serveConn(ctx context.Context, conn net.Conn) {
-	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	if turnedAway(ctx, conn, b.Fault()) {
-		return
-	}
-	l := login{user: b.User, password: b.Password, key: b.fleet.clientPub, methods: b.fleet.cfg.Auth, refuse: b.Fault() == RefuseAuth}
-	sc, channels, requests := handshake(conn, l.serverConfig(b.signer, ""))
-	if sc == nil {
-		return
-	}
-	defer sc.Close()
+	fault := b.fault.v.Load()
+	dr := &door{fleet: b.fleet, signer: b.signer, fault: fault, names: []string{b.Name, b.Addr.Addr().String()},
+		login: login{user: b.User, password: b.Password, fleet: b.fleet, fault: fault}}
+	dr.serve(ctx, conn, b.serveForwards)
+}
+
+// serveForwards runs the channels of one connection and waits for them.
+func (b *Bastion) serveForwards(ctx context.Context, v *visit) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	wg.Go(func() { ssh.DiscardRequests(requests) })
 	slots := make(chan struct{}, maxForwards)
-	for nc := range channels {
+	for nc := range v.channels {
 		select {
 		case slots <- struct{}{}:
 			wg.Go(func() { defer func() { <-slots }(); b.forward(ctx, nc) })
@@ -56,6 +51,9 @@ func (b *Bastion) forward(ctx context.Context, nc ssh.NewChannel) {
 		_ = nc.Reject(ssh.Prohibited, "administratively prohibited: this host only forwards")
 		return
 	}
+	if b.refusesToForward(nc) {
+		return
+	}
 	target, known := b.fleet.target(to.Host, to.Port)
 	if !known {
 		_ = nc.Reject(ssh.Prohibited, fmt.Sprintf("administratively prohibited: open to %.60s refused", net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port)))))
@@ -70,6 +68,23 @@ func (b *Bastion) forward(ctx context.Context, nc ssh.NewChannel) {
 		return
 	}
 	join(ctx, ch, requests, target)
+}
+
+// refusesToForward plays NoForward.
+func (b *Bastion) refusesToForward(nc ssh.NewChannel) bool {
+	fault := b.fault.v.Load()
+	if fault.kind() != NoForward {
+		return false
+	}
+	switch fault.arg() {
+	case "shortage":
+		_ = nc.Reject(ssh.ResourceShortage, "resource shortage")
+	case "connect":
+		_ = nc.Reject(ssh.ConnectionFailed, "Connection timed out")
+	default:
+		_ = nc.Reject(ssh.Prohibited, "administratively prohibited: open failed")
+	}
+	return true
 }
 
 // host is an SSH server of the fleet.

@@ -39,18 +39,12 @@ func (d *Device) runCLI(ctx context.Context, text string, stdout io.Writer) (sta
 	if !slices.Contains(pipes, "display xml") {
 		return say(stdout, "error: text output is not available here; add | display xml")
 	}
-	if err := d.wait(ctx); err != nil {
-		return 1, err
-	}
 	doc, err := d.cliDocument(c, everywhere)
 	if err != nil {
 		return 1, err
 	}
-	if err := d.fleet.sent.add(d.Name, line, c.logged(), doc); err != nil {
-		return 1, err
-	}
-	_, err = stdout.Write(doc)
-	return 0, err
+	f := &framer{w: stdout, mode: bare, buffer: &d.fleet.buffers}
+	return 0, d.deliver(ctx, f, document{line, c.logged(), doc})
 }
 
 func say(w io.Writer, format string, args ...any) (uint32, error) {
@@ -66,12 +60,7 @@ func (d *Device) cliDocument(c command, everywhere bool) ([]byte, error) {
 	}
 	w := &writer{indent: true}
 	w.in("rpc-reply", func() {
-		switch d.lacking(c) {
-		case notEnabled:
-			notEnabledElement(w)
-		case hasIt:
-			d.payload(w, c, everywhere)
-		}
+		d.body(w, c, everywhere)
 		d.bannerElement(w)
 	}, "xmlns:junos", d.envelopeNS())
 	return w.buf.Bytes(), nil

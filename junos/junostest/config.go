@@ -88,6 +88,8 @@ type Config struct {
 	// Clock is the time on all devices. Nil: it stands still, so that the same
 	// question always has the same answer.
 	Clock func() time.Time
+	// Quiet keeps no record of what is sent: Sent is empty, and no hash is made.
+	Quiet bool
 	// Log, when not nil, gets each SentDocument as a line of JSON.
 	Log io.Writer
 }
@@ -126,6 +128,9 @@ func (c Config) checkNames() error {
 		if !slices.Contains(authMethods(), m) {
 			return fmt.Errorf("log-in method %q is unknown; known are %v", m, authMethods())
 		}
+	}
+	if c.Quiet && c.Log != nil {
+		return errors.New("a log of what is sent, and quiet, exclude each other")
 	}
 	return c.checkFaults()
 }

@@ -187,8 +187,14 @@ func sizeArg(arg string) error {
 }
 
 func hugeArg(arg string) error {
-	size, _, _ := strings.Cut(arg, ":")
+	size, _ := cutArg(arg)
 	return sizeArg(size)
+}
+
+// cutArg takes an argument of two parts apart.
+func cutArg(arg string) (first, second string) {
+	first, second, _ = strings.Cut(arg, ":")
+	return first, second
 }
 
 // parseSize reads a number of bytes: 5000, 64KiB, 200MB, 2GB. The B may be left out.

@@ -7,7 +7,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync/atomic"
 )
 
 // Fraction deals faults out to a share of the devices. The seed picks them.
@@ -37,29 +36,6 @@ func ParseFraction(s string) (Fraction, error) {
 		f.Faults = append(f.Faults, fault)
 	}
 	return f, nil
-}
-
-// faultSwitch holds the present fault; sessions read it while tests set it.
-type faultSwitch struct{ v atomic.Pointer[faultState] }
-
-// faultState is a fault and what it remembers from one connection to the next.
-type faultState struct {
-	fault Fault
-}
-
-func (s *faultSwitch) set(f Fault) {
-	if f == NoFault {
-		s.v.Store(nil)
-		return
-	}
-	s.v.Store(&faultState{fault: f})
-}
-
-func (s *faultSwitch) get() Fault {
-	if st := s.v.Load(); st != nil {
-		return st.fault
-	}
-	return NoFault
 }
 
 func (c Config) checkFaults() error {
@@ -138,6 +114,29 @@ func (f *Fleet) giveFaults() error {
 		}
 	}
 	f.deal(left)
+	return f.showOldKeys()
+}
+
+// showOldKeys has who has old algorithms tell the host key that goes with them.
+func (f *Fleet) showOldKeys() error {
+	for _, d := range f.devices {
+		if d.Fault().Kind() == OldAlgorithms {
+			signer, err := f.oldSigner()
+			if err != nil {
+				return err
+			}
+			d.HostKey = authorizedLine(signer.PublicKey())
+		}
+	}
+	for _, b := range f.bastions {
+		if b.Fault().Kind() == OldAlgorithms {
+			signer, err := f.oldSigner()
+			if err != nil {
+				return err
+			}
+			b.HostKey = authorizedLine(signer.PublicKey())
+		}
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package junostest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,9 +28,14 @@ type Fleet struct {
 	authorized            map[string]bool // public keys as they travel
 	userCA, hostCA        ssh.Signer
 
-	sent   sentLog
-	byName map[string]host
-	byAddr map[netip.AddrPort]host // complete once Start has returned
+	oldOnce sync.Once // guards old and oldErr
+	old     ssh.Signer
+	oldErr  error
+
+	sent    sentLog
+	buffers sync.Pool // of *bytes.Buffer: replies with their framing
+	byName  map[string]host
+	byAddr  map[netip.AddrPort]host // complete once Start has returned
 
 	wg        sync.WaitGroup
 	stop      context.CancelFunc
@@ -42,7 +48,9 @@ func NewFleet(c Config) (*Fleet, error) {
 		return nil, fmt.Errorf("checking the fleet: %w", err)
 	}
 	c = c.withDefaults()
-	f := &Fleet{cfg: c, sent: sentLog{out: c.Log}, byName: map[string]host{}, byAddr: map[netip.AddrPort]host{}}
+	f := &Fleet{cfg: c, sent: sentLog{out: c.Log, off: c.Quiet},
+		buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
+		byName:  map[string]host{}, byAddr: map[netip.AddrPort]host{}}
 	f.patterns = c.patterns()
 	if err := f.makeKeys(); err != nil {
 		return nil, err

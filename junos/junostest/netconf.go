@@ -13,14 +13,20 @@ import (
 
 const base11 = "urn:ietf:params:netconf:base:1.1"
 
-// errFault ends a session because the device's fault says so.
-var errFault = errors.New("device is faulty")
+// errFault ends a connection because the device's fault says so, errReset
+// without a word, and errEnd only the session.
+var (
+	errFault = errors.New("device is faulty")
+	errReset = errors.New("device is gone")
+	errEnd   = errors.New("session is over")
+)
 
 // serveNETCONF runs a session from the hello to its end: close-session, the
 // end of the stream, a request that cannot be parsed, or ctx.
 func (d *Device) serveNETCONF(ctx context.Context, rw io.ReadWriter) error {
-	f := newFramer(rw)
-	if err := d.greet(f); err != nil {
+	f := newFramer(rw, &d.fleet.buffers)
+	defer f.leave(rw)
+	if err := d.greet(ctx, f); err != nil {
 		return err
 	}
 	for {
@@ -43,44 +49,98 @@ func (d *Device) handle(ctx context.Context, f *framer, msg []byte) (done bool, 
 	req, err := parseRequest(msg)
 	if err != nil {
 		doc := d.errorReply(nil, &rpcError{"protocol", "malformed-message", "XML syntax error in request", ""})
-		return true, errors.Join(err, d.send(f, "", "", doc))
+		return true, errors.Join(err, d.send(f, nil, document{text: doc}))
 	}
 	if req.hello {
-		f.chunked = d.plat.rfc && slices.Contains(req.capabilities, base11)
+		if d.plat.rfc && slices.Contains(req.capabilities, base11) {
+			f.mode = chunked
+		}
 		return false, nil
 	}
-	doc, item, err := d.answer(req)
+	text, item, err := d.answer(req)
 	if err != nil {
 		return true, err
 	}
-	if doc, err = d.misbehave(ctx, f, req.op.name, item, doc); err != nil {
-		return true, err
+	doc := document{req.op.name, item, text}
+	if d.fault.v.Load().kind() == NoPipeline {
+		err = d.alone(ctx, f, doc)
+	} else {
+		err = d.deliver(ctx, f, doc)
 	}
-	if err := d.send(f, req.op.name, item, doc); err != nil {
+	if err != nil {
 		return true, fmt.Errorf("sending a reply: %w", err)
 	}
 	return req.op.name == "close-session", nil
 }
 
-// greet sends the hello; io.EOF says that the session is over with it. Base 1.1 is offered by what is rfc-compliant.
-func (d *Device) greet(f *framer) error {
-	if d.Fault() == Garbage {
-		_, err := f.w.Write(append(d.noise(), eom...))
-		return errors.Join(err, io.EOF)
+// alone delivers a document, unless more comes from the client before it is sent.
+func (d *Device) alone(ctx context.Context, f *framer, doc document) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	came := f.await(cancel)
+	pause(ctx, patience)
+	err := ctx.Err()
+	if err == nil {
+		err = d.deliver(ctx, f, doc)
 	}
-	hello := d.hello() + eom
+	select {
+	case <-came:
+		return errEnd
+	default:
+		return err
+	}
+}
+
+// patience is how long a device with NoPipeline waits for the request that must
+// not come. Clients that pipeline have sent it by then.
+const patience = 20 * time.Millisecond
+
+// greet sends the hello; io.EOF says that the session is over with it. Base 1.1 is offered by what is rfc-compliant.
+func (d *Device) greet(ctx context.Context, f *framer) error {
+	fault, hello := d.fault.v.Load(), d.hello()+eom
 	if !d.plat.rfc {
 		hello += "\n"
 	}
+	over := error(nil)
+	switch fault.kind() {
+	case StallHello:
+		<-ctx.Done()
+		return errFault
+	case Garbage:
+		hello, over = string(d.noise())+eom, io.EOF
+	case ErrorHello:
+		if hello = d.helloError() + hello; fault.arg() == "only" {
+			hello, over = d.helloError()+eom, io.EOF
+		}
+	case Splits:
+		_, err := io.WriteString(d.outlet(ctx, f.w, fault), hello)
+		return err
+	}
 	_, err := io.WriteString(f.w, hello)
-	return err
+	return errors.Join(err, over)
+}
+
+// helloError is what the management daemon says where it cannot start as it should.
+func (d *Device) helloError() string {
+	w := &writer{}
+	w.in("rpc-error", func() {
+		w.leaf("error-type", "protocol")
+		w.leaf("error-tag", "operation-failed")
+		w.leaf("error-severity", "error")
+		w.leaf("error-message", "Could not open the shared configuration database")
+	}, "xmlns", netconfNS)
+	return w.buf.String()
 }
 
 func (d *Device) hello() string {
 	w := &writer{indent: true}
 	if !d.plat.rfc {
+		class := "lwc-view"
+		if d.Superuser {
+			class = "super-user"
+		}
 		w.buf.WriteString("<!-- No zombies were killed during the creation of this user interface -->\n<!-- user " +
-			escape(d.User, false) + ", class lwc-view -->\n")
+			escape(d.User, false) + ", class " + class + " -->\n")
 	}
 	nc, ns := d.nc(), "xmlns"
 	if d.plat.rfc {
@@ -111,59 +171,6 @@ func (d *Device) capabilities() []string {
 	}
 	return append(all, "urn:ietf:params:xml:ns:yang:ietf-netconf-monitoring",
 		"http://xml.juniper.net/netconf/junos/1.0", "http://xml.juniper.net/dmi/system/1.0")
-}
-
-// send logs a document and then writes it, so that what a client has received
-// is in the log.
-func (d *Device) send(f *framer, rpc, item string, doc []byte) error {
-	if err := d.fleet.sent.add(d.Name, rpc, item, doc); err != nil {
-		return err
-	}
-	return f.write(doc)
-}
-
-// misbehave does what the fault of the device asks for, and returns the
-// document to send in place of doc.
-func (d *Device) misbehave(ctx context.Context, f *framer, rpc, item string, doc []byte) ([]byte, error) {
-	switch d.Fault() {
-	case Stall:
-		<-ctx.Done()
-		return nil, errFault
-	case GarbageReply:
-		return d.noise(), nil
-	case Truncate:
-		return nil, errors.Join(d.truncate(f, rpc, item, doc), errFault)
-	}
-	return doc, d.wait(ctx)
-}
-
-// truncate sends the first half of a document and nothing that ends it.
-func (d *Device) truncate(f *framer, rpc, item string, doc []byte) error {
-	half := doc[:len(doc)/2]
-	if err := d.fleet.sent.add(d.Name, rpc, item, half); err != nil {
-		return err
-	}
-	var head []byte
-	if f.chunked {
-		head = fmt.Appendf(nil, "\n#%d\n", len(doc))
-	}
-	_, err := f.w.Write(append(head, half...))
-	return err
-}
-
-// wait is the time that the device takes for a reply.
-func (d *Device) wait(ctx context.Context) error {
-	if d.fleet.cfg.Latency <= 0 {
-		return nil
-	}
-	t := time.NewTimer(d.fleet.cfg.Latency)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // noise is what no client can read: control characters, invalid UTF-8, angle

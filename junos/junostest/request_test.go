@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 )
@@ -117,8 +118,7 @@ func TestFramer(t *testing.T) {
 			if oneByte {
 				r = iotest.OneByteReader(r)
 			}
-			f := newFramer(rw{r, io.Discard})
-			f.chunked = tt.chunked
+			f := framerFor(rw{r, io.Discard}, tt.chunked)
 			got, err := f.read()
 			if !errors.Is(err, tt.err) || err == nil && string(got) != tt.want {
 				t.Errorf("%s (one byte at a time: %v): %.40q, %v", tt.name, oneByte, got, err)
@@ -127,12 +127,19 @@ func TestFramer(t *testing.T) {
 	}
 }
 
+func framerFor(rw io.ReadWriter, chunks bool) *framer {
+	f := newFramer(rw, &sync.Pool{New: func() any { return new(bytes.Buffer) }})
+	if chunks {
+		f.mode = chunked
+	}
+	return f
+}
+
 func TestFramerRoundTrip(t *testing.T) {
 	doc := []byte("<a>" + strings.Repeat("0123456789", 5000) + "</a>\n")
 	for _, chunked := range []bool{false, true} {
 		var b bytes.Buffer
-		f := newFramer(&b)
-		f.chunked = chunked
+		f := framerFor(&b, chunked)
 		for range 2 {
 			if err := f.write(doc); err != nil {
 				t.Fatal(err)
@@ -151,8 +158,7 @@ func FuzzFramer(f *testing.F) {
 	f.Add([]byte("<a/>]]>]]>"), false)
 	f.Add([]byte("\n#4\n<a/>\n##\n"), true)
 	f.Fuzz(func(t *testing.T, in []byte, chunked bool) {
-		fr := newFramer(rw{bytes.NewReader(in), io.Discard})
-		fr.chunked = chunked
+		fr := framerFor(rw{bytes.NewReader(in), io.Discard}, chunked)
 		total := 0
 		for {
 			msg, err := fr.read()
