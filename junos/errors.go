@@ -30,7 +30,20 @@ type Error struct {
 	Kind  Kind
 	Phase string // PhaseHello or PhaseRPC
 	Item  string // name of the item asked for, empty during the hello
-	Err   error
+	// Pipelined: another request was under way during this one's time, and the
+	// device may not bear that. The caller may try again one at a time.
+	Pipelined bool
+	Err       error
+}
+
+// pipelining tells whether a device that does not bear several requests may be
+// the reason for an error of that kind.
+func pipelining(k Kind) bool {
+	switch k {
+	case KindFraming, KindClosed, KindRPCTimeout, KindStalled, KindMessageID:
+		return true
+	}
+	return false
 }
 
 // Error implements error.

@@ -6,14 +6,25 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 )
 
 // delimiter ends every message of base:1.0, and both hellos (RFC 6242 §4.3).
 const delimiter = "]]>]]>"
 
-// bufferSize is that of the one read buffer of a session: at 64 KiB a megabyte
-// costs half of what it costs at 4 KiB.
-const bufferSize = 64 << 10
+// bufferSize is that of the read buffer of a reply: at 64 KiB a megabyte costs
+// half of what it costs at 4 KiB. A session that waits for a reply to begin has
+// only firstSize, in which the smallest replies fit.
+const (
+	bufferSize = 64 << 10
+	firstSize  = 2 << 10
+)
+
+// buffers are those of all sessions, since most sessions wait most of the time.
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// maxBlank is how many line feeds may stand between two chunks.
+const maxBlank = 256
 
 // maxChunk is the largest chunk of RFC 6242 §4.2.
 const maxChunk = 1<<32 - 1
@@ -30,17 +41,18 @@ type source func(ctx context.Context, b []byte) (int, error)
 // ever holding or looking at a byte twice, but for a delimiter that is split.
 type frames struct {
 	read    source
-	buf     []byte
-	r, w    int // unread bytes are buf[r:w]
+	buf     []byte            // first or large; nil between messages
+	large   *[bufferSize]byte // of buffers; nil: none is needed
+	r, w    int               // unread bytes are buf[r:w]
+	asked   bool              // a read into buf[w:] was left
 	chunked bool
 	state   chunkState
 	size    int64 // of the chunk being read: what is left of it
-	feed    bool  // a line feed came before the chunk
+	blank   int   // line feeds before the chunk
+	first   [firstSize]byte
 }
 
-func newFrames(read source) *frames {
-	return &frames{read: read, buf: make([]byte, bufferSize)}
-}
+func newFrames(read source) *frames { return &frames{read: read} }
 
 // span returns the next bytes of the current message, and errEnd with no
 // bytes at its end; after that the next message begins. The bytes are valid until
@@ -48,6 +60,9 @@ func newFrames(read source) *frames {
 func (f *frames) span(ctx context.Context) ([]byte, error) {
 	for {
 		b, ok, err := f.step()
+		if err == errEnd {
+			f.rest()
+		}
 		if ok || err != nil {
 			return b, err
 		}
@@ -69,13 +84,40 @@ func (f *frames) step() (b []byte, ok bool, err error) {
 // fill reads behind the unread bytes, of which step leaves less than a delimiter.
 // Repeated after an error it asks for the same part of the buffer.
 func (f *frames) fill(ctx context.Context) error {
-	if f.r > 0 {
-		f.w = copy(f.buf, f.buf[f.r:f.w])
-		f.r = 0
+	if !f.asked {
+		f.makeRoom()
+		f.asked = true
 	}
 	n, err := f.read(ctx, f.buf[f.w:])
 	f.w += n
+	f.asked = n == 0
 	return err
+}
+
+// makeRoom moves the unread bytes to the beginning of a buffer: of the first one
+// when the message has yet to begin.
+func (f *frames) makeRoom() {
+	unread := f.buf[f.r:f.w]
+	switch {
+	case f.buf == nil:
+		f.buf = f.first[:]
+	case f.large == nil:
+		f.large = buffers.Get().(*[bufferSize]byte)
+		f.buf = f.large[:]
+	}
+	f.r, f.w = 0, copy(f.buf, unread)
+}
+
+// rest gives the buffer back between messages, when no byte of the next one is
+// in it.
+func (f *frames) rest() {
+	if f.r < f.w {
+		return
+	}
+	if f.large != nil {
+		buffers.Put(f.large)
+	}
+	f.buf, f.large, f.r, f.w = nil, nil, 0, 0
 }
 
 func (f *frames) take(n int) []byte {
@@ -94,16 +136,16 @@ func (f *frames) stepDelimited() ([]byte, bool, error) {
 	case i > 0:
 		return f.take(i), true, nil
 	}
-	if n := len(unread) - heldBack(unread); n > 0 {
+	if n := len(unread) - heldBack(unread, delimiter); n > 0 {
 		return f.take(n), true, nil
 	}
 	return nil, false, nil
 }
 
-// heldBack returns the length of the longest end of b that a delimiter begins with.
-func heldBack(b []byte) int {
-	for n := min(len(delimiter)-1, len(b)); n > 0; n-- {
-		if string(b[len(b)-n:]) == delimiter[:n] {
+// heldBack returns the length of the longest end of b that the mark begins with.
+func heldBack(b []byte, mark string) int {
+	for n := min(len(mark)-1, len(b)); n > 0; n-- {
+		if string(b[len(b)-n:]) == mark[:n] {
 			return n
 		}
 	}
@@ -126,7 +168,7 @@ func (f *frames) stepChunked() ([]byte, bool, error) {
 		if f.state == chunkData {
 			n := int(min(f.size, int64(f.w-f.r)))
 			if f.size -= int64(n); f.size == 0 {
-				f.state, f.feed = beforeChunk, false
+				f.state, f.blank = beforeChunk, 0
 			}
 			return f.take(n), true, nil
 		}
@@ -145,9 +187,9 @@ func (f *frames) stepChunked() ([]byte, bool, error) {
 // asks for exactly one line feed there; more, and carriage returns, are borne.
 func (f *frames) header(c byte) (end bool, err error) {
 	switch {
-	case f.state == beforeChunk && (c == '\n' || c == '\r'):
-		f.feed = true
-	case f.state == beforeChunk && c == '#' && f.feed:
+	case f.state == beforeChunk && (c == '\n' || c == '\r') && f.blank < maxBlank:
+		f.blank++
+	case f.state == beforeChunk && c == '#' && f.blank > 0:
 		f.state, f.size = chunkHash, 0
 	case f.state == chunkHash && c == '#':
 		f.state = chunkEnd
@@ -159,7 +201,7 @@ func (f *frames) header(c byte) (end bool, err error) {
 	case f.state == chunkSize && c == '\n':
 		f.state = chunkData
 	case f.state == chunkEnd && c == '\n':
-		f.state, f.feed = beforeChunk, false
+		f.state, f.blank = beforeChunk, 0
 		return true, nil
 	default:
 		return false, fmt.Errorf("%w: byte %q in a chunk header", errFraming, c)
@@ -167,11 +209,18 @@ func (f *frames) header(c byte) (end bool, err error) {
 	return false, nil
 }
 
-// frame makes one message ready for one Write: releases of Junos lose a
-// delimiter that straddles two.
+// frame makes one message ready for a Write: releases of Junos lose a delimiter
+// that straddles two.
 func frame(message string, chunked bool) []byte {
-	if chunked {
-		return []byte("\n#" + strconv.Itoa(len(message)) + "\n" + message + "\n##\n")
+	return appendFrame(nil, message, chunked)
+}
+
+// appendFrame adds a message to those that go out together.
+func appendFrame(b []byte, message string, chunked bool) []byte {
+	if !chunked {
+		return append(append(b, message...), delimiter...)
 	}
-	return []byte(message + delimiter)
+	b = strconv.AppendInt(append(b, "\n#"...), int64(len(message)), 10)
+	b = append(append(b, '\n'), message...)
+	return append(b, "\n##\n"...)
 }

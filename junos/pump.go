@@ -16,14 +16,15 @@ import (
 // and must come with the same buffer. Only one goroutine may call read.
 type pump struct {
 	r     io.Reader
-	want  chan []byte
-	got   chan pumped // holds 1, so that the goroutine never waits to deliver
+	want  chan []byte // holds 1, as got does: one read is under way at most, so nobody waits to hand over
+	got   chan pumped
 	quit  chan struct{}
 	gone  chan struct{}
 	once  sync.Once
 	busy  bool  // a read is under way
 	err   error // what the last read ended with, beside bytes
-	timer *time.Timer
+	pace  pace
+	alarm alarm
 }
 
 type pumped struct {
@@ -33,13 +34,14 @@ type pumped struct {
 
 var (
 	errStall  = errors.New("no bytes in time")
+	errSlow   = errors.New("fewer bytes than the least rate")
 	errClosed = errors.New("session closed")
 )
 
-func startPump(r io.Reader) *pump {
-	p := &pump{r: r, want: make(chan []byte), got: make(chan pumped, 1),
-		quit: make(chan struct{}), gone: make(chan struct{}), timer: time.NewTimer(time.Hour)}
-	p.timer.Stop()
+func startPump(r io.Reader, stall time.Duration, rate int64) *pump {
+	p := &pump{r: r, want: make(chan []byte, 1), got: make(chan pumped, 1),
+		quit: make(chan struct{}), gone: make(chan struct{}),
+		pace: pace{stall: stall, rate: rate}, alarm: newAlarm()}
 	go p.run()
 	return p
 }
@@ -66,44 +68,64 @@ func readSome(r io.Reader, b []byte) pumped {
 	return pumped{0, io.ErrNoProgress}
 }
 
-// read returns bytes, or errStall after the given time without any, or the cause
+// read returns bytes, or errStall or errSlow when the pace says so, or the cause
 // of the context, or errClosed after stop, or the reader's error.
-func (p *pump) read(ctx context.Context, b []byte, stall time.Duration) (int, error) {
+func (p *pump) read(ctx context.Context, b []byte) (int, error) {
+	select {
+	case <-p.quit:
+		return 0, errClosed
+	default:
+	}
 	if p.err != nil {
 		return 0, p.err
 	}
 	if !p.busy {
+		p.want <- b
+		p.busy = true
+	}
+	return p.wait(ctx)
+}
+
+// wait waits for the read that is under way.
+func (p *pump) wait(ctx context.Context) (int, error) {
+	start := time.Now()
+	for now := start; ; now = time.Now() {
+		due, err := p.pace.check(now.Sub(start))
+		if err != nil {
+			return 0, err
+		}
+		p.alarm.set(now, due)
 		select {
-		case p.want <- b:
-			p.busy = true
+		case res := <-p.got:
+			return p.take(ctx, res, start)
+		case <-p.alarm.rang:
+			p.alarm.at = time.Time{}
+		case <-ctx.Done():
+			return 0, because(ctx)
 		case <-p.quit:
 			return 0, errClosed
 		}
 	}
-	p.timer.Reset(stall)
-	defer p.timer.Stop()
-	select {
-	case res := <-p.got:
-		p.busy, p.err = false, res.err
-		if res.n > 0 {
-			return res.n, nil
-		}
-		if ctx.Err() != nil { // which may be why the channel was closed
-			return 0, context.Cause(ctx)
-		}
-		return 0, res.err
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
-	case <-p.timer.C:
-		return 0, errStall
-	case <-p.quit:
-		return 0, errClosed
+}
+
+func (p *pump) take(ctx context.Context, res pumped, start time.Time) (int, error) {
+	p.busy, p.err = false, res.err
+	if res.n > 0 {
+		p.pace.came(res.n, time.Since(start))
+		return res.n, nil
 	}
+	if ctx.Err() != nil { // which may be why the channel was closed
+		return 0, because(ctx)
+	}
+	return 0, res.err
 }
 
 // stop makes read return errClosed, now and later.
 func (p *pump) stop() { p.once.Do(func() { close(p.quit) }) }
 
-// wait returns when the goroutine is gone: after stop, and after the reader
-// was closed so that its Read returns.
-func (p *pump) wait() { <-p.gone }
+// join returns when the goroutine is gone: after stop, and after the reader was
+// closed so that its Read returns.
+func (p *pump) join() {
+	<-p.gone
+	p.alarm.timer.Stop()
+}

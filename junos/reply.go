@@ -5,26 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
 
 // Reply is the document that answers a Call, read as it arrives. Read returns
 // io.EOF at its end, or an *Error; either way Result tells what was read.
 type Reply struct {
-	s    *Session
-	item string
-	id   string
-	ctx  context.Context // of the Call, as of an HTTP response's body
-
-	// The turn of the session guards these.
-	cur   []byte // read from the channel and not yet by the caller
-	begun bool   // the document's first byte was seen
+	l     *link
+	q     *request
+	ctx   context.Context // of the Call, as of an HTTP response's body
+	ended func(error)     // told once what the document ended with, errEnd or another
 	limit int64
 
-	mu   sync.Mutex // held for scan and end, so that Result needs no turn
+	// The turn of the link guards these.
+	span  []byte // came, and not yet scanned
+	cur   []byte // scanned, and not yet with the caller
+	own   bool   // cur is a copy; else what the link and the scan lend until they go on
+	blank int    // bytes before the document
+	known bool   // the reply is to q
+
+	mu   sync.Mutex // held for scan, came and end, so that Result needs no turn
 	scan *scan
+	came int64 // bytes of the document
 	end  error // io.EOF, or why the document is cut
 }
+
+// headSize is how much is scanned at once while the message-id is looked for, so
+// that a reply that is thrown away costs no more.
+const headSize = 512
 
 var (
 	errAbandoned = errors.New("the session went on to the next request")
@@ -32,65 +41,100 @@ var (
 	errForeign   = errors.New("foreign message-id")
 )
 
-// begin reads up to the root's start tag, which says whom the reply answers.
-func (s *Session) begin(ctx context.Context, item, id string) (*Reply, error) {
-	r := &Reply{s: s, item: item, id: id, ctx: ctx, scan: newScan(), limit: s.opts.MaxReply}
-	var head []byte
-	for r.end == nil && !r.addressed() {
-		span := r.next()
-		if r.addressed() || r.end != nil {
-			head = join(head, span)
-			break
-		}
-		head = append(head, span...)
+func newReply(ctx context.Context, l *link, q *request, o Options) *Reply {
+	return &Reply{l: l, q: q, ctx: ctx, limit: o.MaxReply, scan: newScan()}
+}
+
+// open reads up to the root's start tag, which says whom the reply answers. The
+// caller has the turn.
+func (r *Reply) open() (*Reply, error) {
+	r.l.pump.pace.restart()
+	for r.seeking() && r.end == nil {
+		r.step()
 	}
-	if r.end != nil && r.end != io.EOF && len(head) == 0 {
-		return nil, r.end
+	if e, ok := r.end.(*Error); ok && (r.came == 0 || e.Kind == KindMessageID) {
+		return nil, e
 	}
-	if got := r.scan.reply.messageID; got != nil && *got != id {
-		err := fmt.Errorf("%w %q in the reply to %q", errForeign, clipText(*got, maxFact), id)
-		s.fail(err)
-		return nil, &Error{Kind: KindMessageID, Phase: PhaseRPC, Item: item, Err: err}
-	}
-	r.cur = head
-	s.current = r
 	return r, nil
 }
 
-// join avoids a copy in the usual case.
-func join(head, span []byte) []byte {
-	if len(head) == 0 {
-		return span
+// step scans the next bytes of the document. It sets end when there are none.
+func (r *Reply) step() {
+	if r.own = r.own && len(r.cur) > 0; !r.own && len(r.cur) > 0 {
+		r.cur, r.own = slices.Clone(r.cur), true
 	}
-	return append(head, span...)
+	piece, err := r.pull(r.ctx)
+	if err != nil {
+		r.finish(err)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	room := r.limit - r.came
+	out, err := r.look(piece[:min(int64(len(piece)), room)])
+	switch {
+	case err != nil:
+		r.cur, r.end = nil, r.fault(err)
+		r.ended(err)
+		return
+	case int64(len(piece)) > room:
+		err := fmt.Errorf("%w of %d bytes", errTooLarge, r.limit)
+		out = append(out[:len(out):len(out)], r.heldBack()...)
+		r.end = r.fault(err)
+	}
+	r.lend(out)
 }
 
-// addressed tells whether the root's start tag was seen, or will not come.
-func (r *Reply) addressed() bool {
-	return r.scan.roots > 0 || r.scan.mode == opaque || r.scan.size > maxMarkup
+// lend makes b the next that the caller gets.
+func (r *Reply) lend(b []byte) {
+	if r.own {
+		r.cur = append(r.cur, b...)
+	} else {
+		r.cur = b
+	}
 }
 
-// next returns the next bytes of the document, scanned. It sets end when there
-// are none. The caller has the turn, or is begin.
-func (r *Reply) next() []byte {
-	for {
-		span, err := r.s.frames.span(r.ctx)
+// pull takes the next bytes of the document as they came, a few only while it is
+// not known whom they answer.
+func (r *Reply) pull(ctx context.Context) ([]byte, error) {
+	for len(r.span) == 0 {
+		span, err := r.l.spans(ctx)
 		if err != nil {
-			r.finish(err)
-			return nil
+			return nil, err
 		}
-		if !r.begun {
-			span = skipLeading(span)
-			r.begun = len(span) > 0
+		if r.came == 0 {
+			span, err = r.skipBlank(span)
 		}
-		if len(span) > 0 {
-			return r.look(span)
+		if err != nil {
+			return nil, err
 		}
+		r.span = span
 	}
+	n := len(r.span)
+	if r.seeking() {
+		n = min(n, headSize)
+	}
+	piece := r.span[:n]
+	r.span = r.span[n:]
+	return piece, nil
 }
 
-// skipLeading drops the white space that some devices send between messages,
-// and a byte order mark, even one that is split.
+// seeking tells whether the beginning of the document is still held, since it is
+// not known whom it answers. A document that hides it is handed on, and cut where
+// it turns out to be another's.
+func (r *Reply) seeking() bool { return !r.known && r.came <= maxMarkup }
+
+// skipBlank drops what stands before the document, within a bound.
+func (r *Reply) skipBlank(b []byte) ([]byte, error) {
+	rest := skipLeading(b)
+	if r.blank += len(b) - len(rest); r.blank > maxMarkup {
+		return nil, fmt.Errorf("%w: %d bytes of white space", errFraming, r.blank)
+	}
+	return rest, nil
+}
+
+// skipLeading drops the white space that some devices send between messages, and
+// a byte order mark, even one that is split.
 func skipLeading(b []byte) []byte {
 	for i, c := range b {
 		switch c {
@@ -102,33 +146,46 @@ func skipLeading(b []byte) []byte {
 	return nil
 }
 
-// look scans a span, cut to the limit.
-func (r *Reply) look(span []byte) []byte {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if room := r.limit - r.scan.size; int64(len(span)) > room {
-		span = span[:room]
-		r.end = &Error{Kind: KindTooLarge, Phase: PhaseRPC, Item: r.item,
-			Err: fmt.Errorf("%w of %d bytes", errTooLarge, r.limit)}
+// look scans bytes and returns those to hand on. It fails when they turn out to
+// answer another request. The caller holds mu.
+func (r *Reply) look(piece []byte) ([]byte, error) {
+	r.came += int64(len(piece))
+	out := r.scanned(piece)
+	if r.known {
+		return out, nil
 	}
-	r.scan.write(span)
-	return span
+	id := r.scan.reply.messageID
+	if id != nil && r.q.id != "" && *id != r.q.id {
+		return nil, fmt.Errorf("%w %q in the reply to %q", errForeign, clipText(*id, maxFact), r.q.id)
+	}
+	r.known = r.scan.roots > 0 || r.scan.mode == opaque
+	return out, nil
 }
 
-// finish sets the end by what a span ended with.
+// scanned returns what the scan hands on of a piece.
+func (r *Reply) scanned(piece []byte) []byte {
+	r.scan.write(piece)
+	return piece
+}
+
+// heldBack returns what the scan held back until the document ended.
+func (r *Reply) heldBack() []byte { return nil }
+
+// finish sets the end by what the bytes ended with.
 func (r *Reply) finish(err error) {
+	r.ended(err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err == errEnd {
-		r.s.owed = false
-		r.end = io.EOF
-		return
+	r.lend(r.heldBack())
+	if r.end = io.EOF; err != errEnd {
+		r.end = r.fault(err)
 	}
-	r.end = r.s.rpcError(r.item, err, r.begun)
-	switch kindOf(err, r.begun) {
-	case KindFraming, KindClosed:
-		r.s.fail(err)
-	}
+}
+
+// fault makes err one for the caller.
+func (r *Reply) fault(err error) *Error {
+	kind := kindOf(err, r.came > 0)
+	return &Error{Kind: kind, Phase: PhaseRPC, Item: r.q.name, Pipelined: r.q.shared && pipelining(kind), Err: err}
 }
 
 // Read implements io.Reader.
@@ -136,39 +193,119 @@ func (r *Reply) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	return r.handOn(func(b []byte) (int, error) { return copy(p, b), nil })
+}
+
+// WriteTo implements io.WriterTo, which spares io.Copy a buffer and a copy. While
+// w.Write is at work, other calls of the session wait.
+func (r *Reply) WriteTo(w io.Writer) (n int64, err error) {
+	for {
+		k, err := r.handOn(w.Write)
+		n += int64(k)
+		switch {
+		case err == io.EOF:
+			return n, nil
+		case err != nil:
+			return n, err
+		}
+	}
+}
+
+// handOn gives the caller the next bytes, with the turn.
+func (r *Reply) handOn(to func([]byte) (int, error)) (int, error) {
 	if err := r.acquire(); err != nil {
 		return 0, err
 	}
-	defer r.s.release()
-	if len(r.cur) == 0 && r.end == nil {
-		r.cur = r.next()
+	defer r.l.release()
+	for len(r.cur) == 0 && r.end == nil {
+		r.step()
 	}
 	if len(r.cur) == 0 {
 		return 0, r.end
 	}
-	n := copy(p, r.cur)
+	n, err := to(r.cur)
 	r.cur = r.cur[n:]
-	return n, nil
+	return n, err
 }
 
-// acquire waits for the turn, and only for it: what was read before the
-// session ended can still be had.
+// acquire waits for the turn, and only for it: what was read before the session
+// ended can still be had.
 func (r *Reply) acquire() error {
 	select {
-	case <-r.s.turn:
+	case <-r.l.turn:
 		return nil
 	case <-r.ctx.Done():
-		return r.s.rpcError(r.item, context.Cause(r.ctx), true)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.fault(because(r.ctx))
 	}
 }
 
-// abandon is called with the turn, before the session reads on.
+// Discard throws away what is left of the document without looking at it, so that
+// the session is free for the next Call, and returns when it has come. Result then
+// tells of what was read before.
+func (r *Reply) Discard() error {
+	if err := r.acquire(); err != nil {
+		return err
+	}
+	defer r.l.release()
+	if r.end != nil {
+		return nil
+	}
+	if err := r.skip(r.ctx); err != nil {
+		r.ended(err)
+		return r.fault(err)
+	}
+	return nil
+}
+
+// skip throws the rest of the document away, but checks whom it answers. The
+// caller has the turn.
+func (r *Reply) skip(ctx context.Context) error {
+	r.abandon()
+	if r.came == 0 {
+		r.l.pump.pace.restart()
+	}
+	for !r.known {
+		piece, err := r.pull(ctx)
+		if err == nil {
+			err = r.glance(piece)
+		}
+		if done, err := r.skipped(err); done {
+			return err
+		}
+	}
+	r.span = nil
+	for {
+		_, err := r.l.spans(ctx)
+		if done, err := r.skipped(err); done {
+			return err
+		}
+	}
+}
+
+func (r *Reply) skipped(err error) (done bool, _ error) {
+	if err == errEnd {
+		r.ended(err)
+		return true, nil
+	}
+	return err != nil, err
+}
+
+func (r *Reply) glance(piece []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, err := r.look(piece)
+	return err
+}
+
+// abandon makes the caller's next Read fail.
 func (r *Reply) abandon() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cur = nil
 	if r.end == nil {
-		r.end = &Error{Kind: KindClosed, Phase: PhaseRPC, Item: r.item, Err: errAbandoned}
+		r.end = &Error{Kind: KindClosed, Phase: PhaseRPC, Item: r.q.name, Err: errAbandoned}
 	}
 }
 

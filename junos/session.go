@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,40 +18,48 @@ type Options struct {
 	// StallTimeout is the longest wait for the first byte of a reply, and for
 	// each byte after it. Zero: 60 s.
 	StallTimeout time.Duration
+	// MinRate is how many bytes a second a reply must keep up, from its first
+	// byte on, over each StallTimeout spent waiting for it; one that drips more
+	// slowly is stalled. Time in which the caller does not read does not count.
+	// Zero: 64, since a routing engine out of breath flushes 4 KiB a minute.
+	MinRate int64
 	// MaxReply is the largest document in bytes. Zero: 1 GiB, since a reply is
 	// never held.
 	MaxReply int64
+	// Depth is how many requests may be under way at once, when Ahead tells what
+	// comes. Zero and 1: one at a time.
+	Depth int
 }
 
 const (
 	defaultHello = 30 * time.Second
 	defaultStall = time.Minute
+	defaultRate  = 64
 	defaultReply = 1 << 30
 	// politeTime is how long Close lets the device answer close-session. It
 	// answers in one round trip; some only close.
 	politeTime = 2 * time.Second
 )
 
-// Session is a NETCONF session on one channel. It has one request under way at
-// a time; Call, Read and Close may be called from different goroutines.
+// Session is a NETCONF session on one channel. Call, Read, Ahead and Close may
+// be called from different goroutines.
 type Session struct {
+	link
 	rw    io.Writer
-	close func() error // closes the channel; only its first call does
 	opts  Options
-	pump  *pump
 	hello serverHello
 
-	// turn holds one token: whoever has it may use frames, seq, owed and
-	// current. It is a channel so that a context can end the wait for it.
-	turn    chan struct{}
-	frames  *frames
-	seq     uint64
-	owed    bool   // a reply is not read to its end
-	current *Reply // that reply, where Call returned one
+	// Whoever has the turn of the link may use these.
+	seq    uint64
+	queue  []*request // sent and not yet answered to the end, oldest first
+	plan   []Item     // announced by Ahead and not yet sent
+	wrote  chan error // gives what the Write beside the reading ended with; nil: there is none
+	unsent error      // what such a Write failed with
 
-	mu     sync.Mutex // held for broken only
-	broken error      // why the session is over
-
+	writes    sync.WaitGroup
+	late      *time.Timer // closes the channel under a Write that takes too long
+	overdue   atomic.Bool // it did
+	pipelined atomic.Bool
 }
 
 // Open exchanges hellos on a channel that runs the netconf subsystem and agrees
@@ -58,9 +67,12 @@ type Session struct {
 // way. Open takes rw over: it is closed when Open fails, and by Session.Close.
 // Errors are of type *Error.
 func Open(ctx context.Context, rw io.ReadWriteCloser, o Options) (*Session, error) {
-	s := &Session{rw: rw, close: sync.OnceValue(rw.Close), opts: withDefaults(o),
-		pump: startPump(rw), turn: make(chan struct{}, 1)}
+	o = withDefaults(o)
+	s := &Session{link: newLink(rw, o), rw: rw, opts: o}
 	s.frames = newFrames(s.read)
+	s.spans = s.frames.span
+	s.late = time.AfterFunc(time.Hour, func() { s.overdue.Store(true); s.close() })
+	s.late.Stop()
 	if err := s.greet(ctx); err != nil {
 		s.fail(err)
 		s.shut()
@@ -70,15 +82,6 @@ func Open(ctx context.Context, rw io.ReadWriteCloser, o Options) (*Session, erro
 	return s, nil
 }
 
-// read is the source of frames.
-func (s *Session) read(ctx context.Context, b []byte) (int, error) {
-	n, err := s.pump.read(ctx, b, s.opts.StallTimeout)
-	if err == io.EOF {
-		err = errEnded
-	}
-	return n, err
-}
-
 func withDefaults(o Options) Options {
 	if o.HelloTimeout <= 0 {
 		o.HelloTimeout = defaultHello
@@ -86,21 +89,22 @@ func withDefaults(o Options) Options {
 	if o.StallTimeout <= 0 {
 		o.StallTimeout = defaultStall
 	}
+	if o.MinRate <= 0 {
+		o.MinRate = defaultRate
+	}
 	if o.MaxReply <= 0 {
 		o.MaxReply = defaultReply
 	}
 	return o
 }
 
-var (
-	errHelloTime = errors.New("no hello in time") // cause of the context that bounds the hellos
-	errEnded     = errors.New("the device ended the channel")
-)
+var errHelloTime = errors.New("no hello in time") // cause of the context that bounds the hellos
 
 // greet writes and reads at once: both sides send first.
 func (s *Session) greet(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.opts.HelloTimeout, errHelloTime)
 	defer cancel()
+	s.pump.pace.restart()
 	wrote := make(chan error, 1)
 	go func() { wrote <- s.write(ctx, frame(clientHello, false)) }()
 	hello, err := readHello(ctx, s.frames)
@@ -128,35 +132,25 @@ func helloError(err error) error {
 // kindOf decides the kind of what a read or write ended with.
 func kindOf(err error, begun bool) Kind {
 	switch {
+	case errors.Is(err, errOver):
+		return KindClosed
 	case errors.Is(err, context.Canceled):
 		return KindCancelled
 	case errors.Is(err, errFraming):
 		return KindFraming
+	case errors.Is(err, errForeign):
+		return KindMessageID
+	case errors.Is(err, errTooLarge):
+		return KindTooLarge
 	case errors.Is(err, errHelloTime):
 		return KindHello
-	case errors.Is(err, errStall), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errStall), errors.Is(err, errSlow), errors.Is(err, context.DeadlineExceeded):
 		if begun {
 			return KindStalled
 		}
 		return KindRPCTimeout
 	}
 	return KindClosed
-}
-
-// write sends one message in one Write. A write that does not get through
-// leaves half a message behind, so the end of the context closes the channel.
-func (s *Session) write(ctx context.Context, b []byte) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.opts.StallTimeout, errStall)
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() { s.close() })
-	_, err := s.rw.Write(b)
-	if !stop() && ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("writing: %w", err)
-	}
-	return nil
 }
 
 // Base11 tells whether the session uses the chunked framing of base:1.1.
@@ -166,10 +160,15 @@ func (s *Session) Base11() bool { return s.hello.chunked }
 // none.
 func (s *Session) SessionID() string { return s.hello.sessionID }
 
+// Pipelined tells whether the session ever had more than one request under way.
+// When it did and no Call or Read ended with Error.Pipelined, the device bears it.
+func (s *Session) Pipelined() bool { return s.pipelined.Load() }
+
 // Call sends one item of the catalogue and waits for the beginning of its reply.
-// What is left of the reply before is read and thrown away first; when that does
-// not end within the stall timeout, the session is closed. The context holds for
-// the reply too. Errors are of type *Error, but for an item that is not of the
+// What is left of the reply before is read and thrown away first, as are the
+// replies to items sent ahead whose turn this Call passes over; when one of them
+// does not end within the stall timeout, the session is closed. The context holds
+// for the reply too. Errors are of type *Error, but for an item that is not of the
 // catalogue; after KindCancelled, KindRPCTimeout, KindStalled and KindTooLarge the
 // session can be used again.
 func (s *Session) Call(ctx context.Context, item Item) (*Reply, error) {
@@ -177,100 +176,56 @@ func (s *Session) Call(ctx context.Context, item Item) (*Reply, error) {
 		return nil, fmt.Errorf("asking for %q: not an item of the catalogue", item.Name)
 	}
 	if err := s.acquire(ctx); err != nil {
-		return nil, s.rpcError(item.Name, err, false)
+		return nil, &Error{Kind: kindOf(err, false), Phase: PhaseRPC, Item: item.Name, Err: err}
 	}
 	defer s.release()
-	if err := s.drain(ctx); err != nil {
-		return nil, s.rpcError(item.Name, err, false)
-	}
-	id, err := s.send(ctx, item.rpc)
+	q, err := s.claim(ctx, item)
 	if err != nil {
-		return nil, s.rpcError(item.Name, err, false)
+		return nil, &Error{Kind: kindOf(err, false), Phase: PhaseRPC, Item: item.Name,
+			Pipelined: s.underWayTogether() && pipelining(kindOf(err, false)), Err: err}
 	}
-	return s.begin(ctx, item.Name, id)
+	q.reply = newReply(ctx, &s.link, q, s.opts)
+	q.reply.ended = s.ended
+	return q.reply.open()
 }
 
-// send writes an operation and returns its message-id.
-func (s *Session) send(ctx context.Context, operation string) (id string, err error) {
-	s.seq++
-	id = strconv.FormatUint(s.seq, 10)
-	rpc := `<rpc xmlns="` + base10URN + `" message-id="` + id + `">` + operation + `</rpc>`
-	if err := s.write(ctx, frame(rpc, s.hello.chunked)); err != nil {
-		s.fail(err)
-		return "", err
-	}
-	s.owed = true
-	return id, nil
-}
-
-// drain throws away what is left of the reply before.
-func (s *Session) drain(ctx context.Context) error {
-	if s.current != nil {
-		s.current.abandon()
-		s.current = nil
-	}
-	if !s.owed {
-		return nil
-	}
-	timed, cancel := context.WithTimeoutCause(ctx, s.opts.StallTimeout, errStall)
-	defer cancel()
-	for {
-		_, err := s.frames.span(timed)
-		switch {
-		case err == errEnd:
-			s.owed = false
-			return nil
-		case err != nil && ctx.Err() != nil:
-			return context.Cause(ctx)
-		case err != nil:
-			err = fmt.Errorf("%w: the reply before did not end: %w", errClosed, err)
-			s.fail(err)
-			return err
+// Ahead announces the Calls to come, in their order, and sends their requests
+// before they are called, as far as Depth allows: at once, and more of them in the
+// Calls that follow. Each Ahead replaces what was announced and not yet sent, and
+// sends nothing a second time, so it may be told all that is left before every
+// Call. With a Depth of 1 it does nothing. An item that is called out of turn is
+// answered all the same: what was sent ahead before it is thrown away.
+func (s *Session) Ahead(ctx context.Context, items ...Item) error {
+	for _, i := range items {
+		if !i.genuine() {
+			return fmt.Errorf("announcing %q: not an item of the catalogue", i.Name)
 		}
 	}
-}
-
-// acquire waits for the turn; it fails when the session is over.
-func (s *Session) acquire(ctx context.Context) error {
-	select {
-	case <-s.turn:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-s.pump.quit:
-		return s.reason()
+	if s.opts.Depth <= 1 || len(items) == 0 {
+		return nil
 	}
-	if err := s.reason(); err != nil {
-		s.release()
-		return err
+	if err := s.acquire(ctx); err != nil {
+		return &Error{Kind: kindOf(err, false), Phase: PhaseRPC, Item: items[0].Name, Err: err}
 	}
-	if err := ctx.Err(); err != nil {
-		s.release()
-		return context.Cause(ctx)
+	defer s.release()
+	s.announce(items)
+	if err := s.topUp(ctx); err != nil {
+		return &Error{Kind: kindOf(err, false), Phase: PhaseRPC, Item: items[0].Name,
+			Pipelined: s.underWayTogether(), Err: err}
 	}
 	return nil
 }
 
-func (s *Session) release() { s.turn <- struct{}{} }
-
-// fail ends the session for a reason that the calls after this one tell.
-func (s *Session) fail(err error) {
-	s.mu.Lock()
-	if s.broken == nil {
-		s.broken = err
+// ended takes note of how the reply to the oldest request ended.
+func (s *Session) ended(err error) {
+	if err == errEnd {
+		s.queue = slices.Delete(s.queue, 0, 1)
+		return
 	}
-	s.mu.Unlock()
-	s.pump.stop()
-	s.close()
-}
-
-func (s *Session) reason() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.broken
-}
-
-func (s *Session) rpcError(item string, err error, begun bool) error {
-	return &Error{Kind: kindOf(err, begun), Phase: PhaseRPC, Item: item, Err: err}
+	switch kindOf(err, true) {
+	case KindFraming, KindMessageID, KindClosed:
+		s.fail(err)
+	}
 }
 
 // Close ends the session and closes the channel. When no request is under way
@@ -286,17 +241,20 @@ func (s *Session) Close() error {
 	default:
 		s.fail(errClosed)
 	}
-	return s.shut()
+	err := s.shut()
+	s.writes.Wait()
+	return err
 }
 
 // sayGoodbye gives up silently: the channel is closed in any case.
 func (s *Session) sayGoodbye() {
-	if s.reason() != nil || s.owed {
+	if s.reason() != nil || len(s.queue) > 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), politeTime)
 	defer cancel()
-	if _, err := s.send(ctx, "<close-session/>"); err != nil {
+	s.pump.pace.restart()
+	if s.write(ctx, appendFrame(nil, s.rpc("<close-session/>"), s.hello.chunked)) != nil {
 		return
 	}
 	for {
@@ -304,11 +262,4 @@ func (s *Session) sayGoodbye() {
 			return
 		}
 	}
-}
-
-// shut closes the channel and waits for the reader to be gone.
-func (s *Session) shut() error {
-	err := s.close()
-	s.pump.wait()
-	return err
 }
