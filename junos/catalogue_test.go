@@ -41,7 +41,7 @@ func TestCatalogue(t *testing.T) {
 }
 
 func TestProfiles(t *testing.T) {
-	for name, want := range map[string]int{"daily": 27, "minimal": 9, "full": len(Catalogue()), "optics": 13, "security": 15} {
+	for name, want := range map[string]int{"daily": 27, "minimal": 9, "full": len(Catalogue()), "optics": 13, "security": 13} {
 		if items, ok := Profile(name); !ok || len(items) != want {
 			t.Errorf("%s: %d items", name, len(items))
 		}

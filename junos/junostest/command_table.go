@@ -8,7 +8,7 @@ var commands = []command{
 	{cli: "show system commit", rpc: "get-commit-information", root: "commit-information", write: (*Device).commits},
 	{cli: "show system license", rpc: "get-license-summary-information", root: "license-summary-information", write: (*Device).licences},
 	{cli: "show system core-dumps", rpc: "get-system-core-dumps", root: "directory-list", write: (*Device).coreDumps},
-	{cli: "show system buffers", rpc: "get-buffer-informaton", root: "memory-statistics", write: (*Device).buffers},
+	{cli: "show system buffers", rpc: "get-buffer-informations", root: "memory-statistics", write: (*Device).buffers},
 	{cli: "show system storage", rpc: "get-system-storage", root: "system-storage-information", write: (*Device).storage},
 	{cli: "show system alarms", rpc: "get-system-alarm-information", root: "alarm-information", write: (*Device).systemAlarms},
 	{cli: "show system users", rpc: "get-system-users-information", root: "system-users-information", write: (*Device).users},
