@@ -15,7 +15,7 @@ func BenchmarkScan(b *testing.B) {
 	b.SetBytes(int64(len(doc)))
 	b.ReportAllocs()
 	for b.Loop() {
-		s := newScan()
+		s := newScan("", nil)
 		s.write(doc)
 		if r := s.result(false); r.Outcome != OK {
 			b.Fatal(r)

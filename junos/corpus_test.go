@@ -30,7 +30,7 @@ func readCorpus(t testing.TB, name string) []byte {
 
 // scanned is the result of a whole document.
 func scanned(doc []byte) Result {
-	s := newScan()
+	s := newScan("", nil)
 	s.write(skipLeading(doc))
 	return s.result(false)
 }

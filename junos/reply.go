@@ -42,7 +42,7 @@ var (
 )
 
 func newReply(ctx context.Context, l *link, q *request, o Options) *Reply {
-	return &Reply{l: l, q: q, ctx: ctx, limit: o.MaxReply, scan: newScan()}
+	return &Reply{l: l, q: q, ctx: ctx, limit: o.MaxReply, scan: newScan(q.name, o.Mask)}
 }
 
 // open reads up to the root's start tag, which says whom the reply answers. The
@@ -164,12 +164,11 @@ func (r *Reply) look(piece []byte) ([]byte, error) {
 
 // scanned returns what the scan hands on of a piece.
 func (r *Reply) scanned(piece []byte) []byte {
-	r.scan.write(piece)
-	return piece
+	return r.scan.write(piece)
 }
 
 // heldBack returns what the scan held back until the document ended.
-func (r *Reply) heldBack() []byte { return nil }
+func (r *Reply) heldBack() []byte { return r.scan.end() }
 
 // finish sets the end by what the bytes ended with.
 func (r *Reply) finish(err error) {

@@ -20,6 +20,7 @@ const (
 	FlagPartial   = "partial"       // the device ended before the reply did
 	FlagRepaired  = "repaired-utf8" // the bytes hold invalid UTF-8: a reader of text must repair it
 	FlagMalformed = "malformed"     // not well-formed XML
+	FlagMasked    = "masked"        // values were replaced by pseudonyms
 	FlagWarnings  = "warnings"      // the device added warnings
 )
 
@@ -42,12 +43,16 @@ type RPCError struct {
 }
 
 // Result is what the scan of one document found. SHA256 (hexadecimal) and Size
-// are of its bytes as they came.
+// are of the bytes that are handed on, RawSHA256 and RawSize of those the device
+// sent; they differ where values were masked or invalid UTF-8 was repaired.
 type Result struct {
-	Outcome Outcome
-	Flags   []string
-	SHA256  string
-	Size    int64
-	Errors  []RPCError // the first 32
-	Release string     // Junos release named by the namespaces, "23.4R2-S7.4"; empty when none is
+	Outcome   Outcome
+	Flags     []string
+	SHA256    string
+	Size      int64
+	RawSHA256 string
+	RawSize   int64
+	Masked    map[string]int // values replaced, by class; nil when none was
+	Errors    []RPCError     // the first 32
+	Release   string         // Junos release named by the namespaces, "23.4R2-S7.4"; empty when none is
 }

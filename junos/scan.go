@@ -57,11 +57,14 @@ type scan struct {
 	reply digest
 }
 
-func newScan() *scan {
+// newScan scans a document of an item; mask may be nil.
+func newScan(item string, mask *Mask) *scan {
 	return &scan{sum: sha256.New(), utf8: true}
 }
 
-func (s *scan) write(p []byte) {
+// write returns the bytes to hand on, valid until the next write.
+func (s *scan) write(p []byte) []byte {
+	whole := p
 	s.sum.Write(p)
 	s.size += int64(len(p))
 	s.checkUTF8(p)
@@ -72,6 +75,12 @@ func (s *scan) write(p []byte) {
 		}
 		p = p[n:]
 	}
+	return whole
+}
+
+// end returns the bytes that write held back.
+func (s *scan) end() []byte {
+	return nil
 }
 
 // checkUTF8 carries a sequence that is split over two writes.
@@ -264,6 +273,7 @@ func (s *scan) unfinished() bool {
 // result sums up. cut says that the device ended before the document did.
 func (s *scan) result(cut bool) Result {
 	r := Result{Size: s.size, SHA256: hex.EncodeToString(s.sum.Sum(nil)), Release: s.reply.release}
+	r.RawSHA256, r.RawSize = r.SHA256, r.Size
 	broken := s.bad != "" || !cut && s.size > 0 && s.unfinished()
 	r.Errors = s.reply.allErrors()
 	r.Outcome = outcome(cut, broken, s.reply.hasContent(), r.Errors)

@@ -131,7 +131,7 @@ func TestWhole(t *testing.T) {
 // Bounds hold whatever a device sends.
 func TestScanIsBounded(t *testing.T) {
 	many := strings.Repeat(rpcErr("error", strings.Repeat("x", 1<<15)), 100)
-	s := newScan()
+	s := newScan("", nil)
 	s.write([]byte("<rpc-reply><output>" + strings.Repeat("error: y\n", 1<<16) + "</output>" + many + "</rpc-reply>"))
 	r := s.result(false)
 	if len(r.Errors) > maxErrors || len(s.reply.plain) > maxText || cap(s.reply.capture) > 2*maxCapture {
@@ -146,7 +146,7 @@ func TestScanIsBounded(t *testing.T) {
 
 // inBytes scans a document in pieces.
 func inPieces(doc []byte, n int) Result {
-	s := newScan()
+	s := newScan("", nil)
 	for len(doc) > 0 {
 		k := min(n, len(doc))
 		s.write(doc[:k])

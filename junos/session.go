@@ -26,6 +26,9 @@ type Options struct {
 	// MaxReply is the largest document in bytes. Zero: 1 GiB, since a reply is
 	// never held.
 	MaxReply int64
+	// Mask replaces values in replies before the caller gets them. Nil: replies
+	// pass as they came, but for invalid UTF-8.
+	Mask *Mask
 	// Depth is how many requests may be under way at once, when Ahead tells what
 	// comes. Zero and 1: one at a time.
 	Depth int
