@@ -24,18 +24,14 @@ func (d *Device) answer(req request) (doc []byte, item string, err error) {
 		return doc, c.item, err
 	}
 	switch d.lacking(c) {
-	case saysNone:
-		return d.reply(req.attrs, func(*writer) {}), c.logged(), nil
-	case notEnabled:
-		return d.reply(req.attrs, notEnabledElement), c.logged(), nil
 	case notValid:
 		return d.errorReply(req.attrs, notValidOn(d.Product, req.op.name)), c.logged(), nil
 	case syntax:
 		return d.errorReply(req.attrs, syntaxError(req.op.name)), c.logged(), nil
 	}
 	return d.reply(req.attrs, func(w *writer) {
-		d.payload(w, c, everywhere)
-		if d.banner() != "" {
+		d.body(w, c, everywhere)
+		if d.lacking(c) != saysNone && d.banner() != "" {
 			d.bannerElement(w)
 		}
 	}), c.logged(), nil

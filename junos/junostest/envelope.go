@@ -81,3 +81,15 @@ func notEnabledElement(w *writer) {
 		w.leaf("message", "error: Chassis cluster is not enabled")
 	}, "xmlns", xnmNS, "xmlns:xnm", xnmNS)
 }
+
+// notRunningElement is how mgd says that the daemon that would answer is not
+// started, as nothing in the configuration needs it.
+func notRunningElement(w *writer, daemon string) {
+	w.in("xnm:warning", func() {
+		w.block("message", daemon+" subsystem not running - not needed by configuration.")
+		w.in("reason", func() {
+			w.leaf("daemon", daemon)
+			w.empty("process-not-configured")
+		})
+	}, "xmlns", xnmNS, "xmlns:xnm", xnmNS)
+}

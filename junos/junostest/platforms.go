@@ -1,6 +1,9 @@
 package junostest
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // platform is what the devices of a model have in common.
 type platform struct {
@@ -14,7 +17,8 @@ type platform struct {
 	products  []product
 }
 
-// lack is how a platform answers an item that it does not have.
+// lack is how a device answers an item that its platform does not have or that
+// its configuration does not need.
 type lack int
 
 const (
@@ -23,7 +27,32 @@ const (
 	notValid        // rpc-error: command is not valid on the …
 	syntax          // rpc-error: syntax error
 	notEnabled      // xnm:error of the daemon inside a good reply
+	notRunning      // xnm:warning that the daemon is not needed
+	saysText        // a sentence inside output
 )
+
+// Items that only some platforms have.
+const (
+	clusterStatus = "show-chassis-cluster-status"
+	clusterPorts  = "show-chassis-cluster-interfaces"
+	showPoE       = "show-poe-interface"
+	showIKE       = "show-security-ike-security-associations"
+	showIPsec     = "show-security-ipsec-security-associations"
+	showIDP       = "show-security-idp-security-package-version"
+)
+
+// lacks are the items that a platform does not have, by how it answers them.
+type lacks map[lack][]string
+
+func (l lacks) byItem() map[string]lack {
+	m := map[string]lack{}
+	for how, items := range l {
+		for _, item := range items {
+			m[item] = how
+		}
+	}
+	return m
+}
 
 // product is one model number.
 type product struct {
@@ -58,31 +87,21 @@ type optic struct{ description, part string }
 
 // perNode lists the items that a cluster or virtual chassis answers per node.
 func perNode(more ...string) []string {
-	return append([]string{"show-version", "show-system-uptime", "show-system-core-dumps", "show-system-storage"}, more...)
+	return append([]string{"show-version", "show-system-uptime", "show-system-core-dumps", "show-system-storage", "show-system-buffers",
+		"show-system-users", "show-system-processes-extensive", "show-system-memory", "show-system-connections"}, more...)
 }
 
-func platformOf(m Model) platform {
-	switch m {
-	case EXVC:
-		return exPlatform()
-	case SRXCluster:
-		return srxPlatform()
-	case QFX:
-		return qfxPlatform()
-	case PTXEVO:
-		return ptxPlatform()
-	case ACX:
-		return acxPlatform()
-	default:
-		return mxPlatform()
-	}
-}
+// platforms is what each model shares, made once for all devices.
+var platforms = map[Model]platform{MXDualRE: mxPlatform(), EXVC: exPlatform(), SRXCluster: srxPlatform(), QFX: qfxPlatform(),
+	PTXEVO: ptxPlatform(), ACX: acxPlatform()}
+
+func platformOf(m Model) platform { return platforms[m] }
 
 func mxPlatform() platform {
 	return platform{role: "mx", olderKeys: true,
 		releases: []string{"20.4R3-S9.4", "21.4R3-S5.4", "22.2R3-S3.18", "23.4R2-S2.1"},
 		mixed:    []string{"show-system-core-dumps"},
-		lacks:    map[string]lack{"show-virtual-chassis": saysNone, "show-chassis-cluster-status": syntax},
+		lacks:    lacks{saysNone: {"show-virtual-chassis"}, syntax: {clusterStatus, clusterPorts, "show-vlans", showPoE, showIDP}}.byItem(),
 		products: []product{
 			{name: "mx240", marketing: "MX240", engine: "RE-S-1800x4", memory: 16384, chassisPart: "CHAS-BP-MX240-S",
 				cards: []card{mpc7(1), mpc5(2)}, power: 4, fans: 1},
@@ -115,7 +134,7 @@ func exPlatform() platform {
 	return platform{role: "ex", olderKeys: true,
 		releases: []string{"18.4R3-S11.3", "20.4R3-S8.4", "21.4R3-S7.6"},
 		mixed:    perNode(),
-		lacks:    map[string]lack{"show-chassis-cluster-status": notEnabled},
+		lacks:    lacks{notEnabled: {clusterStatus, clusterPorts}, notValid: {"show-chassis-power"}, syntax: {showIKE, showIPsec, showIDP}}.byItem(),
 		products: []product{
 			{name: "ex4300-48p", marketing: "ex4300-48p", engine: "EX4300-48P", memory: 2048, chassisPart: "EX4300-48P",
 				cards: access("EX4300-48P", "650-044930", "48x 10/100/1000 Base-T"), power: 2, fans: 2},
@@ -135,8 +154,10 @@ func srxPlatform() platform {
 	return platform{role: "fw",
 		releases: []string{"21.4R3-S9.5", "22.4R3-S2.11", "23.4R2-S3.9"},
 		mixed: perNode("show-system-commit", "show-system-license", "show-system-alarms", "show-chassis-alarms",
-			"show-chassis-hardware-extensive", "show-chassis-routing-engine", "show-chassis-environment"),
-		lacks: map[string]lack{"show-virtual-chassis": notValid},
+			"show-chassis-hardware-extensive", "show-chassis-hardware-detail", "show-chassis-routing-engine", "show-chassis-environment",
+			"show-chassis-fpc", "show-chassis-fpc-pic-status", "show-chassis-firmware", "show-chassis-power", "show-chassis-fan",
+			"show-chassis-temperature-thresholds", "show-pfe-statistics-traffic", showIKE, showIPsec, showIDP),
+		lacks: lacks{notValid: {"show-virtual-chassis"}, syntax: {showPoE}}.byItem(),
 		products: []product{
 			{name: "srx1500", marketing: "srx1500", engine: "RE-SRX1500", memory: 16384, chassisPart: "SRX1500-SYS-JE-AC",
 				cards: firewall("SRX1500", "750-055720", 16, 4), power: 2, fans: 2},
@@ -154,7 +175,7 @@ func qfxPlatform() platform {
 	return platform{role: "leaf",
 		releases: []string{"21.4R3-S6.5", "22.2R3-S4.11", "23.4R2-S7.4"},
 		mixed:    perNode(),
-		lacks:    map[string]lack{"show-chassis-cluster-status": notEnabled},
+		lacks:    lacks{notEnabled: {clusterStatus, clusterPorts}, syntax: {showPoE, showIKE, showIPsec, showIDP}}.byItem(),
 		products: []product{
 			{name: "qfx5120-48y-8c", marketing: "qfx5120-48y-8c", engine: "RE-QFX5120-48Y-8C", memory: 16384, chassisPart: "QFX5120-48Y-AFO",
 				cards: leaf("QFX5120-48Y-8C", "650-095901"), power: 2, fans: 5},
@@ -171,7 +192,7 @@ func ptxPlatform() platform {
 	return platform{role: "pe", evolved: true, rfc: true,
 		releases: []string{"22.4R3-S4.5-EVO", "23.4R2-S3.10-EVO", "24.4R1-S2.9-EVO"},
 		mixed:    []string{"show-system-uptime", "show-system-core-dumps", "show-system-storage"},
-		lacks:    map[string]lack{"show-virtual-chassis": syntax, "show-chassis-cluster-status": syntax},
+		lacks:    lacks{syntax: {"show-virtual-chassis", clusterStatus, clusterPorts, "show-system-buffers", showPoE, showIKE, showIPsec, showIDP}}.byItem(),
 		products: []product{
 			{name: "ptx10001-36mr", marketing: "JNP10001-36MR [PTX10001-36MR]", engine: "RE-JNP10001-36MR", memory: 65536,
 				chassisPart: "JNP10001-36MR-CHAS", cards: []card{fixed}, power: 2, fans: 6},
@@ -186,7 +207,7 @@ func acxPlatform() platform {
 			{slot: 1, ports: 6, description: "6x100GE QSFP28", media: "et", speed: "100Gbps", optics: qsfp28()}}}}
 	return platform{role: "acc", rfc: true,
 		releases: []string{"22.2R3-S1.9", "22.4R3-S5.11", "24.4R1-S1.6"},
-		lacks:    map[string]lack{"show-virtual-chassis": syntax, "show-chassis-cluster-status": notValid},
+		lacks:    lacks{syntax: {"show-virtual-chassis", showPoE, showIKE, showIPsec, showIDP}, notValid: {clusterStatus, clusterPorts}}.byItem(),
 		products: []product{
 			{name: "acx5448", marketing: "ACX5448", engine: "RE-ACX-5448", memory: 16384, chassisPart: "ACX5448-CHAS", cards: fixed, power: 2, fans: 4},
 			{name: "acx5448-d", marketing: "ACX5448-D", engine: "RE-ACX-5448-D", memory: 32768, chassisPart: "ACX5448-D-CHAS", cards: fixed, power: 2, fans: 4},
@@ -258,5 +279,43 @@ func (d *Device) banner() string {
 // mixes tells whether the reply to the item comes per node.
 func (d *Device) mixes(item string) bool { return slices.Contains(d.plat.mixed, item) }
 
-// lacking tells how the device answers a command that its platform does not have.
-func (d *Device) lacking(c command) lack { return d.plat.lacks[c.item] }
+// lacking tells how the device answers a command that it has no data for.
+func (d *Device) lacking(c command) lack {
+	if l := d.plat.lacks[c.item]; l != hasIt {
+		return l
+	}
+	protocol, needed := protocolOf[c.item]
+	switch {
+	case !needed || d.runs(protocol):
+		return hasIt
+	case protocol == strings.ToLower(protocol): // a daemon of its own
+		return notRunning
+	}
+	return saysText
+}
+
+// body writes what a reply holds: data, or why there are none.
+func (d *Device) body(w *writer, c command, everywhere bool) {
+	protocol := protocolOf[c.item]
+	switch d.lacking(c) {
+	case hasIt:
+		d.payload(w, c, everywhere)
+	case notEnabled:
+		notEnabledElement(w)
+	case notRunning:
+		notRunningElement(w, protocol)
+	case saysText:
+		w.block("output", notRunningText(protocol))
+	}
+}
+
+// notRunningText is what the routing daemon says of a protocol that it does not run.
+func notRunningText(protocol string) string {
+	switch protocol {
+	case bgp:
+		return "BGP is not running"
+	case stp:
+		return "Spanning-tree is not enabled at global level."
+	}
+	return protocol + " instance is not running"
+}

@@ -3,16 +3,21 @@ package junostest
 import (
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 )
 
 // port is a physical port and what is configured on it.
 type port struct {
 	name, speed string
+	number      int // in the device, from 1: of its address and its indexes
+	slot, pic   int
+	socket      int
 	up, enabled bool
 	description string
 	peer        string // system name of the LLDP neighbour; empty: none
 	peerPort    string
 	bundle      string // aggregate that it belongs to
+	optic       optic  // zero: copper
 	units       []unit
 }
 
@@ -30,16 +35,16 @@ func (d *Device) optic(l card, p pic, number int) (optic, bool) {
 	if len(p.optics) == 0 {
 		return optic{}, false
 	}
-	r := d.rng(fmt.Sprintf("optic/%d/%d/%d", l.slot, p.slot, number))
+	r := d.draw("optic", l.slot<<16|p.slot<<8|number)
 	if r.IntN(10) < 3 {
 		return optic{}, false
 	}
 	return pick(r, p.optics...), true
 }
 
-// ports lists every physical port in the order of slots.
-func (d *Device) ports() []port {
-	var all []port
+// cards calls yield with each line card of the device and the slot that its
+// ports are named by.
+func (d *Device) cards(yield func(l card, slot int)) {
 	for member := range d.members() {
 		for _, l := range d.prod.cards {
 			slot := l.slot
@@ -49,51 +54,62 @@ func (d *Device) ports() []port {
 			case SRXCluster:
 				slot = l.slot + member*7 // node 1 of a cluster numbers on from the highest slot
 			}
-			for _, p := range l.pics {
-				all = append(all, d.picPorts(l, p, slot)...)
-			}
+			yield(l, slot)
 		}
 	}
+}
+
+// ports lists every physical port in the order of slots.
+func (d *Device) ports() []port {
+	all := make([]port, 0, 64)
+	d.cards(func(l card, slot int) {
+		for _, p := range l.pics {
+			all = d.picPorts(all, l, p, slot)
+		}
+	})
 	if d.fleet.cfg.Canary != "" && len(all) > 0 {
 		all[0].description = d.fleet.cfg.Canary
 	}
 	return all
 }
 
-// picPorts lists the ports of a PIC that exist: copper ones, and the sockets
+// picPorts adds the ports of a PIC that exist: copper ones, and the sockets
 // that hold a pluggable.
-func (d *Device) picPorts(l card, p pic, slot int) []port {
-	var all []port
+func (d *Device) picPorts(all []port, l card, p pic, slot int) []port {
 	for i := range p.ports {
-		if _, plugged := d.optic(l, p, i); len(p.optics) > 0 && !plugged {
+		o, plugged := d.optic(l, p, i)
+		if len(p.optics) > 0 && !plugged {
 			continue
 		}
-		all = append(all, d.port(fmt.Sprintf("%s-%d/%d/%d", p.media, slot, p.slot, i), p.speed))
+		name := p.media + "-" + strconv.Itoa(slot) + "/" + strconv.Itoa(p.slot) + "/" + strconv.Itoa(i)
+		port := port{name: name, speed: p.speed, number: len(all) + 1, slot: slot, pic: p.slot, socket: i, optic: o}
+		d.configure(&port)
+		all = append(all, port)
 	}
 	return all
 }
 
-func (d *Device) port(name, speed string) port {
-	r := d.rng("port/" + name)
-	p := port{name: name, speed: speed, enabled: r.IntN(20) > 0}
+// configure decides what is plugged into a port and configured on it.
+func (d *Device) configure(p *port) {
+	r := d.draw("port", p.number)
+	p.enabled = r.IntN(20) > 0
 	p.up = p.enabled && r.IntN(4) > 0
 	if r.IntN(3) > 0 || p.up && r.IntN(2) == 0 {
 		p.description = describe(r)
 	}
 	if p.up && r.IntN(2) == 0 {
 		p.peer = code(r, pick(r, "ber", "fra", "par", "zrh")+"-core-99")
-		p.peerPort = fmt.Sprintf("et-0/%d/%d", r.IntN(2), r.IntN(12))
+		p.peerPort = "et-0/" + strconv.Itoa(r.IntN(2)) + "/" + strconv.Itoa(r.IntN(12))
 	}
 	if p.peer != "" && r.IntN(3) == 0 {
-		p.bundle = fmt.Sprintf("ae%d", r.IntN(4))
+		p.bundle = "ae" + strconv.Itoa(r.IntN(4))
 	}
 	if p.enabled {
 		p.units = []unit{d.unit(r, p)}
 	}
-	return p
 }
 
-func (d *Device) unit(r *rand.Rand, p port) unit {
+func (d *Device) unit(r *rand.Rand, p *port) unit {
 	u := unit{name: p.name + ".0", up: p.up}
 	switch {
 	case p.bundle != "":
@@ -102,7 +118,7 @@ func (d *Device) unit(r *rand.Rand, p port) unit {
 		u.families = []string{"eth-switch"}
 	default:
 		u.families = []string{"inet", "inet6", "multiservice"}
-		host := r.IntN(1 << 16)
+		host := p.number << 1 // of the pair of addresses of this link
 		u.addresses = []string{fmt.Sprintf("10.%d.%d.%d/31", d.index%250, host>>8, host&0xfe)}
 		u.inet6 = []string{fmt.Sprintf("2001:db8:%x:%x::1/64", d.index, host), fmt.Sprintf("fe80::%x/64", host)}
 	}
@@ -113,26 +129,33 @@ func (d *Device) unit(r *rand.Rand, p port) unit {
 // must escape and those outside ASCII among it.
 func describe(r *rand.Rand) string {
 	n := r.IntN(1000)
-	return pick(r,
-		fmt.Sprintf("UPLINK: core-%02d # et-0/0/%d (ae%d)", n%20, n%48, n%8),
-		fmt.Sprintf("CUST: Müller & Söhne GmbH <circuit %05d>", n*37),
-		fmt.Sprintf("SRV: esx%03d \"vmnic%d\"", n, n%4),
-		fmt.Sprintf("DO NOT TOUCH - ticket #%d, ask the O'Brien team", 10000+n),
-		fmt.Sprintf("PEER: AS%d via IXP Zürich > LAN 2", 64512+n),
-		fmt.Sprintf("AP floor %d 東京 wing", n%12),
-		"spare",
-	)
+	switch r.IntN(7) {
+	case 0:
+		return fmt.Sprintf("UPLINK: core-%02d # et-0/0/%d (ae%d)", n%20, n%48, n%8)
+	case 1:
+		return fmt.Sprintf("CUST: Müller & Söhne GmbH <circuit %05d>", n*37)
+	case 2:
+		return fmt.Sprintf("SRV: esx%03d \"vmnic%d\"", n, n%4)
+	case 3:
+		return fmt.Sprintf("DO NOT TOUCH - ticket #%d, ask the O'Brien team", 10000+n)
+	case 4:
+		return fmt.Sprintf("PEER: AS%d via IXP Zürich > LAN 2", 64512+n)
+	case 5:
+		return fmt.Sprintf("AP floor %d 東京 wing", n%12)
+	default:
+		return "spare"
+	}
 }
 
 // aggregates are the ae interfaces that ports belong to, in order.
 func aggregates(ports []port) []port {
 	var all []port
 	for i := range 4 {
-		name := fmt.Sprintf("ae%d", i)
-		agg := port{name: name, enabled: true, description: fmt.Sprintf("LAG %d", i)}
+		name := "ae" + strconv.Itoa(i)
+		agg := port{name: name, number: 200 + i, enabled: true, description: "LAG " + strconv.Itoa(i)}
 		for _, p := range ports {
 			if p.bundle == name {
-				agg.up = true
+				agg.up, agg.speed = true, p.speed
 			}
 		}
 		if agg.up {
@@ -143,17 +166,62 @@ func aggregates(ports []port) []port {
 	return all
 }
 
+// loopback is the address by which routers know the device.
+func (d *Device) loopback() string { return fmt.Sprintf("10.255.%d.%d", d.index>>8, d.index&255) }
+
+// managementPort is the name of the port out of band.
+func (d *Device) managementPort() string {
+	switch d.Model {
+	case EXVC:
+		return "vme"
+	case QFX, ACX:
+		return "em0"
+	case PTXEVO:
+		return "re0:mgmt-0"
+	default:
+		return "fxp0"
+	}
+}
+
 // softPorts are the interfaces without a socket.
 func (d *Device) softPorts() []port {
-	lo := unit{name: "lo0.0", up: true, families: []string{"inet", "inet6"},
-		addresses: []string{fmt.Sprintf("10.255.%d.%d", d.index>>8, d.index&255)},
-		inet6:     []string{fmt.Sprintf("2001:db8:ffff::%x", d.index+1)}}
-	management := map[Model]string{MXDualRE: "fxp0", EXVC: "vme", SRXCluster: "fxp0", QFX: "em0", PTXEVO: "re0:mgmt-0", ACX: "em0"}[d.Model]
+	lo := unit{name: "lo0.0", up: true, families: []string{"inet", "inet6"}, addresses: []string{d.loopback()},
+		inet6: []string{fmt.Sprintf("2001:db8:ffff::%x", d.index+1)}}
+	management := d.managementPort()
 	mgmt := unit{name: management + ".0", up: true, families: []string{"inet"},
 		addresses: []string{fmt.Sprintf("192.168.%d.%d/24", d.index>>8&255, d.index&255)}}
-	return []port{
-		{name: "dsc", up: true, enabled: true},
-		{name: management, up: true, enabled: true, description: "MGMT: out of band", units: []unit{mgmt}},
-		{name: "lo0", up: true, enabled: true, units: []unit{lo}},
+	all := []port{
+		{name: "dsc", number: 210, up: true, enabled: true},
+		{name: management, number: 211, up: true, enabled: true, description: "MGMT: out of band", units: []unit{mgmt}},
+		{name: "lo0", number: 212, up: true, enabled: true, units: []unit{lo}},
 	}
+	if irb := d.irb(); len(irb.units) > 0 {
+		all = append(all, irb)
+	}
+	return append(all, d.redundantPorts()...)
+}
+
+// irb is the port whose units are the gateways of VLANs.
+func (d *Device) irb() port {
+	p := port{name: "irb", number: 213, up: true, enabled: true}
+	for i, v := range d.vlanList() {
+		if v.gateway != "" {
+			p.units = append(p.units, unit{name: "irb." + strconv.Itoa(v.id), up: i%5 != 4, families: []string{"inet"}, addresses: []string{v.gateway + "/24"}})
+		}
+	}
+	return p
+}
+
+// redundantPorts are those that both nodes of a cluster share.
+func (d *Device) redundantPorts() []port {
+	if d.Model != SRXCluster {
+		return nil
+	}
+	var all []port
+	for i, network := range []string{"172.20.0.1/24", "172.21.0.1/24"} {
+		name := "reth" + strconv.Itoa(i)
+		all = append(all, port{name: name, number: 220 + i, speed: "10Gbps", up: true, enabled: true, description: []string{"TRUST", "UNTRUST"}[i],
+			units: []unit{{name: name + ".0", up: true, families: []string{"inet"}, addresses: []string{network}}}})
+	}
+	return all
 }

@@ -14,13 +14,10 @@ func upDown(up bool) string {
 
 // terse is the reply to show interfaces terse.
 func (d *Device) terse(w *writer, _ int) {
-	ports := d.ports()
 	w.in("interface-information", func() {
-		for _, group := range [][]port{ports, aggregates(ports), d.softPorts()} {
-			for _, p := range group {
-				w.in("physical-interface", func() { p.terse(w) })
-			}
-		}
+		d.eachPort(w, func(p port) {
+			w.in("physical-interface", func() { p.terse(w) })
+		})
 	}, "xmlns", d.junosNS("junos-interface"), "junos:style", "terse")
 }
 
@@ -59,21 +56,15 @@ func (u unit) family(w *writer, family, bundle string) {
 
 // descriptions is the reply to show interfaces descriptions.
 func (d *Device) descriptions(w *writer, _ int) {
-	ports := d.ports()
 	w.in("interface-information", func() {
-		for _, group := range [][]port{ports, aggregates(ports), d.softPorts()} {
-			for _, p := range group {
-				if p.description == "" {
-					continue
-				}
-				w.in("physical-interface", func() {
-					w.leaf("name", p.name)
-					w.leaf("admin-status", upDown(p.enabled))
-					w.leaf("oper-status", upDown(p.up))
-					w.leaf("description", p.description)
-				})
+		d.eachPort(w, func(p port) {
+			if p.description == "" {
+				return
 			}
-		}
+			w.in("physical-interface", func() {
+				w.leaves("name", p.name, "admin-status", upDown(p.enabled), "oper-status", upDown(p.up), "description", p.description)
+			})
+		})
 	}, "xmlns", d.junosNS("junos-interface"), "junos:style", "description")
 }
 
@@ -97,7 +88,7 @@ func (d *Device) neighbour(w *writer, p port) {
 	w.leaf("lldp-local-port-id", p.name)
 	w.leaf("lldp-local-parent-interface-name", parent)
 	w.leaf("lldp-remote-chassis-id-subtype", "Mac address")
-	w.leaf("lldp-remote-chassis-id", code(d.rng("peer/"+p.peer), "FF:FF:FF:FF:FF:FF"))
+	w.leaf("lldp-remote-chassis-id", d.strangerMAC(p.peer))
 	w.leaf("lldp-remote-port-description", p.peerPort)
 	w.leaf("lldp-remote-system-name", p.peer)
 }

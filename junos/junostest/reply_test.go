@@ -62,13 +62,19 @@ func names(t testing.TB, doc string) []xml.Name {
 
 // wantRoot is the first element inside the reply to an item.
 func wantRoot(d *Device, c command) string {
-	switch {
-	case d.lacking(c) == saysNone:
+	switch d.lacking(c) {
+	case saysNone:
 		return ""
-	case d.lacking(c) == notEnabled:
+	case notEnabled:
 		return "error"
-	case d.lacking(c) != hasIt:
+	case notRunning:
+		return "warning"
+	case saysText:
+		return "output"
+	case notValid, syntax:
 		return "rpc-error"
+	}
+	switch {
 	case d.mixes(c.item):
 		return "multi-routing-engine-results"
 	}

@@ -16,9 +16,14 @@ type writer struct {
 	only   string // pattern of the ports to write; empty: all
 }
 
+const spaces = "                                                                                "
+
 func (w *writer) pad() {
-	if w.indent {
-		w.buf.WriteString(strings.Repeat("    ", w.depth))
+	if !w.indent {
+		return
+	}
+	for n := 4 * w.depth; n > 0; n -= len(spaces) {
+		w.buf.WriteString(spaces[:min(n, len(spaces))])
 	}
 }
 
@@ -26,11 +31,22 @@ func (w *writer) pad() {
 // values in turn.
 func (w *writer) tag(name string, attrs []string) {
 	w.pad()
-	w.buf.WriteString("<" + name)
+	w.buf.WriteByte('<')
+	w.buf.WriteString(name)
 	for i := 0; i+1 < len(attrs); i += 2 {
-		w.buf.WriteString(" " + attrs[i] + `="`)
-		w.buf.WriteString(escape(attrs[i+1], true) + `"`)
+		w.buf.WriteByte(' ')
+		w.buf.WriteString(attrs[i])
+		w.buf.WriteString(`="`)
+		w.buf.WriteString(escape(attrs[i+1], true))
+		w.buf.WriteByte('"')
 	}
+}
+
+// end writes an end tag and the end of the line.
+func (w *writer) end(name string) {
+	w.buf.WriteString("</")
+	w.buf.WriteString(name)
+	w.buf.WriteString(">\n")
 }
 
 // in writes an element around what body writes.
@@ -41,7 +57,7 @@ func (w *writer) in(name string, body func(), attrs ...string) {
 	body()
 	w.depth--
 	w.pad()
-	w.buf.WriteString("</" + name + ">\n")
+	w.end(name)
 }
 
 // leaf writes an element that holds text.
@@ -49,7 +65,29 @@ func (w *writer) leaf(name, text string, attrs ...string) {
 	w.tag(name, attrs)
 	w.buf.WriteByte('>')
 	w.text(text)
-	w.buf.WriteString("</" + name + ">\n")
+	w.end(name)
+}
+
+// leaves writes elements that hold text: names and texts in turn.
+func (w *writer) leaves(pairs ...string) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		w.leaf(pairs[i], pairs[i+1])
+	}
+}
+
+// num writes an element that holds a number.
+func (w *writer) num(name string, n int) {
+	w.tag(name, nil)
+	w.buf.WriteByte('>')
+	w.buf.Write(strconv.AppendInt(w.buf.AvailableBuffer(), int64(n), 10))
+	w.end(name)
+}
+
+// zeros writes counters that have not counted.
+func (w *writer) zeros(names ...string) {
+	for _, name := range names {
+		w.num(name, 0)
+	}
 }
 
 // some is leaf, but writes nothing where there is no text.
@@ -66,7 +104,7 @@ func (w *writer) block(name, text string, attrs ...string) {
 	w.text(text)
 	w.buf.WriteByte('\n')
 	w.pad()
-	w.buf.WriteString("</" + name + ">\n")
+	w.end(name)
 }
 
 // empty writes an element without content.
@@ -82,6 +120,9 @@ func (w *writer) blank() { w.buf.WriteByte('\n') }
 func (w *writer) text(s string) { w.buf.WriteString(escape(s, false)) }
 
 func escape(s string, attr bool) string {
+	if plain(s, attr) {
+		return s
+	}
 	var b strings.Builder
 	for _, r := range s {
 		switch {
@@ -102,4 +143,16 @@ func escape(s string, attr bool) string {
 		}
 	}
 	return b.String()
+}
+
+// plain tells whether every byte of s stands for itself.
+func plain(s string, attr bool) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '\n' && !attr:
+		case c < ' ' || c >= utf8.RuneSelf || c == '&' || c == '<' || c == '>' || c == '"' && attr:
+			return false
+		}
+	}
+	return true
 }
