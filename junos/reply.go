@@ -17,6 +17,7 @@ type Reply struct {
 	ctx   context.Context // of the Call, as of an HTTP response's body
 	ended func(error)     // told once what the document ended with, errEnd or another
 	limit int64
+	plain func() string // the document, when it is text and no markup; nil: that cannot be
 
 	// The turn of the link guards these.
 	span  []byte // came, and not yet scanned
@@ -79,7 +80,7 @@ func (r *Reply) step() {
 		return
 	case int64(len(piece)) > room:
 		err := fmt.Errorf("%w of %d bytes", errTooLarge, r.limit)
-		out = append(out[:len(out):len(out)], r.heldBack()...)
+		out = append(out[:len(out):len(out)], r.scan.end()...)
 		r.end = r.fault(err)
 	}
 	r.lend(out)
@@ -150,7 +151,7 @@ func skipLeading(b []byte) []byte {
 // answer another request. The caller holds mu.
 func (r *Reply) look(piece []byte) ([]byte, error) {
 	r.came += int64(len(piece))
-	out := r.scanned(piece)
+	out := r.scan.write(piece)
 	if r.known {
 		return out, nil
 	}
@@ -162,20 +163,12 @@ func (r *Reply) look(piece []byte) ([]byte, error) {
 	return out, nil
 }
 
-// scanned returns what the scan hands on of a piece.
-func (r *Reply) scanned(piece []byte) []byte {
-	return r.scan.write(piece)
-}
-
-// heldBack returns what the scan held back until the document ended.
-func (r *Reply) heldBack() []byte { return r.scan.end() }
-
 // finish sets the end by what the bytes ended with.
 func (r *Reply) finish(err error) {
 	r.ended(err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.lend(r.heldBack())
+	r.lend(r.scan.end())
 	if r.end = io.EOF; err != errEnd {
 		r.end = r.fault(err)
 	}
@@ -313,5 +306,9 @@ func (r *Reply) abandon() {
 func (r *Reply) Result() Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.scan.result(r.end != io.EOF)
+	res := r.scan.result(r.end != io.EOF)
+	if r.plain != nil && r.end == io.EOF {
+		res.read(r.plain())
+	}
+	return res
 }

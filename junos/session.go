@@ -47,7 +47,7 @@ const (
 // Session is a NETCONF session on one channel. Call, Read, Ahead and Close may
 // be called from different goroutines.
 type Session struct {
-	link
+	*link
 	rw    io.Writer
 	opts  Options
 	hello serverHello
@@ -137,7 +137,7 @@ func kindOf(err error, begun bool) Kind {
 	switch {
 	case errors.Is(err, errOver):
 		return KindClosed
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.Canceled) && !errors.Is(err, errStall):
 		return KindCancelled
 	case errors.Is(err, errFraming):
 		return KindFraming
@@ -187,7 +187,7 @@ func (s *Session) Call(ctx context.Context, item Item) (*Reply, error) {
 		return nil, &Error{Kind: kindOf(err, false), Phase: PhaseRPC, Item: item.Name,
 			Pipelined: s.underWayTogether() && pipelining(kindOf(err, false)), Err: err}
 	}
-	q.reply = newReply(ctx, &s.link, q, s.opts)
+	q.reply = newReply(ctx, s.link, q, s.opts)
 	q.reply.ended = s.ended
 	return q.reply.open()
 }

@@ -30,8 +30,8 @@ var (
 	errOver  = errors.New("the session ended before")
 )
 
-func newLink(rw io.ReadCloser, o Options) link {
-	return link{pump: startPump(rw, o.StallTimeout, o.MinRate), close: sync.OnceValue(rw.Close),
+func newLink(rw io.ReadCloser, o Options) *link {
+	return &link{pump: startPump(rw, o.StallTimeout, o.MinRate), close: sync.OnceValue(rw.Close),
 		turn: make(chan struct{}, 1)}
 }
 

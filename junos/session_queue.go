@@ -68,7 +68,7 @@ func (s *Session) announce(items []Item) {
 func (s *Session) drain(ctx context.Context) error {
 	q := s.queue[0]
 	if q.reply == nil {
-		q.reply = newReply(ctx, &s.link, q, s.opts)
+		q.reply = newReply(ctx, s.link, q, s.opts)
 		q.reply.ended = s.ended
 	}
 	timed, cancel := context.WithTimeoutCause(ctx, s.opts.StallTimeout, errStall)
