@@ -32,14 +32,16 @@ type profile struct {
 }
 
 // accept makes a fleet of d. It never fails as a whole: what is trusted and
-// bad is bad in single entries.
-func accept(d wire.Desired, ref wire.ConfigRef, key wire.BootKey) (*fleet, *accepting) {
+// bad is bad in single entries. maskKey makes the pseudonyms where d has no key
+// for them.
+func accept(d wire.Desired, ref wire.ConfigRef, key wire.BootKey, maskKey []byte) (*fleet, *accepting) {
 	a := &accepting{d: d, key: key, fleet: &fleet{ref: ref, limits: d.Limits,
 		devices: map[string]*device{}, bad: map[string]badDevice{}, creds: map[string]*credential{}},
 		profiles: map[string]profile{}, bastions: map[string]*hop{}}
 	a.schedule()
 	a.limits()
 	a.fleet.allowCLI = d.AllowCLI
+	a.masking(maskKey)
 	a.readProfiles()
 	a.openCredentials()
 	for _, id := range slices.Sorted(maps.Keys(d.Bastions)) {

@@ -46,7 +46,7 @@ func (c *Collector) applyLater(now time.Time) time.Time {
 // they began with; their credentials are wiped when they end.
 func (c *Collector) apply(d desired) {
 	c.report(d.ref, wire.ConfigApplying, nil)
-	f, checked := accept(d.Desired, d.ref, c.conf.BootKey)
+	f, checked := accept(d.Desired, d.ref, c.conf.BootKey, c.maskKey)
 	c.mu.Lock()
 	old := c.fleet
 	c.fleet = f
@@ -55,6 +55,9 @@ func (c *Collector) apply(d desired) {
 		old.retire()
 	}
 	c.slots.setLimit(int64(orDefault(f.limits.Concurrency, DefaultConcurrency)))
+	c.pace.setRate(orDefault(f.limits.LoginsPerSecond, DefaultLoginsPerSecond))
+	c.pace.keep(f)
+	c.records.keep(f)
 	c.refusals.keep(f)
 	c.main.plan.forget(f)
 	c.reportUnknown(checked.unknown)

@@ -1,37 +1,99 @@
 package collector
 
 import (
+	"context"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"sync"
+	"time"
 )
 
-// bastions bounds the sessions through each bastion.
+// bastions bounds the sessions through each bastion, and slows down the traffic
+// through one that is at its limit.
 type bastions struct {
-	mu  sync.Mutex // guards use
-	use map[string]*budget
+	mu    sync.Mutex // guards all that follows
+	doors map[string]*door
 }
 
-func newBastions() *bastions { return &bastions{use: map[string]*budget{}} }
+// door is the way through one bastion.
+type door struct {
+	use   *budget
+	shut  time.Time // nobody new goes through before
+	slow  int       // how often its limit is halved
+	since time.Time // of the last change of slow
+}
 
-// on returns the budgets of the bastions on the way to a device, by their ids.
-func (b *bastions) on(f *fleet, device string) []*budget {
+func newBastions() *bastions { return &bastions{doors: map[string]*door{}} }
+
+// on returns the ids of the bastions on the way to a device, sorted, with their
+// doors.
+func (b *bastions) on(f *fleet, device string) []*door {
 	if f == nil || f.devices[device] == nil {
 		return nil
 	}
-	limits := map[string]int64{}
+	limits := map[string]int{}
 	for _, h := range f.devices[device].via {
-		limits[h.id] = int64(f.through(h))
+		limits[h.id] = f.through(h)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var out []*budget
+	var out []*door
 	for _, id := range slices.Sorted(maps.Keys(limits)) {
-		if b.use[id] == nil {
-			b.use[id] = newBudget(limits[id])
+		d := b.doors[id]
+		if d == nil {
+			d = &door{use: newBudget(0)}
+			b.doors[id] = d
 		}
-		b.use[id].setLimit(limits[id])
-		out = append(out, b.use[id])
+		d.use.setLimit(int64(max(1, limits[id]>>d.slow)))
+		out = append(out, d)
 	}
 	return out
+}
+
+// maxSlow is where halving ends: one session in a thousand.
+const maxSlow = 10
+
+// throttled says that a bastion was at its limit: nobody goes through for a
+// minute, and half as many after that.
+func (b *bastions) throttled(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	d, now := b.doors[id], time.Now()
+	if d == nil || now.Before(d.shut) {
+		return // one of those that were under way already
+	}
+	d.shut = now.Add(throttledPause + rand.N(throttledPause/2))
+	d.slow, d.since = min(d.slow+1, maxSlow), d.shut
+}
+
+// passed says that a log-in through a bastion worked: it is trusted with twice
+// as many, once a minute.
+func (b *bastions) passed(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if d, now := b.doors[id], time.Now(); d != nil && d.slow > 0 && now.Sub(d.since) > throttledPause {
+		d.slow--
+		d.since = now
+	}
+}
+
+// enter takes a place in a door, and waits while it is shut.
+func (b *bastions) enter(ctx context.Context, d *door) (*lease, error) {
+	l, err := d.use.acquire(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		b.mu.Lock()
+		wait := time.Until(d.shut)
+		b.mu.Unlock()
+		if wait <= 0 {
+			return l, nil
+		}
+		if err := pause(ctx, wait); err != nil {
+			l.release()
+			return nil, err
+		}
+	}
 }

@@ -14,6 +14,7 @@ type budget struct {
 	mu      sync.Mutex
 	limit   int64
 	used    int64
+	parked  int64  // lent out by leases that do not need it now
 	over    *lease // may go beyond the limit, until it is released
 	growing []*claim
 	waiting []*claim
@@ -23,8 +24,9 @@ type budget struct {
 // lease is an amount in hand. Its holder releases it once, or more often
 // without effect.
 type lease struct {
-	b *budget
-	n int64 // guarded by b.mu
+	b      *budget
+	n      int64 // guarded by b.mu
+	parked bool  // guarded by b.mu
 }
 
 type claim struct {
@@ -129,8 +131,12 @@ func (l *lease) release() {
 	b := l.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.used -= l.n
-	l.n = 0
+	if l.parked {
+		b.parked -= l.n
+	} else {
+		b.used -= l.n
+	}
+	l.n, l.parked = 0, false
 	if b.over == l {
 		b.over = nil
 	}
@@ -144,9 +150,46 @@ func (b *budget) setLimit(n int64) {
 	b.serve()
 }
 
-// inUse returns what is handed out, and how many claims ever had to wait.
+// park lends what the lease holds to others. No more than the limit is lent at
+// a time, so that what is held in all is at most twice the limit.
+func (l *lease) park() bool {
+	b := l.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l.parked || l.n == 0 || b.parked+l.n > b.limit {
+		return l.parked
+	}
+	l.parked = true
+	b.parked += l.n
+	b.used -= l.n
+	b.serve()
+	return true
+}
+
+// resume takes back what was lent, at once: it may be beyond the limit, and
+// then nobody else is served until it is within.
+func (l *lease) resume() {
+	b := l.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l.parked {
+		l.parked = false
+		b.parked -= l.n
+		b.used += l.n
+	}
+}
+
+// inUse returns what is handed out, lent or not, and how many claims ever had
+// to wait.
 func (b *budget) inUse() (used, waits int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.used, b.waits
+	return b.used + b.parked, b.waits
+}
+
+// lent returns what is lent out.
+func (b *budget) lent() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.parked
 }

@@ -57,6 +57,9 @@ type Collector struct {
 	busy     *busy
 	refusals *refusals
 	pins     *pins
+	pace     *pace
+	records  *records
+	maskKey  []byte // of the pseudonyms where the configuration has none
 	out      *outbox
 	inbox    *inbox
 	counters counters
@@ -93,6 +96,7 @@ func New(conf Config) *Collector {
 		conf: conf, log: conf.Logger,
 		slots: newBudget(DefaultConcurrency), memory: newBudget(conf.BudgetBytes),
 		bastions: newBastions(), busy: newBusy(), refusals: newRefusals(), pins: newPins(),
+		pace: newPace(), records: newRecords(), maskKey: newMaskKey(),
 		out: newOutbox(), inbox: newInbox(),
 		main: mainState{plan: newPlan(), jobs: newJobLog()},
 	}

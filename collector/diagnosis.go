@@ -25,9 +25,15 @@ const (
 	kindBlocked       = "no-memory"
 	kindStopped       = "stopped"
 	kindInternal      = "internal"
+	kindDenied        = "denied"
+	kindMalformed     = "malformed"
+	kindRPCError      = "rpc-error"
 
-	// The kinds of others that decide over another attempt.
+	// The kinds of others that decide over another attempt. A bastion's own
+	// begin with ofBastion.
+	ofBastion     = "bastion-"
 	kindAuth      = "auth"
+	kindLocked    = "auth-locked-out"
 	kindClosed    = "closed"
 	kindThrottled = "throttled"
 	kindKeyChange = "host-key-changed"
@@ -43,6 +49,7 @@ type diagnosed interface {
 type failure struct {
 	phase, kind, advice string
 	hop                 string // that refused, where the Dialer knows it
+	pipelined           bool   // it may come from several requests under way
 }
 
 // diagnose turns whatever ended a collection into words.
@@ -64,6 +71,8 @@ func diagnose(ctx context.Context, err error) failure {
 	}
 	f := failure{hop: failedHop(err)}
 	f.phase, f.kind, f.advice = d.Diagnosis()
+	var e *junos.Error
+	f.pipelined = errors.As(err, &e) && e.Pipelined
 	return f
 }
 
@@ -76,12 +85,15 @@ func failedHop(err error) string {
 }
 
 // refused tells whether a credential was refused: that is never tried again.
-func (f failure) refused() bool { return f.kind == kindAuth }
+func (f failure) refused() bool { return f.of(kindAuth) || f.of(kindLocked) }
+
+// of tells whether a failure is of that kind, at a device or at a bastion.
+func (f failure) of(kind string) bool { return f.kind == kind || f.kind == ofBastion+kind }
 
 // passing tells whether a failure is likely to be gone soon. A connection that is
 // cut during the log-in may be a refusal without words: that is not repeated.
 func (f failure) passing() bool {
-	return (f.kind == kindClosed || f.kind == kindThrottled) && f.phase != phaseAuth
+	return (f.of(kindClosed) || f.of(kindThrottled)) && f.phase != phaseAuth
 }
 
 // itemOnly tells whether the session can go on with the next item.
@@ -91,6 +103,19 @@ func itemOnly(err error) bool {
 		return false
 	}
 	return e.Kind == junos.KindRPCTimeout || e.Kind == junos.KindStalled || e.Kind == junos.KindTooLarge
+}
+
+// nothingUsable is the failure of a device whose documents are all errors or no
+// XML: it was reached, and nothing is known of it.
+func nothingUsable(last junos.Result) failure {
+	f := failure{phase: phaseCollect, kind: kindRPCError, advice: adviceOf(last)}
+	switch last.Outcome {
+	case junos.Denied:
+		f.kind = kindDenied
+	case junos.Malformed:
+		f.kind = kindMalformed
+	}
+	return f
 }
 
 func notTried(l login, by string) failure {

@@ -80,19 +80,27 @@ func (v *visit) grow(ctx context.Context, mem *lease, n int64) error {
 // answered for it.
 func (v *visit) publish(item string, doc []byte, res junos.Result, mem *lease) {
 	c, r := v.c, v.r
+	v.dropEarly(item)
 	h := wire.Header{V: wire.Version, ID: wire.NewID(), Type: wire.KindFact, Collector: c.conf.Collector,
 		Boot: c.conf.Boot, Run: r.id, Device: v.id, Item: item, CollectedAt: c.clock.now(),
-		Outcome: string(res.Outcome), SHA256: wire.Digest(doc), Size: int64(len(doc)), Flags: res.Flags}
+		Outcome: string(res.Outcome), SHA256: res.SHA256, Size: res.Size, Flags: res.Flags}
+	if h.RawSHA256, h.RawSize = rawOf(res); h.Size != int64(len(doc)) {
+		// Not all of what was scanned was read, for want of memory.
+		h.SHA256, h.Size, h.RawSHA256, h.RawSize = wire.Digest(doc), int64(len(doc)), "", 0
+	}
 	entry := r.enter(wire.ManifestEntry{ID: h.ID, Device: v.id, Item: item, Status: wire.EntryLost,
-		Outcome: h.Outcome, SHA256: h.SHA256, Size: h.Size, Reason: "no receipt"})
+		Outcome: h.Outcome, SHA256: h.SHA256, Size: h.Size, Reason: "no receipt",
+		RawSHA256: h.RawSHA256, RawSize: h.RawSize, Masked: res.Masked})
+	v.judge(res)
 	v.res.Documents++
 	v.res.Bytes += h.Size
+	words := wordsOf(res)
 	c.counters.documents.Add(1)
 	c.counters.bytes.Add(h.Size)
 	r.begin()
 	c.out.put(outgoing{header: h, plain: doc,
 		done: func(rc wire.Receipt, sent int64) {
-			r.receipt(entry, rc, sent)
+			r.receipt(entry, rc, sent, words)
 			if rc.Status == wire.Rejected {
 				c.counters.rejected.Add(1)
 			}
@@ -115,8 +123,8 @@ func (v *visit) publishHalf() {
 		v.dropHalf()
 		return
 	}
-	v.publishHalfOf(v.device.items[v.next].Name)
-	v.next++
+	v.publishHalfOf(v.todo[0].Name)
+	v.todo = v.todo[1:]
 }
 
 func (v *visit) publishHalfOf(item string) {
@@ -127,6 +135,41 @@ func (v *visit) publishHalfOf(item string) {
 		h.result.Flags = append(slices.Clone(h.result.Flags), wire.FlagPartial)
 	}
 	v.publish(item, h.doc, h.result, h.mem)
+}
+
+// rawOf is what stands beside a document that is not as the device sent it.
+func rawOf(res junos.Result) (string, int64) {
+	if res.RawSHA256 == res.SHA256 {
+		return "", 0
+	}
+	return res.RawSHA256, res.RawSize
+}
+
+// judge notes whether anything can be done with a document of the device.
+func (v *visit) judge(res junos.Result) {
+	switch res.Outcome {
+	case junos.Malformed, junos.Denied, junos.DeviceError, junos.RetryLater:
+		v.useless = &res
+	default:
+		v.usable = true
+	}
+}
+
+// wordsOf is what the manifest says of a document that is an error of the device.
+func wordsOf(res junos.Result) string {
+	switch res.Outcome {
+	case junos.Denied, junos.DeviceError, junos.RetryLater, junos.Malformed:
+		return clip(adviceOf(res), 500)
+	}
+	return ""
+}
+
+// dropEarly forgets the first answer to an item, since a later one counts.
+func (v *visit) dropEarly(item string) {
+	if h := v.early[item]; h != nil {
+		delete(v.early, item)
+		h.mem.release()
+	}
 }
 
 func (v *visit) dropHalf() {

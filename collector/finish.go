@@ -82,7 +82,7 @@ func (c *Collector) concluded(r *run, m wire.Manifest, rc wire.Receipt, undo fun
 	}
 	log.Info("run complete", "seconds", m.Finished.Sub(m.Started).Seconds())
 	c.counters.setLastRun(r.id)
-	c.inbox.put(func(context.Context) {
+	noted := c.inbox.put(func(context.Context) {
 		for _, d := range m.Devices {
 			if d.OK {
 				// Not the end: receipts may have come long after the device was
@@ -91,6 +91,9 @@ func (c *Collector) concluded(r *run, m wire.Manifest, rc wire.Receipt, undo fun
 			}
 		}
 	})
+	if !noted {
+		log.Warn("what a run completed was not noted: the main loop is behind; its devices may be collected again in this window")
+	}
 	c.endJob(r, wire.JobDone, "")
 }
 

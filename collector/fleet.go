@@ -22,6 +22,7 @@ type fleet struct {
 	creds    map[string]*credential
 	limits   wire.CollectLimits
 	allowCLI bool
+	mask     *junos.Mask
 
 	// mu guards users and retired. The credentials are in clear until both
 	// say that nobody needs them any more.
@@ -137,6 +138,14 @@ func (d *device) logins() []login {
 		out = append(out, h.login)
 	}
 	return append(out, d.login)
+}
+
+// credentialOf names the credential of a device; empty when it has none.
+func (f *fleet) credentialOf(id string) string {
+	if f == nil || f.devices[id] == nil {
+		return ""
+	}
+	return f.devices[id].login.credential
 }
 
 // hopNames are the names that go with logins.

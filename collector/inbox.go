@@ -46,14 +46,19 @@ func (i *inbox) take() []func(context.Context) {
 
 // Welcomed takes the cloud's time and what it holds of this collector.
 func (c *Collector) Welcomed(w wire.Welcome) {
-	c.inbox.put(func(context.Context) { c.welcomed(w) })
+	if !c.inbox.put(func(context.Context) { c.welcomed(w) }) {
+		c.log.Warn("a welcome was passed over: the main loop is behind; the next connection brings another")
+	}
 }
 
 // Desired takes a configuration whose signature, boot and age are checked. What
 // becomes of it is told by SendState.
 func (c *Collector) Desired(d wire.Desired, ref wire.ConfigRef) {
 	c.report(ref, wire.ConfigReceived, nil)
-	c.inbox.put(func(context.Context) { c.desired(desired{d, ref}) })
+	if !c.inbox.put(func(context.Context) { c.desired(desired{d, ref}) }) {
+		c.conf.Uplink.SendState(wire.State{V: wire.Version, Collector: c.conf.Collector, Boot: c.conf.Boot, Config: ref,
+			Status: wire.ConfigFailed, Error: "the collector is too busy to take a configuration; send it again later"})
+	}
 }
 
 // Job takes a job whose signature and boot are checked. What becomes of it is

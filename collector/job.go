@@ -30,45 +30,56 @@ func (c *Collector) job(ctx context.Context, j wire.Job) {
 	switch {
 	case !j.Expires.IsZero() && !now.Before(j.Expires):
 		c.refuse(j, fmt.Sprintf("it came after its time (%s)", j.Expires.UTC().Format(time.RFC3339)))
-	case j.Kind == wire.JobCollect:
-		c.collectJob(ctx, j, now)
-	case slices.Contains([]wire.JobKind{wire.JobProbe, wire.JobRenewCert, wire.JobUpdate, wire.JobRestart}, j.Kind):
+	case j.Kind == wire.JobCollect && wire.CheckID(j.Run) != nil:
+		c.refuse(j, "it names no run that its documents could belong to")
+	case j.Kind == wire.JobCollect || j.Kind == wire.JobProbe:
+		c.deviceJob(ctx, j, now)
+	case slices.Contains([]wire.JobKind{wire.JobRenewCert, wire.JobUpdate, wire.JobRestart}, j.Kind):
 		c.refuse(j, fmt.Sprintf("%s is not available in this version", j.Kind))
 	default:
 		c.refuse(j, fmt.Sprintf("this version does not know the command %q", clip(string(j.Kind), 40)))
 	}
 }
 
-func (c *Collector) collectJob(ctx context.Context, j wire.Job, now time.Time) {
+// deviceJob begins a job that goes to devices, once its configuration is here.
+func (c *Collector) deviceJob(ctx context.Context, j wire.Job, now time.Time) {
 	f := c.current()
 	switch {
-	case wire.CheckID(j.Run) != nil:
-		c.refuse(j, "it names no run that its documents could belong to")
 	case f == nil && c.main.wanted == 0:
 		c.refuse(j, "this collector has no configuration yet: add devices first")
 	case f == nil || f.ref.Version < c.main.wanted:
 		c.main.held = append(c.main.held, heldJob{j, now.Add(holdJob)})
+	case j.Kind == wire.JobProbe:
+		c.startProbes(ctx, f, j)
 	default:
 		c.startJob(ctx, f, j)
 	}
 }
 
-// startJob begins the run of a collect job.
-func (c *Collector) startJob(ctx context.Context, f *fleet, j wire.Job) {
-	ids := slices.Compact(slices.Sorted(slices.Values(j.Devices)))
-	if len(ids) == 0 {
-		ids = f.order
+// wantedDevices lists the devices of a job: all where it names none.
+func wantedDevices(f *fleet, j wire.Job) []string {
+	if len(j.Devices) == 0 {
+		return slices.Clone(f.order)
 	}
-	known := slices.ContainsFunc(ids, func(id string) bool {
+	return slices.Compact(slices.Sorted(slices.Values(j.Devices)))
+}
+
+func anyKnown(f *fleet, ids []string) bool {
+	return slices.ContainsFunc(ids, func(id string) bool {
 		_, bad := f.bad[id]
 		return bad || f.devices[id] != nil
 	})
-	if !known {
+}
+
+// startJob begins the run of a collect job.
+func (c *Collector) startJob(ctx context.Context, f *fleet, j wire.Job) {
+	ids := wantedDevices(f, j)
+	if !anyKnown(f, ids) {
 		c.refuse(j, noneKnown(ids))
 		return
 	}
 	r := c.newRun(ctx, j.Run, j.ID)
-	r.total = len(ids)
+	r.total, r.single = len(ids), len(j.Devices) > 0 && len(ids) == 1
 	c.jobStatus(r.status(c, wire.JobAccepted))
 	c.jobStatus(r.status(c, wire.JobRunning))
 	for _, id := range ids {

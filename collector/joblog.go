@@ -36,6 +36,6 @@ func (l *jobLog) note(s wire.JobStatus) {
 			l.order = l.order[1:]
 		}
 	}
-	s.Device = nil
+	s.Device, s.Probe = nil, nil
 	l.seen[s.ID] = s
 }

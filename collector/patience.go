@@ -50,6 +50,13 @@ func (p *patience) stop() {
 	}
 }
 
+// running tells whether the time counts.
+func (p *patience) running() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.since.IsZero()
+}
+
 // end releases the context.
 func (p *patience) end() {
 	p.stop()

@@ -12,11 +12,12 @@ type pins struct {
 	seen map[pin]string
 }
 
-// pin names a hop whose key was trusted. When its address changes, it is
-// another host.
+// pin names a hop whose key was trusted. When its address or port changes, it
+// is another host.
 type pin struct {
 	bastion     bool
 	id, address string
+	port        uint16 // as configured
 }
 
 func newPins() *pins { return &pins{seen: map[pin]string{}} }
@@ -47,9 +48,9 @@ func (p *pins) apply(k pin, keys []string, trustFirst bool) ([]string, bool) {
 // pin makes t demand the host keys that were learned before.
 func (p *pins) pin(t *Target) {
 	d := &t.Device
-	d.HostKeys, d.TrustFirst = p.apply(pin{false, d.ID, d.Address}, d.HostKeys, d.TrustFirst)
+	d.HostKeys, d.TrustFirst = p.apply(pin{false, d.ID, d.Address, d.Port}, d.HostKeys, d.TrustFirst)
 	for i := range t.Via {
 		h := &t.Via[i]
-		h.HostKeys, h.TrustFirst = p.apply(pin{true, h.Name, h.Address}, h.HostKeys, h.TrustFirst)
+		h.HostKeys, h.TrustFirst = p.apply(pin{true, h.Name, h.Address, h.Port}, h.HostKeys, h.TrustFirst)
 	}
 }

@@ -361,9 +361,11 @@ func (r *rig) seal(id, version, password string) wire.Credential {
 
 const testKey = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
-// desired is a good configuration of n devices with a profile of two items.
+// desired is a good configuration of n devices with a profile of two items, and
+// no pacing to speak of.
 func (r *rig) desired(version uint64, n int) wire.Desired {
 	d := wire.Desired{V: wire.Version, Collector: testCollector, Boot: testBoot, Version: version,
+		Limits:      wire.CollectLimits{LoginsPerSecond: 1000},
 		Profiles:    map[string][]string{"two": {"show-version", "show-system-uptime"}},
 		Credentials: map[string]wire.Credential{"lab": r.seal("lab", "1", "right")}}
 	for i := range n {

@@ -12,6 +12,7 @@ import (
 // run keeps the accounts of one run: its devices, its documents, their receipts.
 type run struct {
 	id, job string // job is empty for a scheduled run
+	single  bool   // somebody asked for one device
 	window  time.Time
 	started time.Time
 	logins  *logins
@@ -109,11 +110,11 @@ func (r *run) statusLocked(c *Collector, s wire.JobState) wire.JobStatus {
 		State: s, Done: len(r.results), Total: r.total}
 }
 
-// receipt applies what the cloud said of a document. Whatever it says, the
-// document has left the collector's hands.
-func (r *run) receipt(e *wire.ManifestEntry, rc wire.Receipt, sent int64) {
+// receipt applies what the cloud said of a document, with words to stand beside
+// it. Whatever the cloud says, the document has left the collector's hands.
+func (r *run) receipt(e *wire.ManifestEntry, rc wire.Receipt, sent int64, words string) {
 	r.amend(e, func(e *wire.ManifestEntry) {
-		e.Sent, e.Reason = sent, ""
+		e.Sent, e.Reason = sent, words
 		switch rc.Status {
 		case wire.Stored:
 			e.Status = wire.EntryStored

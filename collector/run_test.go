@@ -152,18 +152,18 @@ func TestConcurrencyIsBounded(t *testing.T) {
 	})
 }
 
-// A bastion bounds its sessions, by default below what OpenSSH lets log in at
-// once; the devices that wait for it keep no slot from the others.
+// A bastion bounds its sessions, by itself or by the limits of all; the devices
+// that wait for it keep no slot from the others.
 func TestBastionSessionsAreBounded(t *testing.T) {
-	for configured, most := range map[int]int{2: 2, 0: DefaultPerBastion} {
+	for _, c := range []struct{ own, all, most int }{{2, 0, 2}, {0, 5, 5}, {3, 5, 3}} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, nil)
 			d := r.desired(1, 24)
-			d.Bastions = map[string]wire.Bastion{"jump": {Address: "192.0.2.99", Credential: "lab", HostKeys: []string{testKey}, MaxSessions: configured}}
+			d.Bastions = map[string]wire.Bastion{"jump": {Address: "192.0.2.99", Credential: "lab", HostKeys: []string{testKey}, MaxSessions: c.own}}
 			for i := range 12 {
 				d.Devices[i].Bastions = []string{"jump"}
 			}
-			d.Limits.Concurrency = 32
+			d.Limits.PerBastion = c.all
 			r.apply(d)
 			r.c.Job(wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()})
 			peak := 0
@@ -172,11 +172,14 @@ func TestBastionSessionsAreBounded(t *testing.T) {
 				peak = max(peak, r.site.open("edge-0", "edge-10", "edge-11", "edge-12"))
 			}
 			r.sleep(time.Minute)
-			if m := r.up.runs(); len(m) != 1 || len(m[0].Documents) != 48 || peak == 0 || peak > most {
-				t.Errorf("%d runs, %d sessions through the bastion, want at most %d", len(m), peak, most)
+			if m := r.up.runs(); len(m) != 1 || len(m[0].Documents) != 48 || peak == 0 || peak > c.most {
+				t.Errorf("%d runs, %d sessions through the bastion, want at most %d", len(m), peak, c.most)
 			}
-			if r.site.peak <= most {
+			if r.site.peak <= c.most {
 				t.Errorf("only %d sessions in all: the bastion held up the others", r.site.peak)
+			}
+			if got := r.site.log()[0].target.Via; len(got) == 1 && got[0].MaxSessions != c.most {
+				t.Errorf("the dialer is told of %d", got[0].MaxSessions)
 			}
 		})
 	}

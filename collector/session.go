@@ -3,12 +3,16 @@ package collector
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
+	"io"
 
 	"lwc/junos"
-	"lwc/transport/wire"
 )
+
+// talk is a way to ask a device: a NETCONF session, or its command line.
+type talk interface {
+	Call(ctx context.Context, it junos.Item) (*junos.Reply, error)
+	Close() error
+}
 
 // session logs in and asks for the items that are left.
 func (v *visit) session(ctx context.Context, f *fleet, d *device) failure {
@@ -17,107 +21,113 @@ func (v *visit) session(ctx context.Context, f *fleet, d *device) failure {
 		return fail
 	}
 	defer ch.Close()
-	opts := v.c.conf.Session
-	opts.MaxReply = orDefault(f.limits.MaxDocumentBytes, DefaultMaxDocumentBytes)
-	s, err := junos.Open(ctx, ch, opts)
+	v.progress.step()
+	if v.probe != nil {
+		return v.probe.examine(ctx, v, f, d, ch)
+	}
+	v.record = v.c.records.of(d)
+	v.depth = v.record.nextDepth(d.Pipeline)
+	s, err := v.open(ctx, f, ch)
 	if err != nil {
 		return diagnose(ctx, err)
 	}
 	defer s.Close()
-	for v.next < len(v.device.items) {
-		if err := v.item(ctx, s, v.device.items[v.next]); err != nil {
-			return diagnose(ctx, err)
-		}
-		v.next++
+	v.progress.step()
+	if err := v.items(ctx, f, s); err != nil {
+		return diagnose(ctx, err)
 	}
+	v.completed(s)
+	v.checkAccount(ctx, d, s)
 	return failure{}
 }
 
-// dial logs in, and lets the other devices of the run know how that went.
-func (v *visit) dial(ctx context.Context, f *fleet, d *device) (Channel, failure) {
-	t := f.target(d)
-	v.c.pins.pin(&t)
-	logins, names := d.logins(), d.hopNames()
-	ch, err := v.c.conf.Dialer.Dial(ctx, t)
-	if err == nil {
-		v.r.logins.report(logins, len(logins), false, "")
-		for i, l := range logins {
-			v.c.refusals.remove(l, names[i])
+// open begins to talk on a channel.
+func (v *visit) open(ctx context.Context, f *fleet, ch Channel) (talk, error) {
+	opts := v.c.conf.Session
+	opts.MaxReply = orDefault(f.limits.MaxDocumentBytes, DefaultMaxDocumentBytes)
+	opts.Mask, opts.Depth = f.mask, v.depth
+	if a := ch.Access(); a == nil || a.Mode != ModeCLI {
+		return junos.Open(ctx, v.progress.watch(ch), opts)
+	}
+	run := func(ctx context.Context, command string) (io.ReadCloser, error) {
+		out, err := ch.Run(ctx, command)
+		if err != nil {
+			return nil, err
 		}
-		v.firstUse(d, ch.FirstUse())
-		return ch, failure{}
+		return v.progress.watchReader(out), nil
 	}
-	var trusting interface{ FirstUse() map[string]string }
-	if errors.As(err, &trusting) {
-		v.firstUse(d, trusting.FirstUse())
-	}
-	fail := diagnose(ctx, err)
-	v.dialFailed(d, fail)
-	return nil, fail
+	return junos.OpenCLI(run, opts), nil
 }
 
-// dialFailed draws the conclusions of a failed dial for the other devices.
-func (v *visit) dialFailed(d *device, fail failure) {
-	logins, names := d.logins(), d.hopNames()
-	at := slices.Index(names, fail.hop)
-	switch {
-	case at < 0 && fail.refused():
-		at = len(names) - 1
-	case fail.phase == phaseSubsystem:
-		v.r.logins.report(logins, len(logins), false, "")
-		return
-	}
-	v.r.logins.report(logins, max(at, 0), fail.refused(), names[max(at, 0)])
-	if fail.refused() {
-		v.c.refusals.add(logins[at], names[at])
-		v.c.event(wire.EventCredential, v.id, fmt.Sprintf(
-			"%q refused the credential %q; it is not tried again until it changes or a collection is asked for",
-			names[at], logins[at].credential))
-	}
-	if fail.kind == kindKeyChange {
-		v.c.event(wire.EventHostKeyChanged, v.id, fail.advice)
+// completed lets the record of the device grow by a whole session.
+func (v *visit) completed(s talk) {
+	n, ok := s.(*junos.Session)
+	if ok && v.skipped.kind == "" && (v.depth == 1 || n.Pipelined()) {
+		v.record.completed(v.depth)
 	}
 }
 
-// firstUse pins the keys that were trusted, and reports them.
-func (v *visit) firstUse(d *device, seen map[string]string) {
-	if fp := seen[d.ID]; fp != "" {
-		v.res.HostKey = fp
-		v.trusted(pin{false, d.ID, d.Address}, fp, "the device")
+// items asks for what is left: first for what tells the release, then for the
+// load where large items follow, then for the rest, several at once where the
+// device's record allows it, and at the end once more for what was not ready.
+func (v *visit) items(ctx context.Context, f *fleet, s talk) error {
+	if err := v.identify(ctx, s); err != nil {
+		return err
 	}
-	for _, h := range d.via {
-		if fp := seen[h.id]; fp != "" {
-			v.trusted(pin{true, h.id, h.Address}, fp, fmt.Sprintf("the bastion %q", h.id))
+	if err := v.weigh(ctx, f, s); err != nil {
+		return err
+	}
+	v.leaveOut(f)
+	if err := v.askAll(ctx, s); err != nil {
+		return err
+	}
+	v.todo, v.again = append(v.todo, v.again...), nil
+	return v.askAll(ctx, s)
+}
+
+func (v *visit) askAll(ctx context.Context, s talk) error {
+	for len(v.todo) > 0 {
+		if err := v.announce(ctx, s); err != nil {
+			return err
+		}
+		if err := v.item(ctx, s); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-func (v *visit) trusted(k pin, fp, who string) {
-	switch before := v.c.pins.learn(k, fp); before {
-	case fp:
-	case "":
-		v.c.event(wire.EventHostKeyFirst, v.id, fmt.Sprintf(
-			"trusted the host key %s of %s at first use: pin it in the configuration", fp, who))
-	default:
-		v.c.event(wire.EventHostKeyChanged, v.id, fmt.Sprintf(
-			"%s showed the host key %s and, at nearly the same time, %s: both were trusted at first use, and one may be somebody in between. "+
-				"Change the credential that was used, and pin the true key", who, before, fp))
+// announce tells the session what comes, so that it can ask ahead.
+func (v *visit) announce(ctx context.Context, s talk) error {
+	n, ok := s.(*junos.Session)
+	if !ok || v.depth == 1 || v.record.nextDepth(v.device.Pipeline) == 1 {
+		return nil
 	}
+	err := n.Ahead(ctx, v.todo...)
+	if err != nil && v.objection(ctx, err) {
+		return err
+	}
+	var e *junos.Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return nil
 }
 
 // maxTimeouts is how many items of a device may time out before the rest is
 // given up: each costs minutes, and the device is in trouble.
 const maxTimeouts = 3
 
-// item asks for one item. An error ends the session; a failure of the item alone
-// is accounted for here.
-func (v *visit) item(ctx context.Context, s *junos.Session, it junos.Item) error {
+// item asks for the next item. An error ends the session; a failure of the item
+// alone is accounted for here.
+func (v *visit) item(ctx context.Context, s talk) error {
 	mem, err := v.blocked(ctx, func(ctx context.Context) (*lease, error) {
 		return v.c.memory.acquire(ctx, chunkSize)
 	})
 	if err != nil {
 		return err
 	}
+	it := v.todo[0]
 	reply, err := s.Call(ctx, it)
 	if err != nil {
 		mem.release()
@@ -127,7 +137,8 @@ func (v *visit) item(ctx context.Context, s *junos.Session, it junos.Item) error
 	if err != nil {
 		return v.itemError(ctx, it, err, &half{doc, reply.Result(), mem})
 	}
-	v.publish(it.Name, doc, reply.Result(), mem)
+	v.progress.step()
+	v.answered(it, &half{doc, reply.Result(), mem})
 	return nil
 }
 
@@ -136,7 +147,7 @@ func (v *visit) itemError(ctx context.Context, it junos.Item, err error, h *half
 	v.half = h
 	var e *junos.Error
 	timeout := errors.As(err, &e) && e.Kind != junos.KindTooLarge
-	if !itemOnly(err) || ctx.Err() != nil {
+	if v.objection(ctx, err) || !itemOnly(err) || ctx.Err() != nil {
 		return err
 	}
 	if timeout {
@@ -149,12 +160,52 @@ func (v *visit) itemError(ctx context.Context, it junos.Item, err error, h *half
 	if e.Kind == junos.KindTooLarge {
 		v.dropHalf() // what is cut off by a limit of ours is not a document of the device
 	}
-	if v.half == nil {
+	v.todo = v.todo[1:]
+	switch {
+	case v.half == nil, len(v.half.doc) == 0:
+		v.dropHalf()
 		v.failItem(it.Name, v.skipped.kind+": "+err.Error())
-	} else {
+	default:
 		v.publishHalfOf(it.Name)
 	}
 	return nil
+}
+
+// objection takes note of an error that may come from having asked for several
+// items at once: the same session is not tried so again, nor is the release.
+func (v *visit) objection(ctx context.Context, err error) bool {
+	var e *junos.Error
+	if !errors.As(err, &e) || !e.Pipelined || ctx.Err() != nil {
+		return false
+	}
+	v.record.objected = true
+	return true
+}
+
+// aside asks for an item that is not to be published. What it returns is charged
+// no more: it is read and forgotten. It is nil when the catalogue has no such item.
+func (v *visit) aside(ctx context.Context, s talk, name string) (*half, error) {
+	it, ok := junos.Lookup(name)
+	if !ok {
+		return nil, nil
+	}
+	mem, err := v.blocked(ctx, func(ctx context.Context) (*lease, error) {
+		return v.c.memory.acquire(ctx, chunkSize)
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer mem.release()
+	reply, err := s.Call(ctx, it)
+	if err != nil {
+		return nil, err
+	}
+	doc, err := v.read(ctx, reply, mem)
+	if err != nil {
+		return nil, err
+	}
+	v.progress.step()
+	return &half{doc: doc, result: reply.Result()}, nil
 }
 
 // blocked waits for memory: the time does not count against the device, and is

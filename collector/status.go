@@ -10,6 +10,7 @@ import (
 type counters struct {
 	runs, running, devicesOK, devicesFailed   atomic.Int64
 	documents, bytes, rejected, lost, retries atomic.Int64
+	fallbacks                                 atomic.Int64
 	lastRun                                   atomic.Pointer[string]
 }
 
@@ -46,7 +47,7 @@ func (c *Collector) count() map[string]int64 {
 		"devices_ok": n.devicesOK.Load(), "devices_failed": n.devicesFailed.Load(),
 		"documents": n.documents.Load(), "document_bytes": n.bytes.Load(),
 		"documents_rejected": n.rejected.Load(), "documents_lost": n.lost.Load(),
-		"reconnects": n.retries.Load(), "sessions": sessions,
+		"reconnects": n.retries.Load(), "pipeline_fallbacks": n.fallbacks.Load(), "sessions": sessions, "sessions_parked": c.slots.lent(),
 		"memory_bytes": memory, "memory_waits": waits,
 	}
 }

@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"lwc/junos"
@@ -16,16 +17,29 @@ type visit struct {
 	id       string
 	patience *patience
 	begun    time.Time
-	device   *device // as it was when the first session began; nil before
-	next     int     // the item to ask for; those before are accounted for
-	half     *half   // the beginning of the reply to that item
-	skipped  failure // why items were left out, the session living on
+	ticket   *ticket
+	progress *progress
+	probe    *probe           // nil: a collection
+	steps    []wire.ProbeStep // of the newest dial
+	device   *device          // as it was when the first session began; nil before
+	record   *record          // of the device, in a session
+	depth    int              // requests under way at once, in a session
+	release  release          // of the device, once it is known
+	weighed  bool             // the load was asked for
+	load     int              // in per cent
+	todo     []junos.Item     // the items to ask for, in this order; others are accounted for
+	again    []junos.Item     // those to ask for once more, after todo
+	early    map[string]*half // the first answers to these
+	half     *half            // the beginning of the reply to the first of todo
+	skipped  failure          // why items were left out, the session living on
+	usable   bool             // a document came with which something can be done
+	useless  *junos.Result    // of the last document with which nothing can be done
 	timeouts int
 	scratch  []byte
 	res      wire.DeviceResult
 }
 
-// half is a reply that ended too soon.
+// half is a reply that is not published yet, or ended too soon.
 type half struct {
 	doc    []byte
 	result junos.Result
@@ -36,7 +50,8 @@ type half struct {
 func (c *Collector) collect(ctx context.Context, r *run, id string) {
 	ctx, p := newPatience(ctx, c.conf.DeviceTimeout)
 	defer p.end()
-	v := &visit{c: c, r: r, id: id, patience: p, begun: time.Now(), res: wire.DeviceResult{Device: id}}
+	v := &visit{c: c, r: r, id: id, patience: p, begun: time.Now(), early: map[string]*half{},
+		res: wire.DeviceResult{Device: id}}
 	unlock, err := c.busy.lock(ctx, id)
 	if err != nil {
 		v.conclude(diagnose(ctx, err))
@@ -55,24 +70,25 @@ const (
 	throttledPause = time.Minute
 )
 
-// attempts goes to the device, and once more after a failure that passes.
+// attempts goes to the device, at once again when it did not bear several
+// requests under way, and once more after a failure that passes.
 func (v *visit) attempts(ctx context.Context) failure {
 	f := v.attempt(ctx)
+	if f.pipelined && ctx.Err() == nil {
+		v.dropHalf()
+		v.c.counters.fallbacks.Add(1)
+		f = v.attempt(ctx)
+	}
 	if !f.passing() || ctx.Err() != nil {
 		return f
 	}
-	pause := closedPause
-	if f.kind == kindThrottled {
-		pause = throttledPause
+	wait := closedPause
+	if f.of(kindThrottled) {
+		wait = throttledPause
 	}
-	pause += rand.N(pause / 2)
 	v.c.counters.retries.Add(1)
-	t := time.NewTimer(pause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-		return diagnose(ctx, context.Cause(ctx))
+	if err := pause(ctx, wait+rand.N(wait/2)); err != nil {
+		return diagnose(ctx, err)
 	}
 	v.dropHalf()
 	return v.attempt(ctx)
@@ -98,25 +114,37 @@ func (v *visit) attempt(ctx context.Context) failure {
 	}
 }
 
-// takeTurn takes a place on each bastion that bounds its sessions, then a slot:
-// who waits for a bastion keeps nobody else waiting. All take the bastions in the
-// same order, so that no two can wait for each other.
+// takeTurn takes a place on each bastion, then in the line of the credential,
+// then a slot: who waits for one of the first keeps nobody else waiting. All take
+// them in the same order, so that no two can wait for each other.
 func (v *visit) takeTurn(ctx context.Context) (release func(), err error) {
-	var leases []*lease
+	var held []func()
 	release = func() {
-		for _, l := range leases {
-			l.release()
+		for _, let := range held {
+			let()
 		}
 	}
-	budgets := append(v.c.bastions.on(v.c.current(), v.id), v.c.slots)
-	for _, b := range budgets {
-		l, err := b.acquire(ctx, 1)
+	fleet := v.c.current()
+	for _, d := range v.c.bastions.on(fleet, v.id) {
+		l, err := v.c.bastions.enter(ctx, d)
 		if err != nil {
 			release()
 			return nil, err
 		}
-		leases = append(leases, l)
+		held = append(held, l.release)
 	}
+	if v.ticket, err = v.c.pace.enter(ctx, fleet.credentialOf(v.id)); err != nil {
+		release()
+		return nil, err
+	}
+	held = append(held, v.ticket.leave)
+	slot, err := v.c.slots.acquire(ctx, 1)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	v.progress = watchProgress(slot, v.patience)
+	held = append(held, slot.release, v.progress.end)
 	return release, nil
 }
 
@@ -133,7 +161,7 @@ func (v *visit) attemptNow(ctx context.Context) (verdict, failure) {
 		return verdict{}, v.unusable(fleet)
 	}
 	if v.device == nil {
-		v.device = d
+		v.device, v.todo = d, slices.Clone(d.items)
 	}
 	if r, ok := v.c.refusals.find(d); ok && v.r.job == "" {
 		return verdict{}, refusedEarlier(r)
@@ -151,6 +179,7 @@ func (v *visit) attemptNow(ctx context.Context) (verdict, failure) {
 	if leave.wait > 0 {
 		return leave, failure{}
 	}
+	v.ticket.use()
 	v.patience.run()
 	defer v.patience.stop()
 	return verdict{}, v.session(ctx, fleet, d)
@@ -182,8 +211,8 @@ func (v *visit) unusable(f *fleet) failure {
 func (v *visit) conclude(f failure) {
 	if d := v.device; d != nil {
 		v.publishHalf()
-		for ; v.next < len(d.items); v.next++ {
-			v.failItem(d.items[v.next].Name, f.kind+": "+f.advice)
+		for _, it := range append(v.todo, v.again...) {
+			v.failItem(it.Name, f.kind+": "+f.advice)
 		}
 		for _, item := range d.refused {
 			v.failItem(item, "this version does not know the item")
@@ -191,6 +220,9 @@ func (v *visit) conclude(f failure) {
 	}
 	if f.kind == "" {
 		f = v.skipped
+	}
+	if f.kind == "" && !v.usable && v.useless != nil {
+		f = nothingUsable(*v.useless)
 	}
 	v.res.OK = f.kind == ""
 	v.res.Phase, v.res.Kind, v.res.Error = f.phase, f.kind, clip(f.advice, 1000)
@@ -205,6 +237,13 @@ func (v *visit) conclude(f failure) {
 	v.r.add(v.c, v.res)
 }
 
+// failItem accounts for an item that has no reply, or only the first one of a
+// device that was not ready.
 func (v *visit) failItem(item, why string) {
+	if h := v.early[item]; h != nil {
+		delete(v.early, item)
+		v.publish(item, h.doc, h.result, h.mem)
+		return
+	}
 	v.r.enter(wire.ManifestEntry{Device: v.id, Item: item, Status: wire.EntryFailed, Reason: clip(why, 500)})
 }

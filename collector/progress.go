@@ -1,0 +1,107 @@
+package collector
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// parkAfter is how long a device may stand still before its slot is lent to
+	// another: longer than any answer of a healthy one takes.
+	parkAfter = 3 * time.Second
+	// parkBelow is what a device must send within parkAfter to count as going on,
+	// in bytes: a device on a line of 64 kbit/s sends six times as much.
+	parkBelow = 4 << 10
+)
+
+// progress watches whether a device goes on, and lends its slot out while it
+// does not. Time in which the collector itself waits does not count.
+type progress struct {
+	slot     *lease
+	patience *patience
+	bytes    atomic.Int64
+
+	mu    sync.Mutex // guards what follows
+	seen  int64      // bytes at the last look
+	moved bool       // something was finished since the last look
+	timer *time.Timer
+	ended bool
+}
+
+// watchProgress begins to watch. The caller calls end.
+func watchProgress(slot *lease, p *patience) *progress {
+	w := &progress{slot: slot, patience: p, moved: true}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(parkAfter, w.look)
+	return w
+}
+
+// look is called every parkAfter.
+func (p *progress) look() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return
+	}
+	got := p.bytes.Load()
+	switch {
+	case p.moved || got-p.seen >= parkBelow:
+		p.slot.resume()
+	case p.patience.running():
+		p.slot.park()
+	}
+	p.seen, p.moved = got, false
+	p.timer.Reset(parkAfter)
+}
+
+// step says that the device has finished something: a log-in, a reply.
+func (p *progress) step() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.moved = true
+	p.slot.resume()
+}
+
+func (p *progress) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ended = true
+	p.timer.Stop()
+}
+
+// watch counts what is read from a stream.
+func (p *progress) watch(rw io.ReadWriteCloser) io.ReadWriteCloser {
+	return &watched{rw, p}
+}
+
+type watched struct {
+	io.ReadWriteCloser
+	p *progress
+}
+
+// Read implements io.Reader.
+func (w *watched) Read(b []byte) (int, error) {
+	n, err := w.ReadWriteCloser.Read(b)
+	w.p.bytes.Add(int64(n))
+	return n, err
+}
+
+// watchReader is watch for the output of a command.
+func (p *progress) watchReader(r io.ReadCloser) io.ReadCloser {
+	return &watchedReader{r, p}
+}
+
+type watchedReader struct {
+	io.ReadCloser
+	p *progress
+}
+
+// Read implements io.Reader.
+func (w *watchedReader) Read(b []byte) (int, error) {
+	n, err := w.ReadCloser.Read(b)
+	w.p.bytes.Add(int64(n))
+	return n, err
+}
