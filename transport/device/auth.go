@@ -12,7 +12,6 @@ import (
 )
 
 var (
-	errNoAuth = errors.New("neither password nor private key is configured")
 	errSpent  = errors.New("the password was refused")
 	errPrompt = errors.New("the server asks for something else than a password")
 )
@@ -43,27 +42,33 @@ const maxRounds = 4
 
 // login is one attempt to log in: it counts what was sent.
 type login struct {
-	auth    Auth
+	user     string
+	password []byte     // empty: none
+	signer   ssh.Signer // nil: none
+	ear      ear
+
 	sent    atomic.Bool // the password, or a signature, went out
+	strange atomic.Bool // the server asked what is not answered
 	rounds  atomic.Int32
-	offered []string // methods of the server, as last heard
+	method  atomic.Pointer[string]   // the last one tried
+	offered atomic.Pointer[[]string] // methods of the server, as last heard
 }
 
 // methods returns exactly the configured ones.
 func (l *login) methods() ([]ssh.AuthMethod, error) {
 	var methods []ssh.AuthMethod
-	if !l.auth.PrivateKey.Empty() {
-		signer, err := parseKey(l.auth)
-		if err != nil {
-			return nil, err
-		}
+	if l.signer != nil {
 		methods = append(methods, ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
 			l.sent.Store(true)
-			return []ssh.Signer{signer}, nil
+			l.trying("publickey")
+			return []ssh.Signer{l.signer}, nil
 		}))
 	}
-	if !l.auth.Password.Empty() {
-		methods = append(methods, ssh.KeyboardInteractive(l.answer), ssh.PasswordCallback(l.password))
+	if len(l.password) > 0 {
+		methods = append(methods, ssh.KeyboardInteractive(l.answer), ssh.PasswordCallback(func() (string, error) {
+			l.trying("password")
+			return l.reveal()
+		}))
 	}
 	if len(methods) == 0 {
 		return nil, errNoAuth
@@ -71,56 +76,52 @@ func (l *login) methods() ([]ssh.AuthMethod, error) {
 	return methods, nil
 }
 
-func parseKey(a Auth) (ssh.Signer, error) {
-	var signer ssh.Signer
-	var err error
-	if a.Passphrase.Empty() {
-		signer, err = ssh.ParsePrivateKey(a.PrivateKey.Reveal())
-	} else {
-		signer, err = ssh.ParsePrivateKeyWithPassphrase(a.PrivateKey.Reveal(), a.Passphrase.Reveal())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the private key: %w", err)
-	}
-	return signer, nil
-}
+func (l *login) trying(method string) { l.method.Store(&method) }
 
-// password is asked once, by whichever method needs it first: each refusal
-// counts towards the lock of the account.
-func (l *login) password() (string, error) {
+// reveal gives the password once, to whichever method needs it first: each
+// refusal counts towards the lock of the account.
+func (l *login) reveal() (string, error) {
 	if l.sent.Swap(true) {
 		return "", errSpent
 	}
-	return string(l.auth.Password.Reveal()), nil
+	return string(l.password), nil
 }
 
 // answer is the keyboard-interactive side (RFC 4256). Instructions without a
 // prompt are let pass; the one prompt that is answered hides its input and asks
 // for a password, not for a new one.
-func (l *login) answer(_, _ string, prompts []string, echos []bool) ([]string, error) {
+func (l *login) answer(name, instruction string, prompts []string, echos []bool) ([]string, error) {
+	l.trying("keyboard-interactive")
+	l.ear.hear(name, instruction)
+	l.ear.hear(prompts...)
 	switch {
 	case l.rounds.Add(1) > maxRounds:
+		l.strange.Store(true)
 		return nil, errPrompt
 	case len(prompts) == 0:
 		return nil, nil
 	case len(prompts) > 1, echos[0], !passwordPrompt.MatchString(prompts[0]), newPassword.MatchString(prompts[0]):
+		l.strange.Store(true)
 		return nil, errPrompt
 	}
-	p, err := l.password()
+	p, err := l.reveal()
 	return []string{p}, err
 }
 
-// listen keeps what the server offers.
-func (l *login) listen(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
-	l.offered = c.AllowedMethods
-	return nil, nil
-}
-
-// explain adds to a refusal what the server would have taken.
-func (l *login) explain(err error) error {
-	if l.sent.Load() || len(l.offered) == 0 || errors.Is(err, errPrompt) {
-		return err
+// explain tells what is known about a refusal besides the words of the SSH
+// package, and whether the server says that the account is locked.
+func (l *login) explain(err error) (Kind, error) {
+	kind := KindAuth
+	if l.ear.saidLocked() {
+		kind = KindLockedOut
 	}
-	offered := slices.Compact(slices.Sorted(slices.Values(l.offered)))
-	return &methodError{strings.Join(offered, ", "), err}
+	offered := l.offered.Load()
+	switch {
+	case l.strange.Load():
+		return kind, errPrompt
+	case l.sent.Load() || offered == nil || len(*offered) == 0:
+		return kind, err
+	}
+	names := slices.Compact(slices.Sorted(slices.Values(*offered)))
+	return kind, &methodError{plain(strings.Join(names, ", "), maxDetail), err}
 }

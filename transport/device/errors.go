@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -23,7 +24,8 @@ const (
 	PhaseForward     Phase = "forward"      // TCP by the bastion before
 	PhaseKeyExchange Phase = "key-exchange" // up to the verified host key
 	PhaseAuth        Phase = "auth"
-	PhaseSubsystem   Phase = "subsystem" // netconf
+	PhaseSubsystem   Phase = "subsystem" // netconf, or what stands in for it
+	PhaseSession     Phase = "session"   // after the Dial: of what Conn returns
 )
 
 // Kind is what went wrong, in the closed set that operators and schedulers act on.
@@ -60,6 +62,10 @@ type Error struct {
 	// first use before it failed, by hop: credentials went to these hosts.
 	Trusted map[string]string
 	Steps   []Step // up to and with the one that failed
+
+	at      int      // counts the hops from 1; zero: not decided
+	stale   bool     // a connection that stood was found dead before it was used
+	records []record // of the bastions
 }
 
 // FirstUse returns Trusted.
@@ -76,6 +82,24 @@ func (e *Error) Error() string {
 
 // Unwrap implements errors.Unwrap.
 func (e *Error) Unwrap() error { return e.Err }
+
+// blame names the hop by its place in the chain, unless one is named already.
+func (e *Error) blame(depth int) *Error {
+	if e.at == 0 {
+		e.at = depth + 1
+	}
+	return e
+}
+
+// clone is for one of many who get the same error.
+func (e *Error) clone() *Error {
+	c := *e
+	c.records = slices.Clip(c.records)
+	return &c
+}
+
+// refused tells whether the credential was.
+func (e *Error) refused() bool { return e.Kind == KindAuth || e.Kind == KindLockedOut }
 
 var errTime = errors.New("no answer in time")
 
@@ -98,11 +122,7 @@ func connectKind(err error) (Phase, Kind) {
 // forwardKind decides what a bastion answered to direct-tcpip (RFC 4254 §5.1).
 // ours says that it is the bastion that is at fault, not the hop behind it.
 // OpenSSH tells why it could not connect in words only.
-func forwardKind(err error) (kind Kind, ours bool) {
-	var open *ssh.OpenChannelError
-	if !errors.As(err, &open) {
-		return linkKind(err), true
-	}
+func forwardKind(open *ssh.OpenChannelError) (kind Kind, ours bool) {
 	switch open.Reason {
 	case ssh.ConnectionFailed:
 		return connectWords(open.Message), false

@@ -67,7 +67,7 @@ func TestFleet(t *testing.T) {
 				if auth == "publickey" {
 					to.Device.Auth = Auth{User: d.User, PrivateKey: secret.FromString(d.ClientKey)}
 				}
-				conn, err := quick().Dial(t.Context(), to)
+				conn, err := quick(t).Dial(t.Context(), to)
 				if err != nil {
 					t.Errorf("%s by %s: %v", d.Name, auth, err)
 					return
@@ -97,7 +97,7 @@ func TestFaults(t *testing.T) {
 			fleet := junostest.Config{Devices: 2, Bastions: 1, Behind: 1, Models: []junostest.Model{junostest.QFX}, Faults: faults}
 			faults["qfx-0001"], faults["qfx-0002"] = c.fault, c.fault
 			f := startFleet(t, fleet)
-			d := quick()
+			d := quick(t)
 			d.Timeouts.KeyExchange = 500 * time.Millisecond
 			for _, dev := range f.Devices() {
 				if dev.Addr.Port() == 0 {
@@ -120,7 +120,7 @@ func TestFaultsOfBastion(t *testing.T) {
 		f := startFleet(t, junostest.Config{Devices: 1, Bastions: 1, Behind: 1})
 		b := f.Bastions()[0]
 		b.SetFault(fault)
-		_, err := quick().Dial(t.Context(), target(f, f.Devices()[0]))
+		_, err := quick(t).Dial(t.Context(), target(f, f.Devices()[0]))
 		phase := PhaseAuth
 		if kind == KindThrottled {
 			phase = PhaseKeyExchange

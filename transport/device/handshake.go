@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,172 +13,202 @@ import (
 
 // handshake is one SSH log-in at one hop over a connection that exists. The
 // package that does it blocks without a time-out and reports most failures as
-// text, so the callbacks record how far it came and a watch closes the
-// connection when a phase takes too long.
+// text, so the callbacks record how far it came, and it runs in a goroutine that
+// is left behind when a phase takes too long.
 type handshake struct {
-	hop   Hop
-	pins  pins
-	wrong []string // host key types that are not to be offered
-	times Timeouts
-	login login
+	hop    *hop
+	wrong  []string // host key types that are not to be offered
+	times  Timeouts
+	login  login
+	cancel context.CancelCauseFunc
+	watch  *time.Timer
 
 	greeting *greeting
 
-	// mu is held for what follows: the callback and the watch run in goroutines
-	// that may outlive a handshake that was cut.
-	mu       sync.Mutex
-	phase    Phase
-	late     bool          // the watch closed the connection
-	key      ssh.PublicKey // the verified key
-	firstUse bool
-	badType  string // of a key that is not pinned
-	keyErr   error
+	// mu is held for what follows: the callbacks run in a goroutine that may
+	// outlive a handshake that was cut.
+	mu      sync.Mutex
+	over    bool // rec belongs to the caller now
+	rec     *record
+	phase   Phase
+	stage   string
+	since   time.Time
+	badType string // of a key that is not pinned
+	keyErr  error
 }
 
-// run returns a client, or an *Error after closing the connection.
-func (h *handshake) run(ctx context.Context, conn net.Conn) (*ssh.Client, *Error) {
+// shaken is how a handshake ended.
+type shaken struct {
+	conn     ssh.Conn
+	channels <-chan ssh.NewChannel
+	requests <-chan *ssh.Request
+	err      error
+}
+
+// run returns a client, or an *Error after closing the connection. It returns
+// when ctx ends, whatever the connection does.
+func (h *handshake) run(ctx context.Context, l *line) (*client, *Error) {
 	config, err := h.config()
 	if err != nil {
-		conn.Close()
+		l.abandon(func() { l.Close() })
 		return nil, &Error{Phase: PhaseConfig, Kind: KindConfig, Err: err}
 	}
-	h.phase = PhaseKeyExchange
-	watch := time.AfterFunc(h.times.KeyExchange, func() { h.expire(conn) })
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	config.HostKeyCallback = func(_ string, _ net.Addr, key ssh.PublicKey) error { return h.check(key, watch) }
-	h.greeting = &greeting{Conn: conn}
-	c, channels, requests, err := ssh.NewClientConn(h.greeting, h.hop.name(), config)
-	watch.Stop()
-	cancelled := !stop()
-	if err != nil {
-		return nil, h.failure(ctx, err)
+	timed, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	h.cancel, h.phase, h.stage, h.since = cancel, PhaseKeyExchange, StageVersion, time.Now()
+	h.watch = time.AfterFunc(h.times.KeyExchange, func() { cancel(errTime) })
+	defer h.watch.Stop()
+	stop := context.AfterFunc(timed, func() { l.Close() })
+	h.greeting = &greeting{Conn: l, heard: h.heard}
+	done := make(chan shaken, 1)
+	l.spawn(func() {
+		c, channels, requests, err := ssh.NewClientConn(h.greeting, h.hop.name(), config)
+		done <- shaken{c, channels, requests, err}
+	})
+	var s shaken
+	select {
+	case s = <-done:
+	case <-timed.Done():
+		l.abandon(func() { discard(l, <-done) })
+		return nil, h.failure(context.Cause(timed), timed)
 	}
-	client := ssh.NewClient(c, channels, requests)
-	if cancelled || h.isLate() {
-		client.Close()
-		client.Wait()
-		return nil, h.failure(ctx, errTime)
+	if !stop() {
+		l.abandon(func() { discard(l, s) })
+		return nil, h.failure(context.Cause(timed), timed)
 	}
-	return client, nil
+	if s.err != nil {
+		return nil, h.failure(s.err, timed)
+	}
+	h.finish(StageAuth, h.used(), nil)
+	return newClient(s, l), nil
+}
+
+// discard ends a connection whose handshake nobody waits for any more.
+func discard(l *line, s shaken) {
+	l.Close()
+	if s.err == nil {
+		newClient(s, l).end()
+	}
 }
 
 // config offers the secure algorithms, ECDSA and Ed25519 host keys before RSA.
 func (h *handshake) config() (*ssh.ClientConfig, error) {
-	h.login.auth = h.hop.Auth
+	h.login.user, h.login.password, h.login.signer = h.hop.Auth.User, h.hop.Auth.Password.Reveal(), h.hop.signer
 	methods, err := h.login.methods()
 	if err != nil {
 		return nil, err
 	}
-	types := h.pins.types(h.wrong, h.hop.Legacy)
+	types := h.hop.pins.types(h.wrong, h.hop.Legacy)
 	if len(types) == 0 {
 		return nil, errors.New("the pinned host keys are of no supported type")
 	}
 	config := &ssh.ClientConfig{
-		User: h.hop.Auth.User, Auth: methods, AuthCallback: h.login.listen,
+		User: h.login.user, Auth: methods, AuthCallback: h.listen, BannerCallback: h.banner,
 		ClientVersion:     "SSH-2.0-lwc",
-		HostKeyAlgorithms: algorithms(types, h.hop.Legacy),
+		HostKeyAlgorithms: h.hop.pins.algorithms(types, h.hop.Legacy),
+		HostKeyCallback:   func(_ string, _ net.Addr, key ssh.PublicKey) error { return h.check(key) },
 	}
+	config.Config = goodConfig()
 	if h.hop.Legacy {
 		config.Config = legacyConfig()
 	}
 	return config, nil
 }
 
+// goodConfig names the secure algorithms only, in the order of the SSH package:
+// the post-quantum key exchange first, then the fast curves; AES-GCM first, which
+// costs least where the processor has it.
+func goodConfig() ssh.Config {
+	good := ssh.SupportedAlgorithms()
+	return ssh.Config{KeyExchanges: good.KeyExchanges, Ciphers: good.Ciphers, MACs: good.MACs}
+}
+
 // legacyConfig adds what is insecure behind what is not.
 func legacyConfig() ssh.Config {
-	good, bad := ssh.SupportedAlgorithms(), ssh.InsecureAlgorithms()
-	return ssh.Config{
-		KeyExchanges: append(good.KeyExchanges, bad.KeyExchanges...),
-		Ciphers:      append(good.Ciphers, bad.Ciphers...),
-		MACs:         append(good.MACs, bad.MACs...),
+	c, bad := goodConfig(), ssh.InsecureAlgorithms()
+	c.KeyExchanges = append(c.KeyExchanges, bad.KeyExchanges...)
+	c.Ciphers = append(c.Ciphers, bad.Ciphers...)
+	c.MACs = append(c.MACs, bad.MACs...)
+	return c
+}
+
+// heard notes the version of the server.
+func (h *handshake) heard(version string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.next(StageKeyExchange, plain(version, maxDetail))
+}
+
+// next ends a stage and begins another. mu is held.
+func (h *handshake) next(stage, detail string) {
+	if h.over {
+		return
 	}
+	h.rec.step(h.stage, h.since, detail, nil)
+	h.stage, h.since = stage, time.Now()
 }
 
 // check verifies the host key. The log-in phase begins with it.
-func (h *handshake) check(key ssh.PublicKey, watch *time.Timer) error {
-	if cert, ok := key.(*ssh.Certificate); ok {
-		key = cert.Key
-	}
+func (h *handshake) check(key ssh.PublicKey) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.key != nil { // key exchange again, in the session
-		if string(h.key.Marshal()) != string(key.Marshal()) {
+	switch {
+	case h.over: // key exchange again, in the session
+		if h.rec.key == nil || string(h.rec.key.Marshal()) != string(key.Marshal()) {
 			return errChanged
 		}
 		return nil
 	}
-	h.firstUse, h.keyErr = h.pins.verify(key, h.hop.TrustFirst)
-	if h.keyErr != nil {
-		h.badType = key.Type()
+	h.next(StageHostKey, "")
+	if _, h.keyErr = h.hop.pins.verify(key, h.hop.TrustFirst); h.keyErr != nil {
+		h.badType = bare(key).Type()
 		return h.keyErr
 	}
-	h.key = key
-	watch.Reset(h.times.Auth)
+	h.rec.key = key
+	h.watch.Reset(h.times.Auth)
 	h.phase = PhaseAuth
+	h.next(StageAuth, describeKey(key))
 	return nil
 }
 
-func (h *handshake) expire(conn net.Conn) {
-	h.mu.Lock()
-	h.late = true
-	h.mu.Unlock()
-	conn.Close()
+func describeKey(key ssh.PublicKey) string {
+	if cert, ok := key.(*ssh.Certificate); ok {
+		return fmt.Sprintf("%s %s, certified for %s", cert.Key.Type(), ssh.FingerprintSHA256(cert.Key),
+			plain(fmt.Sprint(cert.ValidPrincipals), maxDetail))
+	}
+	return key.Type() + " " + ssh.FingerprintSHA256(key)
 }
 
-func (h *handshake) isLate() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.late
-}
-
-// failure decides the kind by the phase in which the handshake ended.
-func (h *handshake) failure(ctx context.Context, err error) *Error {
+// listen keeps what the server offers, and what was negotiated.
+func (h *handshake) listen(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+	offered := c.AllowedMethods
+	h.login.offered.Store(&offered)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	e := &Error{Phase: h.phase, Err: err}
-	var negotiation *ssh.AlgorithmNegotiationError
-	switch {
-	case h.keyErr != nil:
-		e.Kind, e.Err = keyKind(h.keyErr), h.keyErr
-	case ctx.Err() != nil:
-		e.Err = context.Cause(ctx)
-		e.Kind = linkKind(e.Err)
-	case h.late:
-		e.Kind, e.Err = KindTimeout, fmt.Errorf("%w: %w", errTime, err)
-	case errors.As(err, &negotiation):
-		e.Kind = KindAlgorithms
-	case isCut(err), tooMany(err):
-		e.Kind = h.cutKind()
-	case h.phase == PhaseAuth:
-		e.Kind, e.Err = KindAuth, h.login.explain(err)
-	default:
-		e.Kind = KindProtocol
-	}
-	return e
+	h.learn(c.Algorithms)
+	return nil, nil
 }
 
-// tooMany tells the disconnect reason SSH_DISCONNECT_TOO_MANY_CONNECTIONS (RFC
-// 4253 §11.1), which has no type of its own.
-func tooMany(err error) bool { return strings.Contains(err.Error(), "disconnect, reason 12") }
-
-func keyKind(err error) Kind {
-	if errors.Is(err, errUnpinned) {
-		return KindHostKeyUnknown
+func (h *handshake) learn(a ssh.NegotiatedAlgorithms) {
+	if h.over {
+		return
 	}
-	return KindHostKeyChanged
+	h.rec.algorithms = Algorithms{KeyExchange: a.KeyExchange, HostKey: a.HostKey, Cipher: a.Write.Cipher, MAC: a.Write.MAC}
 }
 
-// cutKind: servers at their limit cut new connections before the key exchange
-// is done; one that cuts after the password was sent refused it (a locked
-// account, too many failures).
-func (h *handshake) cutKind() Kind {
-	switch {
-	case h.phase == PhaseKeyExchange && h.greeting.foreign():
-		return KindProtocol
-	case h.phase == PhaseKeyExchange:
-		return KindThrottled
-	case h.login.sent.Load():
-		return KindAuth
+// banner ends the handshake when banners come without end.
+func (h *handshake) banner(text string) error {
+	err := h.login.ear.banner(text)
+	if err != nil {
+		h.cancel(err)
 	}
-	return KindClosed
+	return err
+}
+
+// used names the method of the log-in.
+func (h *handshake) used() string {
+	if m := h.login.method.Load(); m != nil {
+		return *m
+	}
+	return "none was asked for"
 }

@@ -111,7 +111,7 @@ func TestStderrIsDrained(t *testing.T) {
 		ch.Stderr().Write(make([]byte, 3<<20))
 		io.Copy(ch, ch)
 	})
-	conn, err := quick().Dial(t.Context(), Target{Device: passwordHop(port, pin)})
+	conn, err := quick(t).Dial(t.Context(), Target{Device: passwordHop(port, pin)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestPasswordIsSentOnce(t *testing.T) {
 				}
 			}
 			port, pin := server(t, config)
-			_, err := quick().Dial(t.Context(), Target{Device: passwordHop(port, pin)})
+			_, err := quick(t).Dial(t.Context(), Target{Device: passwordHop(port, pin)})
 			e := wantError(t, err, PhaseAuth, KindAuth, "r1")
 			if n := tries.Load(); n != 1 || strings.Contains(e.Error(), "hunter2") {
 				t.Errorf("sent %d times: %v", n, e)
@@ -184,7 +184,7 @@ func TestPrompts(t *testing.T) {
 				return nil, nil
 			}}
 			port, pin := server(t, config)
-			_, err := quick().Dial(t.Context(), Target{Device: passwordHop(port, pin)})
+			_, err := quick(t).Dial(t.Context(), Target{Device: passwordHop(port, pin)})
 			if answered.Load() != c.want {
 				t.Errorf("answered %v: %v", answered.Load(), err)
 			}
@@ -206,10 +206,10 @@ func TestAlgorithms(t *testing.T) {
 	config.Ciphers = []string{ssh.InsecureCipherAES128CBC}
 	port, pin := server(t, config)
 	hop := passwordHop(port, pin)
-	_, err := quick().Dial(t.Context(), Target{Device: hop})
+	_, err := quick(t).Dial(t.Context(), Target{Device: hop})
 	wantError(t, err, PhaseKeyExchange, KindAlgorithms, "r1")
 	hop.Legacy = true
-	_, err = quick().Dial(t.Context(), Target{Device: hop})
+	_, err = quick(t).Dial(t.Context(), Target{Device: hop})
 	wantError(t, err, PhaseSubsystem, KindThrottled, "r1") // logged in
 }
 
@@ -240,7 +240,7 @@ func TestStrangePeers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, pin := newKey(t, ssh.KeyAlgoED25519)
-			d := quick()
+			d := quick(t)
 			d.Timeouts.KeyExchange = 300 * time.Millisecond
 			_, err := d.Dial(t.Context(), Target{Device: passwordHop(listen(t, c.fn), pin)})
 			wantError(t, err, PhaseKeyExchange, c.kind, "r1")
@@ -256,7 +256,7 @@ func TestSlowAuth(t *testing.T) {
 		return nil, nil
 	}}
 	port, pin := server(t, config)
-	d := quick()
+	d := quick(t)
 	d.Timeouts.Auth = 50 * time.Millisecond
 	_, err := d.Dial(t.Context(), Target{Device: passwordHop(port, pin)})
 	wantError(t, err, PhaseAuth, KindTimeout, "r1")
@@ -304,7 +304,7 @@ func TestConfigErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hop := passwordHop(port, pin)
 			change(&hop)
-			_, err := quick().Dial(t.Context(), Target{Device: hop})
+			_, err := quick(t).Dial(t.Context(), Target{Device: hop})
 			wantError(t, err, PhaseConfig, KindConfig, "r1")
 		})
 	}

@@ -24,11 +24,12 @@ type Auth struct {
 type Hop struct {
 	Name    string // of the inventory; names the hop in errors. Empty: Address
 	Address string // IP address or name, resolved where the hop before stands
-	Port    uint16 // zero: 22; of a device 830, and 22 where 830 does not answer
+	Port    uint16 // zero: 22; of a device 830, and 22 where 830 does not serve
 	Auth    Auth
 	// HostKeys are the pins: lines of authorized_keys form ("ssh-ed25519 AAAA…",
-	// a comment may follow) or fingerprints ("SHA256:…"). A key that is none of
-	// them is refused.
+	// a comment may follow), fingerprints ("SHA256:…"), or authorities whose host
+	// certificates are taken for Address or Name ("@cert-authority ssh-ed25519
+	// AAAA…"). A key that is none of them is refused.
 	HostKeys []string
 	// TrustFirst accepts any key where HostKeys is empty, and reports it in
 	// Info.FirstUse. Without it a hop without pins is refused.
@@ -63,10 +64,13 @@ type Timeouts struct {
 	Connect     time.Duration // TCP, or the forwarding by a bastion: 10 s
 	KeyExchange time.Duration // up to the verified host key: 15 s
 	Auth        time.Duration // 30 s: RADIUS and TACACS+ servers time out too
-	Channel     time.Duration // the netconf subsystem: 20 s
+	Channel     time.Duration // the netconf subsystem, and what stands in for it: 20 s
 	// Retry is the pause before the subsystem is asked for a second time: a
 	// device short of processes refuses it too. 2 s.
 	Retry time.Duration
+	// KeepAlive is how often a bastion is asked whether it still lives, and how
+	// long it may take to answer: 15 s.
+	KeepAlive time.Duration
 }
 
 func (t Timeouts) withDefaults() Timeouts {
@@ -75,7 +79,7 @@ func (t Timeouts) withDefaults() Timeouts {
 		unset time.Duration
 	}{
 		{&t.Connect, 10 * time.Second}, {&t.KeyExchange, 15 * time.Second}, {&t.Auth, 30 * time.Second},
-		{&t.Channel, 20 * time.Second}, {&t.Retry, 2 * time.Second},
+		{&t.Channel, 20 * time.Second}, {&t.Retry, 2 * time.Second}, {&t.KeepAlive, 15 * time.Second},
 	} {
 		if *d.value <= 0 {
 			*d.value = d.unset
@@ -84,20 +88,21 @@ func (t Timeouts) withDefaults() Timeouts {
 	return t
 }
 
-// Dialer opens channels to devices. It is not changed by Dial, so that one
-// serves many goroutines.
+// Dialer opens channels to devices. Its fields are not changed by Dial, so that
+// one serves many goroutines; those who share one share its connections to the
+// bastions. It must not be copied.
 type Dialer struct {
 	// Net makes the TCP connection to the first hop, and resolves its name.
 	// Nil: a plain net.Dialer.
 	Net      func(ctx context.Context, network, addr string) (net.Conn, error)
 	Timeouts Timeouts
 	// Idle is how long a bastion's connection is kept when no device uses it
-	// any more. Zero: 30 s.
+	// any more, and an opened private key after it was read. Zero: 30 s.
 	Idle time.Duration
-}
 
-// Close ends the connections to the bastions.
-func (d *Dialer) Close() error { return nil }
+	pool pool
+	keys keyring
+}
 
 // Info is what became known of the hops, by their names.
 type Info struct {
@@ -118,16 +123,6 @@ const (
 	ModeXML     Mode = "xml-mode" // the command "xml-mode netconf need-trailer"
 	ModeCLI     Mode = "cli"      // a command of the CLI each: Conn.Run
 )
-
-// Step is one stage of a Dial at one hop.
-type Step struct {
-	Hop     string
-	Bastion bool
-	Stage   string // resolve, connect, version, key-exchange, host-key, auth, subsystem
-	Took    time.Duration
-	Detail  string // what was found: an address, a version, algorithms, a fingerprint
-	Err     error  // nil: it succeeded
-}
 
 // Algorithms of one SSH connection; cipher and MAC are those of the sending
 // direction. MAC is empty where the cipher needs none.
