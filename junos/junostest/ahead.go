@@ -1,20 +1,22 @@
 package junostest
 
-import "io"
+import (
+	"io"
+	"sync/atomic"
+)
 
-// await watches for the next request while a reply is under way, and calls
-// early when it comes before that reply is sent. came is closed then. The next
+// await watches for the next request while a reply is being made, and calls
+// early when it comes. over ends that: it says whether none has come. The next
 // read waits for the watch to end.
-func (f *framer) await(early func()) (came <-chan struct{}) {
-	ch := make(chan struct{})
+func (f *framer) await(early func()) (over func() bool) {
+	var first atomic.Bool // taken by whoever is first, the request or the reply
 	f.watching = true
 	f.watch.Go(func() {
-		if f.more() {
-			close(ch)
+		if f.more() && first.CompareAndSwap(false, true) {
 			early()
 		}
 	})
-	return ch
+	return func() bool { return first.CompareAndSwap(false, true) }
 }
 
 // more waits until the client has sent more than line feeds. It is false at the

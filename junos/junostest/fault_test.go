@@ -58,26 +58,6 @@ func TestRefuseAuth(t *testing.T) {
 	c.Close()
 }
 
-func TestSilentAndThrottle(t *testing.T) {
-	for fault, want := range map[Fault]func(error) bool{
-		Silent:   func(err error) bool { var t net.Error; return errors.As(err, &t) && t.Timeout() },
-		Throttle: func(err error) bool { return errors.Is(err, io.EOF) },
-	} {
-		_, d := faultyDevice(t, MXDualRE, fault)
-		conn, err := net.Dial("tcp", d.Addr.String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		if err := conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
-			t.Fatal(err)
-		}
-		if n, err := conn.Read(make([]byte, 10)); n != 0 || !want(err) {
-			t.Errorf("%s: %d bytes, %v", fault, n, err)
-		}
-	}
-}
-
 func TestNoNETCONF(t *testing.T) {
 	f, d := faultyDevice(t, MXDualRE, NoNETCONF)
 	c := logIn(t, f, d)

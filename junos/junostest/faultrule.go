@@ -1,11 +1,13 @@
 package junostest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -21,15 +23,19 @@ type Fraction struct {
 // ParseFraction reads "0.2" or "0.2=kind,kind:arg".
 func ParseFraction(s string) (Fraction, error) {
 	share, list, named := strings.Cut(s, "=")
-	var f Fraction
-	if _, err := fmt.Sscanf(share, "%g", &f.Share); err != nil || !(f.Share >= 0 && f.Share <= 1) {
-		return f, fmt.Errorf("share %q: want a number from 0 to 1", share)
+	n, err := strconv.ParseFloat(share, 64)
+	if err != nil || !(n >= 0 && n <= 1) {
+		return Fraction{}, fmt.Errorf("share %q: want a number from 0 to 1", share)
 	}
+	f := Fraction{Share: n}
 	if !named {
 		return f, nil
 	}
 	for _, word := range strings.Split(list, ",") {
 		fault, err := ParseFault(strings.TrimSpace(word))
+		if err == nil && fault == NoFault {
+			err = errors.New("a share of the devices wants a list of faults after =")
+		}
 		if err != nil {
 			return Fraction{}, err
 		}
@@ -108,13 +114,26 @@ func (f *Fleet) giveFaults() error {
 		}
 		b.fault.set(fault)
 	}
-	for name := range f.cfg.Faults {
-		if !used[name] && f.byName[name] == nil {
-			return fmt.Errorf("fault of %q: there is no such device or bastion; the first are %v", name, f.someNames())
-		}
+	if err := f.checkRules(used); err != nil {
+		return err
 	}
 	f.deal(left)
 	return f.showOldKeys()
+}
+
+// checkRules finds names and patterns that fit nothing, which are misspelt.
+func (f *Fleet) checkRules(used map[string]bool) error {
+	for name := range f.cfg.Faults {
+		if !used[name] {
+			return fmt.Errorf("fault of %q: there is no such device or bastion; the first are %v", name, f.someNames())
+		}
+	}
+	for _, p := range f.cfg.Superusers {
+		if !slices.ContainsFunc(f.devices, func(d *Device) bool { return matches([]string{p}, d.Name) }) {
+			return fmt.Errorf("superuser of %q: there is no such device; the first are %v", p, f.someNames())
+		}
+	}
+	return nil
 }
 
 // showOldKeys has who has old algorithms tell the host key that goes with them.

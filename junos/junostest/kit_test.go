@@ -240,3 +240,33 @@ func readFacts(t testing.TB, line string) map[string]any {
 	}
 	return facts
 }
+
+// logInWatched logs in and tells the error that the connection ends with.
+func logInWatched(t testing.TB, d *Device, end *error) *ssh.Client {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", d.Addr.String(), 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := dial(lastWords{conn, end}, clientConfig(t, d.User, d.Password, d.HostKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// lastWords notes the first error of a connection's Read; Wait of an ssh.Client
+// returns after it.
+type lastWords struct {
+	net.Conn
+	end *error
+}
+
+func (l lastWords) Read(p []byte) (int, error) {
+	n, err := l.Conn.Read(p)
+	if err != nil && *l.end == nil {
+		*l.end = err
+	}
+	return n, err
+}

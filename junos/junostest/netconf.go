@@ -73,22 +73,16 @@ func (d *Device) handle(ctx context.Context, f *framer, msg []byte) (done bool, 
 	return req.op.name == "close-session", nil
 }
 
-// alone delivers a document, unless more comes from the client before it is sent.
+// alone delivers a document, unless more comes from the client before that.
 func (d *Device) alone(ctx context.Context, f *framer, doc document) error {
-	ctx, cancel := context.WithCancel(ctx)
+	soon, cancel := context.WithCancel(ctx)
 	defer cancel()
-	came := f.await(cancel)
-	pause(ctx, patience)
-	err := ctx.Err()
-	if err == nil {
-		err = d.deliver(ctx, f, doc)
-	}
-	select {
-	case <-came:
+	over := f.await(cancel)
+	pause(soon, patience)
+	if !over() {
 		return errEnd
-	default:
-		return err
 	}
+	return d.deliver(ctx, f, doc)
 }
 
 // patience is how long a device with NoPipeline waits for the request that must
