@@ -14,6 +14,7 @@ var commands = []command{
 	{cli: "show system users", rpc: "get-system-users-information", root: "system-users-information", write: (*Device).users},
 	{cli: "show system processes extensive", rpc: "get-system-process-information", opts: "extensive", root: "output", write: (*Device).processes},
 	{cli: "show system memory", rpc: "get-system-memory-information", root: "system-memory-information", write: (*Device).memory},
+	{cli: "show ntp associations", rpc: "get-ntp-associations-information", root: "ntp-associations", write: (*Device).ntp},
 	{cli: "show task replication", rpc: "get-routing-task-replication-state", root: "task-replication-state", write: (*Device).replication},
 	{cli: "show cli authorization", rpc: "get-authorization-information", root: "authorization-information", write: (*Device).authorization},
 

@@ -73,6 +73,9 @@ func (d *Device) everywhereWords() []string {
 // understood where there is none.
 func byRPC(op operation) (c command, bad string) {
 	bad = op.name
+	if op.name == "get-buffer-informaton" { // as it is spelt in older releases
+		op.name = "get-buffer-informations"
+	}
 	c, ok := lookUp(func(c command) bool {
 		if c.rpc != op.name {
 			return false

@@ -218,8 +218,8 @@ func (d *Device) redundantPorts() []port {
 		return nil
 	}
 	var all []port
-	for i, network := range []string{"172.20.0.1/24", "172.21.0.1/24"} {
-		name := "reth" + strconv.Itoa(i)
+	for i := range 2 {
+		name, network := "reth"+strconv.Itoa(i), fmt.Sprintf("172.%d.%d.1/24", 20+i, d.index%250)
 		all = append(all, port{name: name, number: 220 + i, speed: "10Gbps", up: true, enabled: true, description: []string{"TRUST", "UNTRUST"}[i],
 			units: []unit{{name: name + ".0", up: true, families: []string{"inet"}, addresses: []string{network}}}})
 	}
