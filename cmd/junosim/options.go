@@ -33,14 +33,18 @@ const usage = `junosim simulates a fleet of Junos devices and bastions in one pr
 Every device has its own address, host key, host name, serials, parts, release,
 licences, alarms and ports; all of it follows from --seed. Devices speak NETCONF
 1.0 and 1.1 (subsystem netconf, or exec "xml-mode netconf need-trailer") and the
-CLI (exec "show … | display xml"), with password, keyboard-interactive and public
-key. Bastions forward to the fleet only. When all ports are open one line of JSON
-appears on standard output. SIGTERM and Ctrl-C stop it.
+CLI (exec "show … | display xml"), with password, keyboard-interactive, public key
+and user certificate. Bastions forward to the fleet only. When all ports are open
+one line of JSON appears on standard output. SIGTERM and Ctrl-C stop it.
 
   Try it:  junosim --base-port 20830 --password secret
            ssh -p 20830 lwc@127.0.0.1 'show version | display xml'
 
-Without --password the password follows from the seed; the inventory tells it.
+Without --password the password follows from the seed; the inventory tells it, a
+private key and a certificate that log in too, and which host has which fault.
+
+  Faults:  junosim --devices 100 --fault mx-0001=stall --fault 'ex-*=slow-auth:5s'
+           junosim --devices 1000 --faulty 0.2 --faulty 0.05=stall,drip:50
 
 Models: %s.
 

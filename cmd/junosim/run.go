@@ -40,6 +40,12 @@ func run(ctx context.Context, args []string, stdout io.Writer) (err error) {
 		defer f.Close()
 		o.fleet.Log = f
 	}
+	o.fleet.Quiet = o.logFile == "" // nobody else asks what was sent
+	if !o.inventory {
+		if err := enoughFiles(o.fleet); err != nil {
+			return err
+		}
+	}
 	began := time.Now()
 	fleet, err := junostest.NewFleet(o.fleet)
 	if err != nil {
@@ -113,6 +119,27 @@ func writeInventory(path string, fleet *junostest.Fleet) error {
 	return nil
 }
 
+// spareFiles are for connections, logs and the process itself.
+const spareFiles = 256
+
+// enoughFiles says what to do where the ports of the fleet are more than the
+// process may open. The Go runtime has raised the soft limit to the hard one.
+func enoughFiles(c junostest.Config) error {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return fmt.Errorf("asking for the limit of open files: %w", err)
+	}
+	return filesWithin(c.Devices-c.Behind+c.Bastions, limit.Cur)
+}
+
+func filesWithin(ports int, limit uint64) error {
+	if ports < 0 || uint64(ports)+spareFiles <= limit {
+		return nil
+	}
+	return fmt.Errorf("%d ports and the connections to them need %d open files, and the limit is %d (ulimit -Hn; raise it as root, with LimitNOFILE= or --ulimit nofile=)",
+		ports, ports+spareFiles, limit)
+}
+
 // hint adds what to do to the errors that people meet first.
 func hint(err error) error {
 	switch {
@@ -120,6 +147,8 @@ func hint(err error) error {
 		return fmt.Errorf("%w (ports under 1024 need root: try --base-port 20830)", err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("%w (the address is not on this machine: ip route add local PREFIX dev lo)", err)
+	case errors.Is(err, syscall.EMFILE):
+		return fmt.Errorf("%w (the limit of open files is reached: ulimit -Hn)", err)
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("%w (another process listens there: try another --listen or --base-port)", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -158,6 +159,12 @@ func TestMistakes(t *testing.T) {
 		{[]string{"more"}, true, `unexpected argument "more"`},
 		{[]string{"--models", "vax"}, true, `"vax" is unknown`},
 		{[]string{"--fault", "mx-0001"}, true, "want NAME=KIND"},
+		{[]string{"--fault", "mx-0001=tired"}, true, `fault "tired" is unknown`},
+		{[]string{"--fault", "mx-0001=drip:0"}, true, "a number from 1 on"},
+		{[]string{"--faulty", "2"}, true, "a number from 0 to 1"},
+		{[]string{"--faulty", "0.7", "--faulty", "0.7"}, false, "add up to 1.4"},
+		{[]string{"--superuser", "vax-0001"}, false, "there is no such device"},
+		{[]string{"--authorized-keys", "/nowhere/at/all"}, true, "no such file"},
 		{[]string{"--base-port", "99999"}, true, "a port is a number"},
 		{[]string{"--bind", "10.0.0.0"}, true, "10.0.0.0"},
 		{[]string{"--fault", "vax-0001=stall"}, false, "there is no such device"},
@@ -175,14 +182,57 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+func TestOpenFiles(t *testing.T) {
+	for ports, want := range map[int]bool{-1: true, 0: true, 744: true, 745: false, 60000: false} {
+		if err := filesWithin(ports, 1000); (err == nil) != want {
+			t.Errorf("%d ports: %v", ports, err)
+		}
+	}
+}
+
 func TestHelp(t *testing.T) {
 	var out bytes.Buffer
 	if err := run(t.Context(), []string{"--help"}, &out); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("--help: %v", err)
 	}
-	for _, word := range []string{"--devices N", "--inventory-file FILE", "ptx-evo", "refuse-auth", "(default 127.0.0.1)"} {
+	for _, word := range []string{"--devices N", "--inventory-file FILE", "ptx-evo", "(default 127.0.0.1)"} {
 		if !strings.Contains(out.String(), word) {
 			t.Errorf("no %q in\n%s", word, out.String())
 		}
+	}
+	for _, k := range junostest.FaultKinds() {
+		if !strings.Contains(out.String(), " "+string(k.Name)+k.Arg+" ") {
+			t.Errorf("no fault %s in\n%s", k.Name, out.String())
+		}
+	}
+}
+
+// TestFaultFlags reads back from the inventory what the flags say.
+func TestFaultFlags(t *testing.T) {
+	keys := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(keys, []byte("# mine\n\nssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJHRiwfG7J8QD2aZAKF9fxdCYrPQOCYnPxeT3NpAGT5G me\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"--inventory", "--devices", "20", "--bastions", "2", "--fault", "mx-*=huge:1GB:*", "--fault", "mx-0007=stall",
+		"--fault", "bastion-2=no-forward:shortage", "--faulty", "0.5=drip:9", "--superuser", "ex-0002", "--authorized-keys", keys, "--host-ca"}, &out); err != nil {
+		t.Fatal(err)
+	}
+	var inv junostest.Inventory
+	if err := json.Unmarshal(out.Bytes(), &inv); err != nil {
+		t.Fatal(err)
+	}
+	count := map[junostest.Fault]int{}
+	for _, d := range append(inv.Devices, inv.Bastions...) {
+		count[d.Fault]++
+		if d.Superuser != (d.Name == "ex-0002") {
+			t.Errorf("%s: superuser %v", d.Name, d.Superuser)
+		}
+	}
+	if want := (map[junostest.Fault]int{"huge:1GB:*": 3, "stall": 1, "drip:9": 10, "no-forward:shortage": 1, "": 7}); !maps.Equal(count, want) {
+		t.Errorf("faults %v, want %v", count, want)
+	}
+	if inv.UserCA == "" || inv.HostCA == "" || inv.ClientCert == "" {
+		t.Error("the inventory lacks a certificate or who signs them")
 	}
 }
