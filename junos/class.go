@@ -2,6 +2,7 @@ package junos
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -59,11 +60,18 @@ func plainName(name string) string {
 	return name[:min(len(name), 64)]
 }
 
+// twins returns the commands of the items, and those that the collector asks by
+// itself: what the account may do, and the load before a large reply.
 func twins(items []Item) []string {
 	var commands []string
 	for _, i := range items {
 		if i.genuine() {
 			commands = append(commands, i.CLI)
+		}
+	}
+	for _, own := range []string{"show cli authorization", "show chassis routing-engine"} {
+		if !slices.Contains(commands, own) {
+			commands = append(commands, own)
 		}
 	}
 	return commands

@@ -10,7 +10,7 @@ import (
 type Spec struct {
 	Schedule    wire.Schedule       `json:"schedule,omitzero" doc:"When the collector collects by itself. Left out: only on demand."`
 	Limits      wire.CollectLimits  `json:"limits,omitzero" doc:"What the collector may ask of the network."`
-	Profiles    map[string][]string `json:"profiles,omitempty" doc:"Profiles of one's own: name to catalogue items. daily and minimal are built in."`
+	Profiles    map[string][]string `json:"profiles,omitempty" doc:"Profiles of one's own: name to catalogue items. minimal, optics, security, daily and full are built in."`
 	Credentials []Credential        `json:"credentials,omitempty" doc:"Log-ins for devices and bastions."`
 	Bastions    []Bastion           `json:"bastions,omitempty" doc:"Hosts that devices are reached through."`
 	Devices     []wire.Device       `json:"devices,omitempty" doc:"The devices to collect from."`
