@@ -54,7 +54,7 @@ func (c *CLI) Call(ctx context.Context, item Item) (*Reply, error) {
 	r := newReply(ctx, l, &request{name: item.Name}, c.opts)
 	out := &cliOutput{read: l.read, buf: make([]byte, cliBuffer)}
 	l.spans, r.plain = out.span, func() string { return out.text }
-	r.ended = func(err error) { l.fail(cliEnd(err)) }
+	l.ended = func(err error) { l.fail(cliEnd(err)) }
 	return r.open()
 }
 

@@ -15,7 +15,6 @@ type Reply struct {
 	l     *link
 	q     *request
 	ctx   context.Context // of the Call, as of an HTTP response's body
-	ended func(error)     // told once what the document ended with, errEnd or another
 	limit int64
 	plain func() string // the document, when it is text and no markup; nil: that cannot be
 
@@ -76,7 +75,7 @@ func (r *Reply) step() {
 	switch {
 	case err != nil:
 		r.cur, r.end = nil, r.fault(err)
-		r.ended(err)
+		r.l.ended(err)
 		return
 	case int64(len(piece)) > room:
 		err := fmt.Errorf("%w of %d bytes", errTooLarge, r.limit)
@@ -165,7 +164,7 @@ func (r *Reply) look(piece []byte) ([]byte, error) {
 
 // finish sets the end by what the bytes ended with.
 func (r *Reply) finish(err error) {
-	r.ended(err)
+	r.l.ended(err)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lend(r.scan.end())
@@ -245,7 +244,7 @@ func (r *Reply) Discard() error {
 		return nil
 	}
 	if err := r.skip(r.ctx); err != nil {
-		r.ended(err)
+		r.l.ended(err)
 		return r.fault(err)
 	}
 	return nil
@@ -278,7 +277,7 @@ func (r *Reply) skip(ctx context.Context) error {
 
 func (r *Reply) skipped(err error) (done bool, _ error) {
 	if err == errEnd {
-		r.ended(err)
+		r.l.ended(err)
 		return true, nil
 	}
 	return err != nil, err

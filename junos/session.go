@@ -73,7 +73,7 @@ func Open(ctx context.Context, rw io.ReadWriteCloser, o Options) (*Session, erro
 	o = withDefaults(o)
 	s := &Session{link: newLink(rw, o), rw: rw, opts: o}
 	s.frames = newFrames(s.read)
-	s.spans = s.frames.span
+	s.spans, s.link.ended = s.frames.span, s.replyEnded
 	s.late = time.AfterFunc(time.Hour, func() { s.overdue.Store(true); s.close() })
 	s.late.Stop()
 	if err := s.greet(ctx); err != nil {
@@ -188,7 +188,6 @@ func (s *Session) Call(ctx context.Context, item Item) (*Reply, error) {
 			Pipelined: s.underWayTogether() && pipelining(kindOf(err, false)), Err: err}
 	}
 	q.reply = newReply(ctx, s.link, q, s.opts)
-	q.reply.ended = s.ended
 	return q.reply.open()
 }
 
@@ -219,8 +218,8 @@ func (s *Session) Ahead(ctx context.Context, items ...Item) error {
 	return nil
 }
 
-// ended takes note of how the reply to the oldest request ended.
-func (s *Session) ended(err error) {
+// replyEnded takes note of how the reply to the oldest request ended.
+func (s *Session) replyEnded(err error) {
 	if err == errEnd {
 		s.queue = slices.Delete(s.queue, 0, 1)
 		return
@@ -257,7 +256,7 @@ func (s *Session) sayGoodbye() {
 	ctx, cancel := context.WithTimeout(context.Background(), politeTime)
 	defer cancel()
 	s.pump.pace.restart()
-	if s.write(ctx, appendFrame(nil, s.rpc("<close-session/>"), s.hello.chunked)) != nil {
+	if s.write(ctx, s.appendRPC(nil, s.number(), "<close-session/>")) != nil {
 		return
 	}
 	for {

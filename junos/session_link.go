@@ -17,6 +17,9 @@ type link struct {
 	// spans returns the next bytes of the document, and errEnd at its end.
 	spans func(context.Context) ([]byte, error)
 
+	// ended is told what a document ended with, errEnd or another.
+	ended func(error)
+
 	// turn holds one token: whoever has it may read, and use what the turn is
 	// said to guard. It is a channel so that a context can end the wait for it.
 	turn chan struct{}

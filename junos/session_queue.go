@@ -69,7 +69,6 @@ func (s *Session) drain(ctx context.Context) error {
 	q := s.queue[0]
 	if q.reply == nil {
 		q.reply = newReply(ctx, s.link, q, s.opts)
-		q.reply.ended = s.ended
 	}
 	timed, cancel := context.WithTimeoutCause(ctx, s.opts.StallTimeout, errStall)
 	defer cancel()
@@ -119,26 +118,30 @@ func (s *Session) batches(depth int) (all [][]byte) {
 	var b []byte
 	for len(s.plan) > 0 && len(s.queue) < depth {
 		one := len(b)
-		b = appendFrame(b, s.rpc(s.plan[0].rpc), s.hello.chunked)
+		id := s.number()
+		b = s.appendRPC(b, id, s.plan[0].rpc)
 		if one > 0 && len(b) > maxWrite {
 			all = append(all, b[:one:one])
 			b = slices.Clone(b[one:])
 		}
-		s.enqueue(s.plan[0].Name)
+		s.enqueue(s.plan[0].Name, id)
 		s.plan = s.plan[1:]
 	}
 	return append(all, b)
 }
 
-// rpc numbers an operation.
-func (s *Session) rpc(operation string) string {
+// number returns the next message-id.
+func (s *Session) number() string {
 	s.seq++
-	return `<rpc xmlns="` + base10URN + `" message-id="` + strconv.FormatUint(s.seq, 10) + `">` + operation + `</rpc>`
+	return strconv.FormatUint(s.seq, 10)
 }
 
-// enqueue takes the request of the last number.
-func (s *Session) enqueue(name string) {
-	q := &request{name: name, id: strconv.FormatUint(s.seq, 10), shared: len(s.queue) > 0}
+func (s *Session) appendRPC(b []byte, id, operation string) []byte {
+	return appendFrame(b, `<rpc xmlns="`+base10URN+`" message-id="`+id+`">`+operation+`</rpc>`, s.hello.chunked)
+}
+
+func (s *Session) enqueue(name, id string) {
+	q := &request{name: name, id: id, shared: len(s.queue) > 0}
 	if q.shared {
 		s.pipelined.Store(true)
 		for _, other := range s.queue {
