@@ -27,14 +27,15 @@ func (v *visit) first(name string) bool {
 	return true
 }
 
-// identify asks for one item by itself, show-version if it is wanted, so that
-// the release is known before anything is decided by it.
+// identify asks for one item by itself, so that the release is known before
+// anything is decided by it: for show-version where it is wanted, whatever is
+// remembered, or else for the first that is asked in any case.
 func (v *visit) identify(ctx context.Context, s talk) error {
 	if v.release != (release{}) || len(v.todo) == 0 {
 		return nil
 	}
 	if !v.first(itemVersion) {
-		i := slices.IndexFunc(v.todo, func(it junos.Item) bool { return !v.unsupported(it) })
+		i := slices.IndexFunc(v.todo, func(it junos.Item) bool { return !v.unsupported(it) && !gated(it) })
 		if i < 0 {
 			return nil
 		}
@@ -73,6 +74,7 @@ func (v *visit) weigh(ctx context.Context, f *fleet, s talk) error {
 	}
 	if h != nil {
 		v.load, _ = junos.ParseLoad(h.doc)
+		v.runs(itemLoad, h)
 	}
 	return nil
 }
@@ -110,12 +112,19 @@ func (v *visit) answered(it junos.Item, h *half) {
 	v.publish(it.Name, h.doc, h.result, h.mem)
 }
 
+// runs takes the release from the first reply that tells it.
+func (v *visit) runs(item string, h *half) {
+	if v.release != (release{}) {
+		return
+	}
+	if v.release = releaseOf(item, h.doc, h.result); v.release != (release{}) {
+		v.record.runs(v.release)
+	}
+}
+
 // learn reads from a reply what the collector itself wants to know.
 func (v *visit) learn(it junos.Item, h *half) {
-	if rel := releaseOf(it.Name, h.doc, h.result); v.release == (release{}) && rel != (release{}) {
-		v.release = rel
-		v.record.runs(rel)
-	}
+	v.runs(it.Name, h)
 	if it.Name == itemLoad {
 		v.load, _ = junos.ParseLoad(h.doc)
 		v.weighed = true

@@ -1,17 +1,10 @@
 package collector
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"maps"
-	"net"
-	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,175 +18,6 @@ const (
 	testCollector = "site-0001"
 	testBoot      = "01J00000000000000000000000"
 )
-
-// site is a network of scripted devices in memory, for tests in which time is
-// simulated. It is the Dialer.
-type site struct {
-	latency  time.Duration // of each reply
-	behave   map[string]behaviour
-	password string // that logs in everywhere
-
-	mu    sync.Mutex
-	now   map[string]int // sessions of a device
-	peak  int            // sessions at once, over all devices
-	dials []dialled
-	users []string // passwords that were tried, in order
-	tasks sync.WaitGroup
-}
-
-type dialled struct {
-	device string
-	at     time.Time
-	ok     bool
-	target Target
-}
-
-// behaviour is how a device differs from a good one.
-type behaviour struct {
-	dial     func(attempt int) error
-	reply    func(rpc string, attempt int) (body string, cut bool)
-	firstUse map[string]string
-	slow     time.Duration
-}
-
-type dialError struct {
-	phase, kind, hop string
-	first            map[string]string
-}
-
-func (e *dialError) Error() string { return e.phase + ": " + e.kind }
-func (e *dialError) Diagnosis() (string, string, string) {
-	return e.phase, e.kind, "Advice for " + e.kind + "."
-}
-func (e *dialError) FailedHop() string           { return e.hop }
-func (e *dialError) FirstUse() map[string]string { return e.first }
-
-func (s *site) Dial(ctx context.Context, t Target) (Channel, error) {
-	id := t.Device.ID
-	s.mu.Lock()
-	attempt := 0
-	for _, d := range s.dials {
-		if d.device == id {
-			attempt++
-		}
-	}
-	b := s.behave[id]
-	s.dials = append(s.dials, dialled{device: id, at: time.Now(), target: t})
-	at := len(s.dials) - 1
-	s.mu.Unlock()
-	select {
-	case <-time.After(200*time.Millisecond + b.slow):
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if b.dial != nil {
-		if err := b.dial(attempt); err != nil {
-			return nil, err
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.users = append(s.users, string(t.Auth.Password.Reveal()))
-	if string(t.Auth.Password.Reveal()) != s.password {
-		return nil, &dialError{phase: "auth", kind: "auth", hop: id}
-	}
-	s.dials[at].ok = true
-	if s.now == nil {
-		s.now = map[string]int{}
-	}
-	s.now[id]++
-	if s.now[id] > 1 {
-		panic("two sessions with " + id)
-	}
-	sum := 0
-	for n := range maps.Values(s.now) {
-		sum += n
-	}
-	s.peak = max(s.peak, sum)
-	mine, theirs := net.Pipe()
-	s.tasks.Go(func() { s.serve(theirs, id, b, attempt) })
-	return &pipeChannel{Conn: mine, first: b.firstUse, closed: sync.OnceFunc(func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.now[id]--
-	})}, nil
-}
-
-type pipeChannel struct {
-	net.Conn
-	first  map[string]string
-	access *wire.Access
-	closed func()
-}
-
-func (p *pipeChannel) FirstUse() map[string]string { return p.first }
-func (p *pipeChannel) Access() *wire.Access        { return p.access }
-func (p *pipeChannel) Steps() []wire.ProbeStep     { return []wire.ProbeStep{{Stage: "auth", OK: true}} }
-func (p *pipeChannel) Run(context.Context, string) (io.ReadCloser, error) {
-	return nil, errors.New("no command line")
-}
-func (p *pipeChannel) Close() error { p.closed(); return p.Conn.Close() }
-
-var messageID = regexp.MustCompile(`message-id="(\d+)"[^>]*><([a-z-]+)`)
-
-// serve speaks NETCONF 1.0.
-func (s *site) serve(c net.Conn, id string, b behaviour, attempt int) {
-	defer c.Close()
-	in := bufio.NewReader(c)
-	fmt.Fprint(c, `<hello xmlns="urn:ietf:params:xml:ns:netconf:base:1.0"><capabilities><capability>urn:ietf:params:netconf:base:1.0</capability></capabilities><session-id>7</session-id></hello>]]>]]>`)
-	for hello := true; ; hello = false {
-		msg, err := readMessage(in)
-		if err != nil {
-			return
-		}
-		if hello {
-			continue
-		}
-		m := messageID.FindStringSubmatch(msg)
-		if m == nil || m[2] == "close-session" {
-			return
-		}
-		time.Sleep(s.latency)
-		body, cut := "<output>"+id+" "+m[2]+"</output>", false
-		if b.reply != nil {
-			body, cut = b.reply(m[2], attempt)
-		}
-		reply := replyOf(m[1], body)
-		if cut {
-			io.WriteString(c, reply[:len(reply)-len("</rpc-reply>\n")])
-			return
-		}
-		if _, err := io.WriteString(c, reply+"]]>]]>"); err != nil {
-			return
-		}
-	}
-}
-
-func replyOf(id, body string) string {
-	return `<rpc-reply xmlns="urn:ietf:params:xml:ns:netconf:base:1.0" message-id="` + id + `">` + body + "</rpc-reply>\n"
-}
-
-func readMessage(r *bufio.Reader) (string, error) {
-	var b strings.Builder
-	for !strings.HasSuffix(b.String(), "]]>]]>") {
-		c, err := r.ReadByte()
-		if err != nil {
-			return "", err
-		}
-		b.WriteByte(c)
-	}
-	return b.String(), nil
-}
-
-func (s *site) dialledDevices() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var out []string
-	for _, d := range s.dials {
-		out = append(out, d.device)
-	}
-	return out
-}
 
 // recorder is an Uplink that keeps what it is given and, unless told otherwise,
 // answers like a cloud that has stored it.
@@ -322,7 +146,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, key: key, up: &recorder{},
-		site: &site{password: "right", latency: 100 * time.Millisecond, behave: map[string]behaviour{}}}
+		site: &site{password: "right", latency: 100 * time.Millisecond, behave: map[string]behaviour{}, deep: map[string]int{}}}
 	conf := Config{Collector: testCollector, Boot: testBoot, BootKey: key, Dialer: r.site, Uplink: r.up,
 		Logger: slog.New(slog.DiscardHandler)}
 	if change != nil {
@@ -439,20 +263,6 @@ func (r *rig) sleep(d time.Duration) {
 	synctest.Wait()
 }
 
-// log returns the dials so far.
-func (s *site) log() []dialled {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.dials)
-}
-
-// tried returns the passwords that were used so far.
-func (s *site) tried() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.users)
-}
-
 // runs returns the manifests so far.
 func (r *recorder) runs() []wire.Manifest {
 	r.mu.Lock()
@@ -464,17 +274,4 @@ func wiped(f *fleet) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.creds["lab"].auth.Password.Empty()
-}
-
-// open counts the sessions with devices whose ids begin so.
-func (s *site) open(prefixes ...string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	sum := 0
-	for id, n := range s.now {
-		if slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(id, p) }) {
-			sum += n
-		}
-	}
-	return sum
 }
