@@ -75,8 +75,11 @@ func (d *Dialer) identify(h *hop, before []*hop) {
 	a := h.Auth
 	h.base = d.pool.digest(base[:], []byte(h.Address), fmt.Append(nil, h.Port, h.Legacy), []byte(a.User),
 		a.Password.Reveal(), a.PrivateKey.Reveal(), a.Passphrase.Reveal(), a.Certificate.Reveal())
-	h.exact = d.pool.digest(exact[:], h.base[:], fmt.Append(nil, h.TrustFirst), []byte(strings.Join(h.HostKeys, "\n")),
-		[]byte(strings.Join(h.pins.principals, "\n")))
+	var names string // matter to certificates only
+	if len(h.pins.authorities) > 0 {
+		names = strings.Join(h.pins.principals, "\n")
+	}
+	h.exact = d.pool.digest(exact[:], h.base[:], fmt.Append(nil, h.TrustFirst), []byte(strings.Join(h.HostKeys, "\n")), []byte(names))
 }
 
 // enter connects and logs in at a hop. A fingerprint does not say of which type

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -33,7 +34,29 @@ type sshd struct {
 	keys  map[string]string // host keys as pins, by type
 	auth  Auth
 	other Auth // a key that it refuses
-	log   *bytes.Buffer
+	log   *logText
+	dir   string
+
+	program, config string
+	cmd             *exec.Cmd
+}
+
+// logText is what a server tells; it is read while it grows.
+type logText struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // startSSHD runs sshd as the user of the test, with the given lines of
@@ -47,7 +70,7 @@ func startSSHD(t *testing.T, config ...string) *sshd {
 		}
 	}
 	dir := t.TempDir()
-	s := &sshd{keys: map[string]string{}, log: new(bytes.Buffer)}
+	s := &sshd{keys: map[string]string{}, log: new(logText), dir: dir}
 	me, err := user.Current()
 	if err != nil {
 		t.Fatal(err)
@@ -72,25 +95,56 @@ func startSSHD(t *testing.T, config ...string) *sshd {
 	}
 	s.port = freePort(t)
 	lines = append(lines, fmt.Sprintf("Port %d", s.port))
-	s.run(t, program, writeFile(t, dir, "config", strings.Join(lines, "\n")+"\n"))
+	s.program, s.config = program, writeFile(t, dir, "config", strings.Join(lines, "\n")+"\n")
+	s.restart(t)
+	t.Cleanup(func() {
+		s.kill()
+		if t.Failed() {
+			t.Logf("sshd on port %d:\n%s", s.port, s.log)
+		}
+	})
 	return s
 }
 
-func (s *sshd) run(t *testing.T, program, config string) {
-	cmd := exec.Command(program, "-D", "-e", "-f", config)
+// kill ends sshd and the processes of its connections, which it does not take
+// along.
+func (s *sshd) kill() {
+	children := descendants(s.cmd.Process.Pid)
+	s.cmd.Process.Kill()
+	for _, pid := range children {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	s.cmd.Wait()
+}
+
+// descendants of a process, from /proc.
+func descendants(of int) (all []int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(b), ") ")
+		var state string
+		var parent int
+		if n, _ := fmt.Sscan(rest, &state, &parent); n == 2 && parent == of {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			all = append(append(all, pid), descendants(pid)...)
+		}
+	}
+	return all
+}
+
+func (s *sshd) restart(t *testing.T) {
+	cmd := exec.Command(s.program, "-D", "-e", "-f", s.config)
+	s.cmd = cmd
 	cmd.Stderr = s.log
 	cmd.WaitDelay = 5 * time.Second                                    // its children hold the pipe while a connection is open
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // outlives no test that panics
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("sshd on port %d:\n%s", s.port, s.log)
-		}
-	})
 	deadline := time.Now().Add(10 * time.Second)
 	for time.Now().Before(deadline) {
 		if c, err := net.Dial("tcp", s.addr()); err == nil {

@@ -1,0 +1,257 @@
+package device
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/crypto/ssh"
+
+	"lwc/junos/junostest"
+)
+
+// relay stands between us and a server, and can go silent as a dead path does.
+type relay struct {
+	port   uint16
+	frozen atomic.Bool
+}
+
+func newRelay(t *testing.T, to string) *relay {
+	r := &relay{}
+	r.port = listen(t, func(near net.Conn) {
+		far, err := net.Dial("tcp", to)
+		if err != nil {
+			return
+		}
+		defer far.Close()
+		var wg sync.WaitGroup
+		wg.Go(func() { r.copy(far, near); far.Close() })
+		r.copy(near, far)
+		near.Close()
+		wg.Wait()
+	})
+	return r
+}
+
+func (r *relay) copy(to, from net.Conn) {
+	b := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(b)
+		if err != nil {
+			return
+		}
+		if r.frozen.Load() {
+			continue
+		}
+		if _, err := to.Write(b[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// The path to a bastion goes dead without a word: the keep-alive finds out, and
+// what was read through it is told about the bastion.
+func TestSilentBastionIsFound(t *testing.T) {
+	b, dev := startSSHD(t), startSSHD(t, echo)
+	r := newRelay(t, b.addr())
+	d := quick(t)
+	d.Timeouts.KeepAlive = 200 * time.Millisecond
+	hop := b.hop("b")
+	hop.Port = r.port
+	to := Target{Device: dev.hop("r1"), Via: []Hop{hop}}
+	c, err := d.Dial(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	roundTrip(t, c)
+	r.frozen.Store(true)
+	_, err = c.Read(make([]byte, 1))
+	wantError(t, err, PhaseSession, KindClosed, "b")
+	r.frozen.Store(false)
+	next, err := d.Dial(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	roundTrip(t, next)
+}
+
+// A connection that stands, but is dead, is found out by the opening that fails,
+// and dialled anew within the same Dial.
+func TestDeadConnectionIsDialledAnew(t *testing.T) {
+	b, dev := startSSHD(t), startSSHD(t, echo)
+	r := newRelay(t, b.addr())
+	d := quick(t)
+	d.Timeouts.Connect, d.Timeouts.KeepAlive = 300*time.Millisecond, 500*time.Millisecond
+	hop := b.hop("b")
+	hop.Port = r.port
+	to := Target{Device: dev.hop("r1"), Via: []Hop{hop}}
+	c, err := d.Dial(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	r.frozen.Store(true)
+	thaw := time.AfterFunc(400*time.Millisecond, func() { r.frozen.Store(false) })
+	defer thaw.Stop()
+	next, err := d.Dial(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roundTrip(t, next)
+	next.Close()
+}
+
+// mute is an SSH server that lets everybody in and then leaves every question
+// open, or takes a session and leaves the request in it.
+func mute(t *testing.T, accept bool) Hop {
+	config := &ssh.ServerConfig{NoClientAuth: true}
+	private, pin := newKey(t, ssh.KeyAlgoED25519)
+	signer, err := ssh.ParsePrivateKey(private.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.AddHostKey(signer)
+	return passwordHop(listen(t, func(c net.Conn) {
+		conn, channels, requests, err := ssh.NewServerConn(c, config)
+		if err != nil {
+			return
+		}
+		go ssh.DiscardRequests(requests)
+		for ch := range channels {
+			if accept {
+				ch.Accept()
+			}
+		}
+		conn.Wait()
+	}), pin)
+}
+
+// settleTime is until a Dial hangs where it should: nothing moves any more.
+const settleTime = 150 * time.Millisecond
+
+// The end of the context releases a Dial within 100 ms, wherever it hangs, direct
+// or through a bastion, also through one that hangs itself; and no goroutine is
+// left when the Dialer is closed.
+func TestCancelReleases(t *testing.T) {
+	f := startFleet(t, junostest.Config{Devices: 5, Models: []junostest.Model{junostest.QFX}, Faults: map[string]junostest.Fault{
+		"qfx-0001": junostest.Silent, "qfx-0002": junostest.StallBanner, "qfx-0003": junostest.StallKex, "qfx-0004": junostest.StallAuth, "qfx-0005": "slow-auth:1m"}})
+	b := startSSHD(t)
+	devices := map[string]Hop{"opening a session": mute(t, false), "the subsystem": mute(t, true)}
+	for i, stage := range []string{"silence", "version", "key exchange", "auth", "slow auth"} {
+		devices[stage] = target(f, f.Devices()[i]).Device
+	}
+	for stage, hop := range devices {
+		for _, way := range []string{"direct", "bastion", "frozen bastion", "as bastion"} {
+			t.Run(stage+" "+way, func(t *testing.T) {
+				r := newRelay(t, b.addr())
+				to := Target{Device: hop}
+				via := b.hop("b")
+				via.Port = r.port
+				switch {
+				case strings.HasSuffix(way, "frozen bastion"), way == "bastion":
+					to.Via = []Hop{via}
+				case way == "as bastion":
+					to = Target{Device: via, Via: []Hop{hop}}
+				}
+				cancelled(t, to, func() { r.frozen.Store(way == "frozen bastion") })
+			})
+		}
+	}
+}
+
+func cancelled(t *testing.T, to Target, freeze func()) {
+	leak := goleak.IgnoreCurrent()
+	d := &Dialer{}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		_, err := d.Dial(ctx, to)
+		done <- err
+	}()
+	time.Sleep(settleTime) // lets a real peer come to the stage where it hangs
+	freeze()
+	began := time.Now()
+	cancel()
+	err := <-done
+	if took := time.Since(began); took > 100*time.Millisecond {
+		t.Errorf("released after %v: %v", took, err)
+	}
+	if e, ok := err.(*Error); !ok || e.Kind != KindCancelled || len(e.Steps) == 0 {
+		t.Errorf("error %v", err)
+	}
+	d.Close()
+	goleak.VerifyNone(t, leak, peers())
+}
+
+// peers are goroutines of the servers and relays in this test.
+func peers() goleak.Option {
+	return goleak.IgnoreAnyFunction("lwc/transport/device.listen.func2.1")
+}
+
+// A device that is done leaves no goroutine but those of the shared bastions;
+// they go with the Dialer.
+func TestNoGoroutineOutlivesItsDevice(t *testing.T) {
+	b, dev := startSSHD(t), startSSHD(t, echo)
+	before := goleak.IgnoreCurrent()
+	d := quick(t)
+	to := Target{Device: dev.hop("r1"), Via: []Hop{b.hop("b")}}
+	first, err := d.Dial(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	shared := goleak.IgnoreCurrent()
+	for range 5 {
+		c, err := d.Dial(t.Context(), to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roundTrip(t, c)
+		c.Close()
+		direct, err := d.Dial(t.Context(), Target{Device: to.Device})
+		if err != nil {
+			t.Fatal(err)
+		}
+		direct.Close()
+		goleak.VerifyNone(t, shared)
+	}
+	d.Close()
+	goleak.VerifyNone(t, before)
+}
+
+// Closing a device behind a bastion that hangs is not held up for long, and a
+// Read that is under way at it ends with the keep-alive.
+func TestCloseThroughAHungBastion(t *testing.T) {
+	b, dev := startSSHD(t), startSSHD(t, echo)
+	r := newRelay(t, b.addr())
+	d := quick(t)
+	hop := b.hop("b")
+	hop.Port = r.port
+	c, err := d.Dial(t.Context(), Target{Device: dev.hop("r1"), Via: []Hop{hop}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan error, 1)
+	go func() {
+		_, err := io.ReadFull(c, make([]byte, 1))
+		read <- err
+	}()
+	r.frozen.Store(true)
+	began := time.Now()
+	c.Close()
+	if took := time.Since(began); took > closeTime+time.Second {
+		t.Errorf("closing took %v", took)
+	}
+	d.Close()
+	if err := <-read; err == nil {
+		t.Error("read succeeded")
+	}
+}
