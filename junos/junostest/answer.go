@@ -136,8 +136,7 @@ func (d *Device) privateTerse(w *writer) {
 // reply is an rpc-reply as it is sent over NETCONF.
 func (d *Device) reply(attrs []xml.Attr, body func(*writer)) []byte {
 	w := &writer{}
-	d.envelope(w, attrs, func() { body(w) })
-	return w.buf.Bytes()
+	return w.written(func() { d.envelope(w, attrs, func() { body(w) }) })
 }
 
 func (d *Device) errorReply(attrs []xml.Attr, e *rpcError) []byte {

@@ -59,9 +59,10 @@ func (d *Device) cliDocument(c command, everywhere bool) ([]byte, error) {
 		return doc, err
 	}
 	w := &writer{indent: true}
-	w.in("rpc-reply", func() {
-		d.body(w, c, everywhere)
-		d.bannerElement(w)
-	}, "xmlns:junos", d.envelopeNS())
-	return w.buf.Bytes(), nil
+	return w.written(func() {
+		w.in("rpc-reply", func() {
+			d.body(w, c, everywhere)
+			d.bannerElement(w)
+		}, "xmlns:junos", d.envelopeNS())
+	}), nil
 }

@@ -36,6 +36,7 @@ type Device struct {
 	signer  ssh.Signer
 	fault   faultSwitch
 	session atomic.Uint64
+	kept    atomic.Pointer[[]port] // its ports, while it is one of the fleet's recent devices
 }
 
 // Bastion is one simulated jump host. It forwards to the devices and the other
@@ -113,7 +114,7 @@ func (d *Device) serial(prefix string, part int) string {
 // now is the time on the device, in its zone.
 func (d *Device) now() time.Time { return d.fleet.cfg.Clock().In(d.zone()) }
 
-func (d *Device) zone() *time.Location {
-	r := d.rng("zone")
-	return pick(r, time.FixedZone("CEST", 2*3600), time.UTC, time.FixedZone("BST", 3600), time.FixedZone("EEST", 3*3600))
-}
+func (d *Device) zone() *time.Location { return zones[d.draw("zone", 0).IntN(len(zones))] }
+
+// zones are where devices stand.
+var zones = [...]*time.Location{time.FixedZone("CEST", 2*3600), time.UTC, time.FixedZone("BST", 3600), time.FixedZone("EEST", 3*3600)}

@@ -1,9 +1,6 @@
 package junostest
 
-import (
-	"fmt"
-	"math/rand/v2"
-)
+import "math/rand/v2"
 
 // draw is a source of numbers of the device for the n-th thing of a kind. Each
 // reply draws the many small things of a device anew, so it is cheaper than rng
@@ -30,8 +27,11 @@ var vendorPrefixes = [...]string{"2c:6b:f5", "3c:61:04", "44:f4:77", "54:e0:32",
 // mac is the n-th hardware address of the device, unique in its fleet for n
 // under 256.
 func (d *Device) mac(n int) string {
-	prefix := vendorPrefixes[mix(d.fleet.cfg.Seed)%uint64(len(vendorPrefixes))]
-	return fmt.Sprintf("%s:%02x:%02x:%02x", prefix, d.index>>8&0xff, d.index&0xff, n&0xff)
+	b := append(make([]byte, 0, 17), vendorPrefixes[mix(d.fleet.cfg.Seed)%uint64(len(vendorPrefixes))]...)
+	for _, octet := range [...]int{d.index >> 8, d.index, n} {
+		b = append(b, ':', digits[octet>>4&15], digits[octet&15])
+	}
+	return string(b)
 }
 
 // systemMAC is the address that the device calls itself by.

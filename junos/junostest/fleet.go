@@ -33,6 +33,7 @@ type Fleet struct {
 	oldErr  error
 
 	sent    sentLog
+	recent  recent
 	buffers sync.Pool // of *bytes.Buffer: replies with their framing
 	byName  map[string]host
 	byAddr  map[netip.AddrPort]host // complete once Start has returned

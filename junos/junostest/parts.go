@@ -3,7 +3,6 @@ package junostest
 import (
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 )
 
 // part is one entry of the inventory with what it holds.
@@ -54,7 +53,7 @@ type shop struct {
 }
 
 func (d *Device) shop(node int) *shop {
-	return &shop{d: d, r: d.rng("parts/" + strconv.Itoa(node)), next: firstPart + node*partsPerNode}
+	return &shop{d: d, r: d.draw("parts", node), next: firstPart + node*partsPerNode}
 }
 
 // part makes a part with a serial of its own.

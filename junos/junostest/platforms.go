@@ -234,7 +234,7 @@ func qsfpDD() []optic {
 func (d *Device) members() int {
 	switch d.Model {
 	case EXVC:
-		return 2 + d.rng("members").IntN(3)
+		return 2 + d.draw("members", 0).IntN(3)
 	case SRXCluster:
 		return 2
 	default:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 )
 
 // port is a physical port and what is configured on it.
@@ -59,8 +60,38 @@ func (d *Device) cards(yield func(l card, slot int)) {
 	}
 }
 
-// ports lists every physical port in the order of slots.
+// ports lists every physical port in the order of slots. What it returns is
+// shared: nobody changes it.
 func (d *Device) ports() []port {
+	if kept := d.kept.Load(); kept != nil {
+		return *kept
+	}
+	all := d.makePorts()
+	d.kept.Store(&all)
+	d.fleet.recent.add(d)
+	return all
+}
+
+// recent are the devices whose ports are kept, because more is likely to be
+// asked of them; of a large fleet that is a small part.
+type recent struct {
+	mu   sync.Mutex // guards the ring; a device is in it at most once for each time that its ports were made
+	ring [256]*Device
+	next int
+}
+
+// add takes the place of the device that has been there longest.
+func (r *recent) add(d *Device) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old := r.ring[r.next]; old != nil && old != d {
+		old.kept.Store(nil)
+	}
+	r.ring[r.next] = d
+	r.next = (r.next + 1) % len(r.ring)
+}
+
+func (d *Device) makePorts() []port {
 	all := make([]port, 0, 64)
 	d.cards(func(l card, slot int) {
 		for _, p := range l.pics {

@@ -27,7 +27,7 @@ func (d *Device) features() []licence {
 
 // licences is the reply to show system license.
 func (d *Device) licences(w *writer, node int) {
-	r := d.rng("licences/" + strconv.Itoa(node))
+	r := d.draw("licences", node)
 	installed := r.IntN(3) > 0
 	w.in("license-summary-information", func() {
 		w.in("license-usage-summary", func() {
@@ -119,7 +119,7 @@ func (d *Device) chassisAlarms(w *writer, node int) {
 
 // raised keeps the alarms that this device has: none on every other device.
 func (d *Device) raised(all []alarm, label string) []alarm {
-	r := d.rng(label)
+	r := d.draw(label, 0)
 	all = slices.DeleteFunc(all, func(alarm) bool { return r.IntN(3) > 0 })
 	for i := range all {
 		all[i].at, _ = d.since(time.Duration(r.IntN(90*86400)) * time.Second)
@@ -150,7 +150,7 @@ func (d *Device) alarms(w *writer, kind string, all []alarm) {
 
 // environment is the reply to show chassis environment.
 func (d *Device) environment(w *writer, node int) {
-	r := d.rng("environment/" + strconv.Itoa(node))
+	r := d.draw("environment", node)
 	prefixes := []string{""}
 	if d.Model == EXVC {
 		prefixes = nil
@@ -208,7 +208,7 @@ func (d *Device) routeEngine(w *writer, node int) {
 }
 
 func (d *Device) engine(w *writer, slot, number int) {
-	r := d.rng("engine/" + strconv.Itoa(number))
+	r := d.draw("engine", number)
 	if d.Model != SRXCluster {
 		w.leaf("slot", strconv.Itoa(slot))
 		state := []string{"master", "backup"}[slot]

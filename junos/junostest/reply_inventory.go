@@ -54,7 +54,7 @@ func (p part) write(w *writer, depth int, extensive bool) {
 // eeprom writes what the part's EEPROM says, decoded and as a dump.
 func (p part) eeprom(w *writer) {
 	h := fnv.New32a()
-	fmt.Fprint(h, p.number, p.serial)
+	h.Write([]byte(p.number + p.serial))
 	sum := h.Sum32()
 	blank := p.number == "BUILTIN"
 	jedec, version, date := "0x7fb0", "0x02", fmt.Sprintf("%02d-%02d-20%02d", 1+sum%12, 1+sum>>8%28, 15+sum>>16%10)
@@ -74,21 +74,28 @@ func (p part) eeprom(w *writer) {
 	w.leaf("i2c-identifier", p.description)
 	w.some("model-number", p.model)
 	w.leaf("board-information-record", "Address 0x00: "+dump(p.serial, 16))
-	var lines []string
-	for i, row := range []string{p.version, p.number, p.serial, "", p.clei, p.model, "", ""} {
-		lines = append(lines, fmt.Sprintf("Address 0x%02x: %s", i*16, dump(row, 16)))
+	var b strings.Builder
+	for i, row := range [...]string{p.version, p.number, p.serial, "", p.clei, p.model, "", ""} {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString("Address 0x" + string(digits[i]) + "0: ")
+		b.WriteString(dump(row, 16))
 	}
-	w.leaf("i2c-data", strings.Join(lines, "\n"))
+	w.leaf("i2c-data", b.String())
 }
+
+const digits = "0123456789abcdef"
 
 // dump is text as hexadecimal bytes, filled up with ff.
 func dump(text string, size int) string {
-	b := make([]string, size)
-	for i := range b {
-		b[i] = "ff"
+	b := make([]byte, 0, 3*size)
+	for i := range size {
+		c := byte(0xff)
 		if i < len(text) {
-			b[i] = fmt.Sprintf("%02x", text[i])
+			c = text[i]
 		}
+		b = append(b, digits[c>>4], digits[c&15], ' ')
 	}
-	return strings.Join(b, " ")
+	return string(b[:len(b)-1])
 }

@@ -98,7 +98,7 @@ func (d *Device) neighbour(w *writer, p port) {
 func (d *Device) virtualChassis(w *writer, _ int) {
 	w.in("virtual-chassis-information", func() {
 		w.in("virtual-chassis-id-information", func() {
-			w.leaf("virtual-chassis-id", code(d.rng("vc-id"), "FFFF.FFFF.FFFF"))
+			w.leaf("virtual-chassis-id", code(d.draw("vc-id", 0), "FFFF.FFFF.FFFF"))
 			w.leaf("virtual-chassis-mode", "Enabled")
 		})
 		w.in("member-list", func() {
@@ -149,7 +149,7 @@ func (d *Device) member(w *writer, m int) {
 // clusterStatus is the reply to show chassis cluster status. Junos lists both
 // nodes flat inside one device-stats.
 func (d *Device) clusterStatus(w *writer, _ int) {
-	r := d.rng("cluster")
+	r := d.draw("cluster", 0)
 	id := strconv.Itoa(d.clusterID())
 	failovers := strconv.Itoa(1 + r.IntN(3))
 	w.in("chassis-cluster-status", func() {
@@ -174,4 +174,4 @@ func (d *Device) clusterStatus(w *writer, _ int) {
 	})
 }
 
-func (d *Device) clusterID() int { return 1 + d.rng("cluster-id").IntN(15) }
+func (d *Device) clusterID() int { return 1 + d.draw("cluster-id", 0).IntN(15) }

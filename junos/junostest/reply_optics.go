@@ -41,14 +41,14 @@ func (d *Device) optics(w *writer, p port) {
 	if p.optic.lanes() == 1 {
 		d.light(w, r, p)
 		temperature(w, "module-temperature", celsius)
-		w.leaf("module-voltage", milli(3250+r.IntN(120), 3))
+		w.leaf("module-voltage", milli(3250+r.IntN(120)))
 		w.leaves("rx-signal-avg-optical-power", milliwatt(rxDBm(p)), "rx-signal-avg-optical-power-dbm", centi(rxDBm(p)))
 		alarmsOff(w, "laser-bias-current", "laser-tx-power", "module-temperature", "module-voltage", "laser-rx-power")
 		limits(w)
 		return
 	}
 	temperature(w, "module-temperature", celsius)
-	w.leaf("module-voltage", milli(3250+r.IntN(120), 3))
+	w.leaf("module-voltage", milli(3250+r.IntN(120)))
 	alarmsOff(w, "module-temperature", "module-voltage")
 	limits(w)
 	for lane := range p.optic.lanes() {
@@ -76,7 +76,7 @@ func (d *Device) light(w *writer, r *rand.Rand, p port) {
 		return
 	}
 	dbm := -280 + r.IntN(260)
-	w.leaves("laser-bias-current", milli(5000+r.IntN(3000), 3), "laser-output-power", milliwatt(dbm), "laser-output-power-dbm", centi(dbm))
+	w.leaves("laser-bias-current", milli(5000+r.IntN(3000)), "laser-output-power", milliwatt(dbm), "laser-output-power-dbm", centi(dbm))
 }
 
 func (d *Device) laneLight(w *writer, r *rand.Rand, p port) {
@@ -94,7 +94,7 @@ func (d *Device) laneLight(w *writer, r *rand.Rand, p port) {
 // alarmsOff writes the four alarms of each quantity, none of them raised.
 func alarmsOff(w *writer, quantities ...string) {
 	for _, q := range quantities {
-		for _, level := range [...]string{"-high-alarm", "-low-alarm", "-high-warn", "-low-warn"} {
+		for _, level := range levels {
 			w.leaf(q+level, "Off")
 		}
 	}
@@ -102,25 +102,33 @@ func alarmsOff(w *writer, quantities ...string) {
 
 // limits writes the thresholds that are burnt into a pluggable.
 func limits(w *writer) {
-	four := func(quantity string, values ...string) {
-		for i, level := range [...]string{"-high-alarm-threshold", "-low-alarm-threshold", "-high-warn-threshold", "-low-warn-threshold"} {
-			w.leaf(quantity+level, values[i])
+	for _, l := range burnt {
+		for i, level := range levels {
+			if l.celsius != nil {
+				temperature(w, l.quantity+level+"-threshold", l.celsius[i])
+				continue
+			}
+			w.leaf(l.quantity+level+"-threshold", l.values[i])
+			if l.dbm != nil {
+				w.leaf(l.quantity+level+"-threshold-dbm", l.dbm[i])
+			}
 		}
 	}
-	four("laser-bias-current", "13.000", "4.000", "12.500", "5.000")
-	for _, power := range []struct {
-		name string
-		dbm  [4]int
-	}{{"laser-tx-power", [4]int{100, -730, 0, -690}}, {"laser-rx-power", [4]int{250, -1390, 200, -1100}}} {
-		for i, level := range [...]string{"-high-alarm", "-low-alarm", "-high-warn", "-low-warn"} {
-			w.leaf(power.name+level+"-threshold", milliwatt(power.dbm[i]))
-			w.leaf(power.name+level+"-threshold-dbm", centi(power.dbm[i]))
-		}
-	}
-	for i, level := range [...]string{"-high-alarm", "-low-alarm", "-high-warn", "-low-warn"} {
-		temperature(w, "module-temperature"+level+"-threshold", [...]int{75, -5, 70, 0}[i])
-	}
-	four("module-voltage", "3.630", "2.970", "3.464", "3.134")
+}
+
+var levels = [...]string{"-high-alarm", "-low-alarm", "-high-warn", "-low-warn"}
+
+// burnt are the thresholds, for each of the levels.
+var burnt = []struct {
+	quantity    string
+	values, dbm []string
+	celsius     []int
+}{
+	{quantity: "laser-bias-current", values: []string{"13.000", "4.000", "12.500", "5.000"}},
+	{quantity: "laser-tx-power", values: []string{"1.2580", "0.1860", "1.0000", "0.2040"}, dbm: []string{"1.00", "-7.30", "0.00", "-6.90"}},
+	{quantity: "laser-rx-power", values: []string{"1.7780", "0.0400", "1.5840", "0.0790"}, dbm: []string{"2.50", "-13.98", "2.00", "-11.02"}},
+	{quantity: "module-temperature", celsius: []int{75, -5, 70, 0}},
+	{quantity: "module-voltage", values: []string{"3.630", "2.970", "3.464", "3.134"}},
 }
 
 // darkness is what a receiver reports that sees no light.
@@ -131,13 +139,22 @@ func centi(dbm int) string {
 	if dbm <= darkness {
 		return "- Inf"
 	}
-	return strconv.FormatFloat(float64(dbm)/100, 'f', 2, 64)
+	return decimal(dbm, 100)
 }
 
-// milli is thousandths as a number with that many decimals.
-func milli(n, decimals int) string { return strconv.FormatFloat(float64(n)/1000, 'f', decimals, 64) }
+// decimal is n parts of one as a number with as many decimals as one has zeros.
+func decimal(n, one int) string {
+	sign := ""
+	if n < 0 {
+		sign, n = "-", -n
+	}
+	return sign + strconv.Itoa(n/one) + "." + strconv.Itoa(one + n%one)[1:]
+}
+
+// milli is thousandths as a number.
+func milli(n int) string { return decimal(n, 1000) }
 
 // milliwatt is hundredths of a dBm as a power.
 func milliwatt(dbm int) string {
-	return strconv.FormatFloat(math.Pow(10, float64(dbm)/1000), 'f', 4, 64)
+	return decimal(int(math.Pow(10, float64(dbm)/1000)*10000+0.5), 10000)
 }

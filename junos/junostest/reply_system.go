@@ -52,7 +52,7 @@ func (d *Device) packages() [][3]string {
 		return [][3]string{{"junos-evo-install", "junos-evo-install-ptx-fixed-x86-64-" + d.Release,
 			"JUNOS OS Evolved [" + d.Release + "]"}}
 	}
-	r := d.rng("packages")
+	r := d.draw("packages", 0)
 	base := code(r, "2025079.FFFFFFF_builder_stable_12")
 	build := code(r, "20250899.189999_builder_junos")
 	fixed := [][2]string{{"os-kernel", "JUNOS OS Kernel 64-bit "}, {"os-libs", "JUNOS OS libs"}, {"os-runtime", "JUNOS OS runtime"},
@@ -73,7 +73,7 @@ func (d *Device) packages() [][3]string {
 type life struct{ booted, started, configured time.Duration }
 
 func (d *Device) life(node int) life {
-	r := d.rng("life/" + strconv.Itoa(node))
+	r := d.draw("life", node)
 	boot := time.Duration(3600+r.IntN(400*86400)) * time.Second
 	return life{booted: boot, started: boot - 88*time.Second, configured: boot / time.Duration(2+r.IntN(30))}
 }
@@ -132,7 +132,7 @@ func (d *Device) moment(w *writer, name string, ago time.Duration, user string) 
 }
 
 func (d *Device) load(w *writer, node int, l life) {
-	r, now := d.rng("load/"+strconv.Itoa(node)), d.now()
+	r, now := d.draw("load", node), d.now()
 	_, length := d.since(l.booted)
 	w.leaf("date-time", now.Format("3:04PM"), "junos:seconds", unix(now))
 	w.leaf("up-time", fmt.Sprintf("%d days, %d:%02d", int(length.Hours())/24, int(length.Hours())%24, int(length.Minutes())%60),
@@ -154,12 +154,12 @@ func (d *Device) load(w *writer, node int, l life) {
 }
 
 func (d *Device) commitUsers() []string {
-	return []string{pick(d.rng("operator"), "netadmin", "jdoe", "automation", "noc-1"), "root"}
+	return []string{pick(d.draw("operator", 0), "netadmin", "jdoe", "automation", "noc-1"), "root"}
 }
 
 // commits is the reply to show system commit.
 func (d *Device) commits(w *writer, node int) {
-	r, ago := d.rng("commits"), d.life(node).configured
+	r, ago := d.draw("commits", 0), d.life(node).configured
 	w.in("commit-information", func() {
 		for i := range 5 + r.IntN(20) {
 			at, _ := d.since(ago)
@@ -195,7 +195,7 @@ func (d *Device) storage(w *writer, node int) {
 	if d.plat.evolved {
 		systems = []filesystem{{"/dev/sda5", "/soft", 61440}, {"/dev/sda6", "/var", 81920}, {"/dev/sda1", "/boot", 976}, {"tmpfs", "/run", 16384}}
 	}
-	r := d.rng("storage/" + strconv.Itoa(node))
+	r := d.draw("storage", node)
 	w.in("system-storage-information", func() {
 		for _, s := range systems {
 			w.in("filesystem", func() { s.write(w, r.IntN(99)) })
@@ -230,7 +230,7 @@ func human(blocks int) string {
 
 // coreDumps is the reply to show system core-dumps: a third of the nodes has one.
 func (d *Device) coreDumps(w *writer, node int) {
-	r := d.rng("core-dumps/" + strconv.Itoa(node))
+	r := d.draw("core-dumps", node)
 	now := d.now()
 	crashed := r.IntN(3) == 0
 	w.in("directory-list", func() {

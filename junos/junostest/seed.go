@@ -52,17 +52,19 @@ func pick[T any](r *rand.Rand, values ...T) T { return values[r.IntN(len(values)
 // by an odd number permutes the 32 bits made of the device's position and the
 // number of the part, and four letters and four digits hold more than 32 bits.
 func serial(seed uint64, prefix string, index, part int) string {
-	h := digest(seed, "serials")
 	n := (uint32(index)<<16 | uint32(part&0xffff)) * 0x9E3779B1
-	n ^= binary.BigEndian.Uint32(h[:4])
+	n ^= uint32(mix(seed + 1))
 	digits := n % 10000
 	n /= 10000
-	letters := make([]byte, 4)
-	for i := range letters {
-		letters[i] = byte('A' + n%26)
+	b := append(make([]byte, 0, 16), prefix...)
+	for range 4 {
+		b = append(b, byte('A'+n%26))
 		n /= 26
 	}
-	return fmt.Sprintf("%s%s%04d", prefix, letters, digits)
+	for unit := uint32(1000); unit > 0; unit /= 10 {
+		b = append(b, byte('0'+digits/unit%10))
+	}
+	return string(b)
 }
 
 // hostSigner makes a host key: ed25519, or ECDSA on P-256 as devices have that

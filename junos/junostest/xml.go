@@ -4,19 +4,66 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
+
+// text is a document as it grows. Unlike a bytes.Buffer it is inlined where it
+// is written to, and all replies are written byte by byte.
+type text []byte
+
+func (t *text) Write(b []byte) { *t = append(*t, b...) }
+func (t *text) Bytes() []byte  { return *t }
+func (t *text) String() string { return string(*t) }
+
+// WriteString does without a write barrier while there is room.
+func (t *text) WriteString(s string) {
+	n := len(*t) + len(s)
+	if n > cap(*t) {
+		*t = append(*t, s...)
+		return
+	}
+	*t = (*t)[:n]
+	copy((*t)[n-len(s):], s)
+}
+
+func (t *text) WriteByte(c byte) error {
+	*t = append(*t, c)
+	return nil
+}
+
+// scratch holds what documents are written into before their sizes are known.
+var scratch = sync.Pool{New: func() any { return new(text) }}
+
+// maxScratch is the largest document whose memory is kept for the next.
+const maxScratch = 4 << 20
+
+// written returns what body writes, in memory of its own size.
+func (w *writer) written(body func()) []byte {
+	kept := scratch.Get().(*text)
+	w.buf = (*kept)[:0]
+	body()
+	doc := bytes.Clone(w.buf)
+	if cap(w.buf) <= maxScratch {
+		*kept = w.buf
+		scratch.Put(kept)
+	}
+	w.buf = nil
+	return doc
+}
 
 // writer writes XML as Junos does: one element a line, indented by four spaces
 // in the CLI and not at all over NETCONF.
 type writer struct {
-	buf    bytes.Buffer
+	buf    text
 	indent bool
 	depth  int
 	only   string // pattern of the ports to write; empty: all
 }
 
 const spaces = "                                                                                "
+
+func (w *writer) byte(c byte) { w.buf = append(w.buf, c) }
 
 func (w *writer) pad() {
 	if !w.indent {
@@ -31,14 +78,14 @@ func (w *writer) pad() {
 // values in turn.
 func (w *writer) tag(name string, attrs []string) {
 	w.pad()
-	w.buf.WriteByte('<')
+	w.byte('<')
 	w.buf.WriteString(name)
 	for i := 0; i+1 < len(attrs); i += 2 {
-		w.buf.WriteByte(' ')
+		w.byte(' ')
 		w.buf.WriteString(attrs[i])
 		w.buf.WriteString(`="`)
 		w.buf.WriteString(escape(attrs[i+1], true))
-		w.buf.WriteByte('"')
+		w.byte('"')
 	}
 }
 
@@ -63,7 +110,7 @@ func (w *writer) in(name string, body func(), attrs ...string) {
 // leaf writes an element that holds text.
 func (w *writer) leaf(name, text string, attrs ...string) {
 	w.tag(name, attrs)
-	w.buf.WriteByte('>')
+	w.byte('>')
 	w.text(text)
 	w.end(name)
 }
@@ -78,8 +125,8 @@ func (w *writer) leaves(pairs ...string) {
 // num writes an element that holds a number.
 func (w *writer) num(name string, n int) {
 	w.tag(name, nil)
-	w.buf.WriteByte('>')
-	w.buf.Write(strconv.AppendInt(w.buf.AvailableBuffer(), int64(n), 10))
+	w.byte('>')
+	w.buf = strconv.AppendInt(w.buf, int64(n), 10)
 	w.end(name)
 }
 
@@ -102,7 +149,7 @@ func (w *writer) block(name, text string, attrs ...string) {
 	w.tag(name, attrs)
 	w.buf.WriteString(">\n")
 	w.text(text)
-	w.buf.WriteByte('\n')
+	w.byte('\n')
 	w.pad()
 	w.end(name)
 }
@@ -114,7 +161,7 @@ func (w *writer) empty(name string, attrs ...string) {
 }
 
 // blank writes the empty line that mgd leaves around the replies of others.
-func (w *writer) blank() { w.buf.WriteByte('\n') }
+func (w *writer) blank() { w.byte('\n') }
 
 // text writes s with the escapes that Junos uses: quotes stay as they are.
 func (w *writer) text(s string) { w.buf.WriteString(escape(s, false)) }
