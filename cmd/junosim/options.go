@@ -75,6 +75,9 @@ func parse(args []string, stdout io.Writer) (options, error) {
 	if !basePort {
 		o.fleet.DevicePort = 830
 	}
+	if o.fleet.Clock != nil || o.fleet.Replies != "" {
+		o.fleet.Cache = 0 // the same question may have another answer
+	}
 	return o, nil
 }
 
@@ -152,6 +155,8 @@ func (o *options) define(fs *flag.FlagSet) {
 		c.Clock = time.Now
 		return nil
 	})
+	c.Cache = 256e6
+	fs.Func("cache", "SIZE|of replies kept to be sent again, 0 for none (default 256MB; none with --live-clock or --replies)", o.setCache)
 	fs.StringVar(&o.logFile, "log", "", "FILE|gets a line of JSON for each document sent")
 	fs.BoolVar(&o.inventory, "inventory", false, "print the inventory (JSON) and start nothing")
 	fs.StringVar(&o.inventoryFile, "inventory-file", "", "FILE|gets the inventory before the ready line appears")
@@ -164,6 +169,13 @@ func (o *options) setBasePort(s string) error {
 	}
 	o.fleet.BasePort = uint16(p)
 	return nil
+}
+
+func (o *options) setCache(s string) (err error) {
+	if o.fleet.Cache = 0; s != "0" {
+		o.fleet.Cache, err = junostest.ParseSize(s)
+	}
+	return err
 }
 
 func (o *options) setModels(s string) error {

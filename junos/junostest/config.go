@@ -88,6 +88,9 @@ type Config struct {
 	// Clock is the time on all devices. Nil: it stands still, so that the same
 	// question always has the same answer.
 	Clock func() time.Time
+	// Cache is how many bytes of replies are kept to be sent again, for load tests.
+	// Zero: each is made anew. It goes neither with Clock nor with Replies.
+	Cache int64
 	// Quiet keeps no record of what is sent: Sent is empty, and no hash is made.
 	Quiet bool
 	// Log, when not nil, gets each SentDocument as a line of JSON.
@@ -128,6 +131,9 @@ func (c Config) checkNames() error {
 		if !slices.Contains(authMethods(), m) {
 			return fmt.Errorf("log-in method %q is unknown; known are %v", m, authMethods())
 		}
+	}
+	if c.Cache > 0 && (c.Clock != nil || c.Replies != "") {
+		return errors.New("a cache of replies goes neither with running clocks nor with replacement files")
 	}
 	if c.Quiet && c.Log != nil {
 		return errors.New("a log of what is sent, and quiet, exclude each other")

@@ -182,7 +182,7 @@ func durationArg(arg string) error {
 }
 
 func sizeArg(arg string) error {
-	_, err := parseSize(arg)
+	_, err := ParseSize(arg)
 	return err
 }
 
@@ -197,8 +197,8 @@ func cutArg(arg string) (first, second string) {
 	return first, second
 }
 
-// parseSize reads a number of bytes: 5000, 64KiB, 200MB, 2GB. The B may be left out.
-func parseSize(s string) (int64, error) {
+// ParseSize reads a number of bytes: 5000, 64KiB, 200MB, 2GB. The B may be left out.
+func ParseSize(s string) (int64, error) {
 	digits := strings.TrimRight(s, "kKMGiB")
 	name := strings.ToLower(strings.TrimSuffix(s[len(digits):], "B"))
 	unit := map[string]int64{"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}[name]

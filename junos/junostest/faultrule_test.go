@@ -32,7 +32,7 @@ func TestParseFault(t *testing.T) {
 func TestParseSize(t *testing.T) {
 	for s, want := range map[string]int64{"1": 1, "5000": 5000, "64KiB": 65536, "64k": 64000, "64KB": 64000, "200MB": 200e6, "200M": 200e6,
 		"2GiB": 2 << 30, "10GB": 10e9} {
-		if n, err := parseSize(s); n != want || err != nil {
+		if n, err := ParseSize(s); n != want || err != nil {
 			t.Errorf("%q: %d, %v", s, n, err)
 		}
 	}

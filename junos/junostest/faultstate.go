@@ -78,7 +78,7 @@ func (st *faultState) duration(otherwise time.Duration) time.Duration {
 // size is the argument, up to a colon, as a number of bytes.
 func (st *faultState) size(otherwise int64) int64 {
 	size, _ := cutArg(st.arg())
-	if n, err := parseSize(size); err == nil {
+	if n, err := ParseSize(size); err == nil {
 		return n
 	}
 	return otherwise

@@ -35,6 +35,7 @@ type Fleet struct {
 	sent    sentLog
 	recent  recent
 	buffers sync.Pool // of *bytes.Buffer: replies with their framing
+	cache   replyCache
 	byName  map[string]host
 	byAddr  map[netip.AddrPort]host // complete once Start has returned
 
@@ -53,6 +54,7 @@ func NewFleet(c Config) (*Fleet, error) {
 		buffers: sync.Pool{New: func() any { return new(bytes.Buffer) }},
 		byName:  map[string]host{}, byAddr: map[netip.AddrPort]host{}}
 	f.patterns = c.patterns()
+	f.cache.room.Store(c.Cache)
 	if err := f.makeKeys(); err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func (d *Device) handle(ctx context.Context, f *framer, msg []byte) (done bool, 
 		}
 		return false, nil
 	}
-	text, item, err := d.answer(req)
+	text, item, err := d.answered(req)
 	if err != nil {
 		return true, err
 	}
