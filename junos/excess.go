@@ -76,7 +76,7 @@ func actingFlags() map[string]string {
 func allowedExcess(expression string) []string {
 	var found []string
 	for part := range strings.SplitSeq(strings.ToLower(expression), `"`) {
-		words, ok := firstWords(part)
+		words, ok := firstWords(part, maxNesting)
 		if !ok {
 			return []string{"allow-commands: is an expression that cannot be judged"}
 		}
@@ -92,21 +92,24 @@ func allowedExcess(expression string) []string {
 
 var plainWord = regexp.MustCompile(`^([a-z][a-z-]*)(?:[ $.]|$)`)
 
+// maxNesting of brackets is beyond what anybody writes by hand.
+const maxNesting = 16
+
 // firstWords returns the word that each alternative of an expression begins
 // with. ok is false where one begins with anything but a plain word: a class of
 // characters, a wildcard, a bracket that is not closed.
-func firstWords(expression string) (words []string, ok bool) {
+func firstWords(expression string, depth int) (words []string, ok bool) {
 	e := strings.TrimLeft(expression, "^ ")
 	if strings.Trim(e, "$ ") == "" {
 		return nil, true
 	}
 	split, ok := splitTop(e)
 	switch {
-	case !ok:
+	case !ok || depth == 0:
 		return nil, false
 	case len(split) > 1:
 		for _, part := range split {
-			w, ok := firstWords(part)
+			w, ok := firstWords(part, depth-1)
 			if !ok || len(w) == 0 {
 				return nil, false
 			}
@@ -119,7 +122,7 @@ func firstWords(expression string) (words []string, ok bool) {
 		if rest != "" && !strings.ContainsRune(" $", rune(rest[0])) {
 			return nil, false // a count, or a word that goes on behind the bracket
 		}
-		words, ok = firstWords(inner)
+		words, ok = firstWords(inner, depth-1)
 		return words, ok && len(words) > 0
 	}
 	m := plainWord.FindStringSubmatch(e)
