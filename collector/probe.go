@@ -21,6 +21,10 @@ const (
 	kindOverPrivileged = "over-privileged"
 )
 
+// KindPassedOver is the kind of a step that did not lead to the device while the
+// next way was still to be tried: port 830 before 22, NETCONF before the CLI.
+const KindPassedOver = "passed-over"
+
 // probeTime bounds the probe of one device, once it has its turn: every phase of
 // a dial through two bastions at its longest.
 const probeTime = 3 * time.Minute
@@ -54,14 +58,24 @@ func (c *Collector) probeDevice(ctx context.Context, r *run, id string) wire.Pro
 // what failed, else as a step of its own.
 func (p *probe) failed(v *visit, f failure) {
 	if len(p.out.Steps) == 0 {
-		p.out.Steps = v.steps
+		p.dialled(v.steps)
 	}
 	if n := len(p.out.Steps); n > 0 && !p.out.Steps[n-1].OK {
 		last := &p.out.Steps[n-1]
-		last.Kind, last.Detail = f.kind, f.advice
+		last.Kind, last.Detail = f.kind, clip(f.advice, 1000)
 		return
 	}
 	p.add(wire.ProbeStep{Stage: f.phase, Kind: f.kind, Detail: f.advice, Seconds: time.Since(v.begun).Seconds()})
+}
+
+// dialled takes the steps of a dial.
+func (p *probe) dialled(steps []wire.ProbeStep) {
+	for _, s := range steps {
+		if !s.OK {
+			s.Kind = KindPassedOver
+		}
+		p.add(s)
+	}
 }
 
 func (p *probe) add(s wire.ProbeStep) {
@@ -75,13 +89,13 @@ func (p *probe) finish(v *visit) {
 	p.out.Access = v.res.Access
 	p.out.OK = true
 	for _, s := range p.out.Steps {
-		p.out.OK = p.out.OK && (s.OK || s.Stage == stagePrivilege)
+		p.out.OK = p.out.OK && (s.OK || s.Kind == KindPassedOver || s.Stage == stagePrivilege)
 	}
 }
 
 // examine goes through the stages that follow the log-in.
 func (p *probe) examine(ctx context.Context, v *visit, f *fleet, d *device, ch Channel) failure {
-	p.out.Steps = v.steps
+	p.dialled(v.steps)
 	v.depth = 1
 	began := time.Now()
 	s, err := v.open(ctx, f, ch)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"lwc/transport/device"
 	"lwc/transport/wire"
 )
@@ -34,6 +36,9 @@ func stepsOf(steps []device.Step) []wire.ProbeStep {
 		p := wire.ProbeStep{Stage: s.Stage, OK: s.Err == nil, Seconds: s.Took.Seconds(), Detail: s.Detail}
 		if s.Bastion {
 			p.Hop = s.Hop
+		}
+		if s.Err != nil {
+			p.Detail = strings.TrimPrefix(s.Detail+": "+s.Err.Error(), ": ")
 		}
 		out = append(out, p)
 	}

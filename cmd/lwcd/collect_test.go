@@ -26,11 +26,12 @@ type cloud struct {
 	events   []wire.Event
 	state    wire.State
 	job      wire.JobStatus
+	probes   map[string]wire.Probe // by device
 	manifest chan wire.Manifest
 }
 
 func newCloud() *cloud {
-	return &cloud{docs: map[string]wire.Header{}, bodies: map[string][]byte{}, manifest: make(chan wire.Manifest, 10)}
+	return &cloud{docs: map[string]wire.Header{}, bodies: map[string][]byte{}, probes: map[string]wire.Probe{}, manifest: make(chan wire.Manifest, 10)}
 }
 
 func (c *cloud) Publish(_ context.Context, h wire.Header, plain []byte, done func(wire.Receipt, int64)) error {
@@ -47,8 +48,15 @@ func (c *cloud) PublishRun(_ context.Context, m wire.Manifest, done func(wire.Re
 	return "hash", nil
 }
 
-func (c *cloud) SendState(s wire.State)         { c.mu.Lock(); defer c.mu.Unlock(); c.state = s }
-func (c *cloud) SendJobStatus(s wire.JobStatus) { c.mu.Lock(); defer c.mu.Unlock(); c.job = s }
+func (c *cloud) SendState(s wire.State) { c.mu.Lock(); defer c.mu.Unlock(); c.state = s }
+func (c *cloud) SendJobStatus(s wire.JobStatus) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.job = s
+	if s.Probe != nil {
+		c.probes[s.Probe.Device] = *s.Probe
+	}
+}
 func (c *cloud) SendEvent(e wire.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,7 +90,7 @@ func desiredOf(t *testing.T, f *junostest.Fleet, key wire.BootKey) wire.Desired 
 	}
 	for _, dev := range f.Devices() {
 		id := "lab"
-		if dev.Fault() == junostest.RefuseAuth {
+		if dev.Fault() != junostest.NoFault {
 			id = "own-" + dev.Name
 		}
 		credential(id, dev.User, dev.Password)
@@ -200,13 +208,21 @@ func checkBytes(t *testing.T, m wire.Manifest, cl *cloud, fleet *junostest.Fleet
 			continue
 		}
 		stored++
-		if wire.Digest(cl.bodies[e.ID]) != e.SHA256 || !slices.Contains(sent[e.Device+"/"+e.Item], e.SHA256) {
+		if wire.Digest(cl.bodies[e.ID]) != e.SHA256 || !slices.Contains(sent[e.Device+"/"+e.Item], asSent(e)) {
 			t.Errorf("%s %s is not what the device sent", e.Device, e.Item)
 		}
 	}
 	if stored != 12*daily(t) {
 		t.Errorf("%d documents of good devices", stored)
 	}
+}
+
+// asSent is the digest of a document as the device sent it.
+func asSent(e wire.ManifestEntry) string {
+	if e.RawSHA256 != "" {
+		return e.RawSHA256
+	}
+	return e.SHA256
 }
 
 // daily is how many items a device is asked for when nothing else is said.
