@@ -2,6 +2,7 @@ package junos
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
@@ -136,18 +137,18 @@ func TestCatalogueIsConstant(t *testing.T) {
 			i.Sensitivity[n] = "changed"
 		}
 	}
-	before := Catalogue()
+	before := fmt.Sprintf("%+v", Catalogue())
 	for _, profile := range Profiles() {
 		items, _ := Profile(profile)
 		for n := range items {
 			spoil(&items[n])
 		}
 	}
-	for _, i := range before {
-		found, _ := Lookup(i.Name)
+	for _, r := range rows {
+		found, _ := Lookup(r.name())
 		spoil(&found)
 	}
-	if !reflect.DeepEqual(Catalogue(), before) {
+	if fmt.Sprintf("%+v", Catalogue()) != before {
 		t.Error("the catalogue can be changed")
 	}
 }

@@ -128,6 +128,9 @@ func TestFlagsAreToldApart(t *testing.T) {
 		if slices.Contains(lookingFlags(), flag) {
 			t.Errorf("%s is both", flag)
 		}
+		if acting := (Privileges{Permissions: []string{flag}}).Excess(); len(acting) != 1 {
+			t.Errorf("%s counts as looking", flag)
+		}
 	}
 	for _, flag := range lookingFlags() {
 		control := Privileges{Permissions: []string{flag + "-control"}}
