@@ -98,15 +98,19 @@ func printFlag(w io.Writer, f *flag.Flag) {
 func printFaults(w io.Writer) {
 	fmt.Fprint(w, "\nFaults (d: of devices, b: of bastions):\n")
 	for _, k := range junostest.FaultKinds() {
-		at := ""
-		if k.Device {
-			at += "d"
-		}
-		if k.Bastion {
-			at += "b"
-		}
-		fmt.Fprintf(w, "  %-2s %-36s %s\n", at, string(k.Name)+k.Arg, k.Text)
+		fmt.Fprintf(w, "  %-2s %-36s %s\n", places(k), string(k.Name)+k.Arg, k.Text)
 	}
+}
+
+// places says where a fault can be.
+func places(k junostest.FaultKind) (at string) {
+	if k.Device {
+		at = "d"
+	}
+	if k.Bastion {
+		at += "b"
+	}
+	return at
 }
 
 func join[T ~string](all []T) string {

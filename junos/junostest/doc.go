@@ -20,6 +20,14 @@
 // platform lacks as Junos does. Bastions forward direct-tcpip (RFC 4254,
 // section 7.2) to addresses of the fleet and to nothing else.
 //
+// Config.Faults and Config.Faulty have devices and bastions misbehave, by name,
+// by pattern or by share; SetFault changes that while the fleet runs.
+// FaultKinds tells what there is. The Fault of a Device, and the Inventory, say
+// who has which, so that a test can tell whether a client gave the right reason.
+// A device without a fault takes requests that are sent ahead, and answers them
+// in order. Beside the passwords and the ClientKey, a certificate of the
+// fleet's UserCA logs in; with Config.HostCA the hosts show certificates too.
+//
 // Every document that leaves is in the log of Sent, with the SHA-256 of the
 // bytes between the NETCONF framing, so that a test can tell whether what was
 // stored at the far end is what the device said.

@@ -34,39 +34,56 @@ func complaint(t *testing.T, limit time.Duration, args ...string) (string, bool)
 
 // TestOpenSSHFaults has OpenSSH's client name what is wrong.
 func TestOpenSSHFaults(t *testing.T) {
-	f := startFleet(t, Config{Devices: 1, Bastions: 1})
-	config, d := sshFiles(t, f), f.Devices()[0]
-	for fault, want := range map[Fault]string{
-		Throttle:            "kex_exchange_identification",
-		"throttle:rst":      "reset by",
-		Lockout:             "too many authentication failures",
-		RefuseAuth:          "Permission denied",
-		NewHostKey:          "REMOTE HOST IDENTIFICATION HAS CHANGED",
-		OldAlgorithms:       "no matching key exchange method found. Their offer: diffie-hellman-group1-sha1",
-		StallBanner:         "timed out",
-		StallKex:            "", // which OpenSSH waits for until it is killed
-		StallAuth:           "authorized access only",
-		EndlessPrompts:      "Permission denied (keyboard-interactive)",
-		Disconnect:          "reset by|Broken pipe", // while it reads, or when it says good-bye
-		"banner-flood:64KB": strings.Repeat("*", 78),
-		Splits:              "",
-	} {
-		t.Run(string(fault), func(t *testing.T) {
-			d.SetFault(fault)
-			// Quiet on success, so that what is said is said of the fault.
-			said, ok := complaint(t, 3*time.Second, "-F", config, "-o", "LogLevel=INFO", "-o", "ConnectTimeout=1", d.Name, "show version | display xml")
-			named := slices.ContainsFunc(strings.Split(want, "|"), func(w string) bool { return strings.Contains(said, w) })
-			if !named || ok != (fault == Splits || strings.HasPrefix(string(fault), "banner-flood")) {
-				t.Errorf("ended well: %v, says %.400q", ok, said)
-			}
-		})
+	all := []struct {
+		fault Fault
+		want  string // or, after a bar
+		good  bool
+	}{
+		{Throttle, "kex_exchange_identification", false},
+		{"throttle:rst", "reset by", false},
+		{Lockout, "too many authentication failures", false},
+		{RefuseAuth, "Permission denied", false},
+		{NewHostKey, "REMOTE HOST IDENTIFICATION HAS CHANGED", false},
+		{OldAlgorithms, "no matching key exchange method found. Their offer: diffie-hellman-group1-sha1", false},
+		{StallBanner, "timed out", false},
+		{StallKex, "", false}, // which OpenSSH waits for until it is killed
+		{StallAuth, "authorized access only", false},
+		{EndlessPrompts, "Permission denied (keyboard-interactive)", false},
+		{Disconnect, "reset by|Broken pipe", false}, // while it reads, or when it says good-bye
+		{"banner-flood:64KB", strings.Repeat("*", 78), true},
+		{Splits, "", true},
 	}
-	d.SetFault(NoFault)
-	b := f.Bastions()[0]
+	f := startFleet(t, Config{Devices: len(all)})
+	config := sshFiles(t, f)
+	t.Run("all", func(t *testing.T) {
+		for i, tt := range all {
+			t.Run(string(tt.fault), func(t *testing.T) {
+				t.Parallel()
+				d := f.Devices()[i]
+				d.SetFault(tt.fault)
+				limit := 20 * time.Second
+				if tt.fault == StallKex || tt.fault == StallAuth {
+					limit = 2 * time.Second
+				}
+				said, ok := complaint(t, limit, "-F", config, "-o", "LogLevel=INFO", "-o", "ConnectTimeout=2", d.Name, "show version | display xml")
+				named := slices.ContainsFunc(strings.Split(tt.want, "|"), func(w string) bool { return strings.Contains(said, w) })
+				if !named || ok != tt.good {
+					t.Errorf("ended well: %v, says %.400q", ok, said)
+				}
+			})
+		}
+	})
+}
+
+// TestOpenSSHRefusedForwards has OpenSSH tell the reasons of a bastion apart.
+func TestOpenSSHRefusedForwards(t *testing.T) {
+	f := startFleet(t, Config{Devices: 1, Bastions: 1, Behind: 1})
+	config, b := sshFiles(t, f), f.Bastions()[0]
 	for fault, want := range map[Fault]string{NoForward: "administratively prohibited", "no-forward:shortage": "resource shortage",
 		"no-forward:connect": "connect failed"} {
 		b.SetFault(fault)
-		if said, ok := complaint(t, 20*time.Second, "-F", config, "-o", "LogLevel=INFO", "-W", d.Addr.String(), b.Name); ok || !strings.Contains(said, want) {
+		said, ok := complaint(t, 20*time.Second, "-F", config, "-o", "LogLevel=INFO", "-W", f.Devices()[0].Addr.String(), b.Name)
+		if ok || !strings.Contains(said, want) {
 			t.Errorf("%s: %v, %.400q", fault, ok, said)
 		}
 	}
