@@ -89,18 +89,24 @@ func TestOpenSSHRefusedForwards(t *testing.T) {
 	}
 }
 
-// TestOpenSSHCertificates has OpenSSH log in with a certificate, to a host that
-// it knows by its authority only.
+// TestOpenSSHCertificates has OpenSSH log in with a certificate, whose key
+// nobody knows, to a host that it knows by its authority only.
 func TestOpenSSHCertificates(t *testing.T) {
 	f := startFleet(t, Config{Devices: 6, Bastions: 1, Behind: 2, HostCA: true})
 	config := sshFiles(t, f)
-	dir := filepath.Dir(config)
-	for name, text := range map[string]string{"known": "@cert-authority * " + f.HostCA() + "\n", "key-cert.pub": f.Devices()[0].ClientCert + "\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+	pub, text, err := clientKey(99)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := f.UserCertificate(pub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"known": "@cert-authority * " + f.HostCA() + "\n", "key": text, "key-cert.pub": cert + "\n"} {
+		if err := os.WriteFile(filepath.Join(filepath.Dir(config), name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	f.authorized = nil // so that only the certificate logs in; nothing is connected yet
 	for _, d := range f.Devices() {
 		if out, err := runClient(t, "", need.Program(t, "ssh"), "-F", config, d.Name, "show version | display xml"); err != nil || !strings.Contains(out, d.HostName) {
 			t.Errorf("%s: %v, %.200q", d.Name, err, out)
