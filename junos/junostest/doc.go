@@ -9,8 +9,11 @@
 //	defer fleet.Close()
 //	for _, d := range fleet.Devices() { … d.Addr, d.HostKey, d.User, d.Password … }
 //
-// Replies are generated from a model of each device, in the shapes that Junos
-// of that platform and release sends; nothing in them is a recording. The seed
+// Every item of the catalogue has a reply. It is generated from a model of the
+// device, in the shape that Junos of that platform and release sends, so that
+// replies agree: a neighbour of a protocol sits at the far end of a link that
+// the interfaces have. What the platform does not know or the device does not
+// run is refused as Junos does. Nothing is a recording. The seed
 // and the position in the fleet decide everything about a device: host name,
 // serials, parts, release, licences, alarms, ports, keys. The same seed gives
 // the same bytes, unless Config.Clock makes the clocks run.

@@ -5,9 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -84,61 +82,5 @@ func TestOpenSSHNetconf(t *testing.T) {
 	}
 	if _, err := runClient(t, "", program, "-F", config, "-s", "mx-0001", "sftp"); err == nil {
 		t.Error("there is an sftp subsystem")
-	}
-}
-
-// pyez prints, for each device, the facts that it gathers and the roots of some replies.
-const pyez = `
-import json, sys, warnings
-warnings.simplefilter("ignore")
-from jnpr.junos import Device
-for d in json.load(open(sys.argv[1]))["devices"]:
-    with Device(host=d["address"], port=d["port"], user=d["username"], passwd=d["password"], gather_facts=False,
-                ssh_config=sys.argv[2], conn_open_timeout=30) as dev:
-        f = dev.facts
-        print(json.dumps({
-            "name": d["name"], "hostname": f["hostname"], "model": f["model"], "version": f["version"], "serial": f["serialnumber"],
-            "vc": f["vc_capable"], "cluster": f["srx_cluster"], "two": f["2RE"],
-            "terse": dev.rpc.get_interface_information(terse=True).tag,
-            "cli": dev.cli("show system uptime", format="xml", warning=False).tag}))
-`
-
-// TestPyEZ has Juniper's own client log in and gather its facts.
-func TestPyEZ(t *testing.T) {
-	python := "/usr/bin/python3"
-	if _, err := runClient(t, "", python, "-c", "import jnpr.junos"); err != nil {
-		need.Missing(t, "the Python module jnpr.junos (package python3-junos-eznc)")
-	}
-	f := startFleet(t, Config{Devices: 6})
-	dir := t.TempDir()
-	inventory := filepath.Join(dir, "inventory.json")
-	writeJSON(t, inventory, f.Inventory())
-	if err := os.WriteFile(filepath.Join(dir, "ssh"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	out, err := runClient(t, "", python, "-c", pyez, inventory, filepath.Join(dir, "ssh"))
-	if err != nil {
-		t.Fatalf("PyEZ: %v after %s", err, out)
-	}
-	lines := strings.Split(strings.TrimSpace(out), "\n")
-	for i, d := range f.Devices() {
-		checkFacts(t, d, lines[i])
-	}
-}
-
-func checkFacts(t *testing.T, d *Device, line string) {
-	t.Helper()
-	got := readFacts(t, line)
-	payload := "system-uptime-information"
-	if d.mixes("show-system-uptime") {
-		payload = "multi-routing-engine-results"
-	}
-	cluster := map[Model]any{SRXCluster: true, EXVC: false, QFX: false}[d.Model]
-	for key, want := range map[string]any{"name": d.Name, "hostname": d.HostName, "model": strings.ToUpper(d.Product), "version": d.Release,
-		"serial": d.chassisSerial(0), "vc": d.Model == EXVC || d.Model == QFX, "cluster": cluster,
-		"two": d.Model == MXDualRE || d.Model == EXVC || d.Model == SRXCluster, "terse": "interface-information", "cli": payload} {
-		if got[key] != want {
-			t.Errorf("%s: PyEZ finds %s %v, want %v", d.Name, key, got[key], want)
-		}
 	}
 }

@@ -161,12 +161,8 @@ func (s *shop) card(l card, prefix string) part {
 
 func (s *shop) supplies(prefix string) []part {
 	var parts []part
-	word := "Power Supply"
-	if s.d.Model == MXDualRE {
-		word = "PEM"
-	}
 	for i := range s.d.prod.power {
-		parts = append(parts, s.part(fmt.Sprintf("%s%s %d", prefix, word, i), "740-029970",
+		parts = append(parts, s.part(prefix+s.d.supplyName(i), "740-029970",
 			"PS 1.4-2.6kW; 90-264V AC in", "PWR-MX480-2520-AC-S"))
 	}
 	for i := range s.d.prod.fans {

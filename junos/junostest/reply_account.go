@@ -77,22 +77,17 @@ func (d *Device) authorization(w *writer, _ int) {
 			return
 		}
 		w.in("command-authorization", func() {
-			w.leaf("allow-command", allowedCommands())
-			w.leaf("deny-command", deniedCommands)
+			text := junos.LoginClass(viewClass, junos.Catalogue())
+			w.leaves("allow-command", classStatement(text, "allow-commands"), "deny-command", classStatement(text, "deny-commands"),
+				"deny-config", classStatement(text, "deny-configuration"))
 		})
 	})
 }
 
-// deniedCommands is what the class takes away from the permission view.
-const deniedCommands = "(file|op|ping|ssh|telnet|traceroute|mtrace|monitor|show configuration|show log|show security macsec) .*"
-
-// allowedCommands is the expression that the class of the account allows: the
-// commands of the catalogue.
-func allowedCommands() string {
-	all := junos.Catalogue()
-	words := make([]string, 0, len(all))
-	for _, i := range all {
-		words = append(words, i.CLI)
-	}
-	return "^(" + strings.Join(words, "|") + ")$"
+// classStatement takes the quoted value of a statement out of the set commands
+// that the login class is configured with.
+func classStatement(commands, statement string) string {
+	_, rest, _ := strings.Cut(commands, " "+statement+" \"")
+	value, _, _ := strings.Cut(rest, "\"\n")
+	return value
 }

@@ -108,13 +108,19 @@ func (d *Device) systemAlarms(w *writer, node int) {
 // chassisAlarms is the reply to show chassis alarms.
 func (d *Device) chassisAlarms(w *writer, node int) {
 	all := []alarm{
-		{class: "Major", text: "PEM 1 Not Powered", short: "PEM 1 Not Powered"},
 		{class: "Minor", text: "Backup RE Active", short: "Backup RE Active"},
 		{class: "Major", text: "FPC 0 Hard errors", short: "FPC 0 Hard errors"},
 		{class: "Minor", text: "Fan Tray 0 Failure", short: "Fan Tray Failure"},
 		{class: "Major", text: "Management Ethernet Link Down", short: "Mgmt Link Down"},
 	}
-	d.alarms(w, "Chassis", d.raised(all, "chassis-alarms/"+strconv.Itoa(node)))
+	raised := d.raised(all, "chassis-alarms/"+strconv.Itoa(node))
+	for i, on := range d.supplyStates(node) {
+		if text := d.supplyName(i) + " Not Powered"; !on {
+			at, _ := d.since(time.Duration(1+i) * 86400 * time.Second)
+			raised = append(raised, alarm{class: "Major", text: text, short: text, at: at})
+		}
+	}
+	d.alarms(w, "Chassis", raised)
 }
 
 // raised keeps the alarms that this device has: none on every other device.
@@ -151,29 +157,41 @@ func (d *Device) alarms(w *writer, kind string, all []alarm) {
 // environment is the reply to show chassis environment.
 func (d *Device) environment(w *writer, node int) {
 	r := d.draw("environment", node)
-	prefixes := []string{""}
-	if d.Model == EXVC {
-		prefixes = nil
-		for m := range d.members() {
-			prefixes = append(prefixes, fmt.Sprintf("FPC %d ", m))
-		}
-	}
 	w.in("environment-information", func() {
-		for _, p := range prefixes {
-			d.sensors(w, r, p)
+		for m := range d.vcMembers() {
+			prefix := ""
+			if d.Model == EXVC {
+				node, prefix = m, fmt.Sprintf("FPC %d ", m)
+			}
+			for i, on := range d.supplyStates(node) {
+				d.sensor(w, prefix+d.supplyName(i), "Power", map[bool]string{true: "OK", false: "Check"}[on], 0, "")
+			}
+			d.temperatures(w, r, node, prefix)
+			for i := range d.prod.fans {
+				d.sensor(w, fmt.Sprintf("%sFan Tray %d Fan 0", prefix, i), "Fans", "OK", 0, pick(r, "Spinning at normal speed", "Spinning at high speed"))
+			}
 		}
 	}, "xmlns", d.junosNS("junos-chassis"))
 }
 
-func (d *Device) sensors(w *writer, r *rand.Rand, prefix string) {
-	for i := range d.prod.power {
-		d.sensor(w, fmt.Sprintf("%sPower Supply %d", prefix, i), "Power", pick(r, "OK", "OK", "OK", "Check"), 0, "")
+// temperatures writes the sensors of the engines and the cards; those of a
+// member of a virtual chassis go by its number.
+func (d *Device) temperatures(w *writer, r *rand.Rand, node int, prefix string) {
+	if prefix != "" {
+		for _, name := range []string{"Sensor CPU", "Sensor PHY", "Sensor PFE", "Sensor Intake"} {
+			d.sensor(w, prefix+name, "Temp", "OK", 28+r.IntN(40), "")
+		}
+		return
 	}
-	for _, name := range []string{"Routing Engine 0 CPU", "FPC 0 Intake", "FPC 0 Exhaust A", "FPC 0 PFE"} {
-		d.sensor(w, prefix+name, "Temp", "OK", 28+r.IntN(40), "")
+	for i := range d.engines() {
+		d.sensor(w, fmt.Sprintf("Routing Engine %d", i), "Temp", "OK", 28+r.IntN(20), "")
+		d.sensor(w, fmt.Sprintf("Routing Engine %d CPU", i), "Temp", "OK", 30+r.IntN(40), "")
 	}
-	for i := range d.prod.fans {
-		d.sensor(w, fmt.Sprintf("%sFan Tray %d Fan 0", prefix, i), "Fans", "OK", 0, pick(r, "Spinning at normal speed", "Spinning at high speed"))
+	_, slots := d.nodeCards(node)
+	for _, slot := range slots {
+		for _, place := range []string{"Intake", "Exhaust A", "Exhaust B", "PFE", "LMEM"} {
+			d.sensor(w, fmt.Sprintf("FPC %d %s", slot, place), "Temp", "OK", 28+r.IntN(40), "")
+		}
 	}
 }
 

@@ -12,6 +12,8 @@ func (d *Device) supplyName(i int) string {
 		return "PEM " + strconv.Itoa(i)
 	case PTXEVO:
 		return "PSM " + strconv.Itoa(i)
+	case EXVC:
+		return "Power Supply " + strconv.Itoa(i)
 	default:
 		return "PSU " + strconv.Itoa(i)
 	}
