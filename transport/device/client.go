@@ -1,6 +1,7 @@
 package device
 
 import (
+	"bufio"
 	"net"
 	"time"
 
@@ -12,8 +13,27 @@ import (
 // ends when the bastion says so, and a bastion may hang.
 type line struct {
 	net.Conn
-	via *link // nil: TCP
+	via  *link // nil: TCP
+	read *bufio.Reader
 }
+
+// What is read at a time. The SSH package asks TCP for 4 KiB, and for the
+// version for one byte at a time, of which a tunnel may tell each to the bastion.
+const (
+	readTCP    = 16 << 10
+	readTunnel = 4 << 10
+)
+
+func newLine(conn net.Conn, via *link) *line {
+	size := readTCP
+	if via != nil {
+		size = readTunnel
+	}
+	return &line{conn, via, bufio.NewReaderSize(conn, size)}
+}
+
+// Read implements io.Reader.
+func (l *line) Read(p []byte) (int, error) { return l.read.Read(p) }
 
 // spawn runs what may be left behind.
 func (l *line) spawn(task func()) {

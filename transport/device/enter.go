@@ -114,7 +114,7 @@ func (d *Dialer) attempt(ctx context.Context, s *handshake, via *link) (*client,
 	if e != nil {
 		return nil, e
 	}
-	c, e := s.run(ctx, &line{Conn: conn, via: via})
+	c, e := s.run(ctx, newLine(conn, via))
 	if e != nil && via != nil && (isCut(e.Err) || e.Kind == KindTimeout) {
 		return nil, via.guilty(ctx, e.Phase, e)
 	}
@@ -170,7 +170,7 @@ func (d *Dialer) dial(ctx context.Context, s *handshake) (net.Conn, *Error) {
 type lookup struct {
 	mu    sync.Mutex // guards all: resolvers outlive a dial that is given up
 	name  string     // empty: there is nothing to resolve
-	found string
+	found []string
 	done  time.Time
 }
 
@@ -183,7 +183,10 @@ func (l *lookup) watch(ctx context.Context, address string) context.Context {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if i.Err == nil && l.done.IsZero() {
-			l.found, l.done = fmt.Sprint(i.Addrs), time.Now()
+			for _, a := range i.Addrs {
+				l.found = append(l.found, a.String())
+			}
+			l.done = time.Now()
 		}
 	}})
 }
@@ -207,6 +210,6 @@ func (l *lookup) tell(rec *record, began time.Time, err error) {
 	case dns:
 		rec.step(StageResolve, began, "", err)
 	case l.name != "" && !l.done.IsZero():
-		rec.steps = append(rec.steps, Step{Stage: StageResolve, Took: l.done.Sub(began), Detail: plain(l.found, maxDetail)})
+		rec.steps = append(rec.steps, Step{Stage: StageResolve, Took: l.done.Sub(began), Detail: plain(strings.Join(l.found, ", "), maxDetail)})
 	}
 }

@@ -24,7 +24,7 @@ type greeting struct {
 
 const (
 	maxGreeting = 256      // of a line (RFC 4253 §4.2)
-	maxPreamble = 64 << 10 // before the version
+	maxPreamble = 16 << 10 // before the version
 )
 
 var errNoise = errors.New("it sends much, and no SSH version")

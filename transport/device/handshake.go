@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -193,7 +194,13 @@ func (h *handshake) learn(a ssh.NegotiatedAlgorithms) {
 	if h.over {
 		return
 	}
-	h.rec.algorithms = Algorithms{KeyExchange: a.KeyExchange, HostKey: a.HostKey, Cipher: a.Write.Cipher, MAC: a.Write.MAC}
+	found := Algorithms{KeyExchange: a.KeyExchange, HostKey: a.HostKey, Cipher: a.Write.Cipher, MAC: a.Write.MAC}
+	h.rec.algorithms = found
+	for i, s := range h.rec.steps { // the server's choice is told only now
+		if s.Stage == StageKeyExchange {
+			h.rec.steps[i].Detail = strings.TrimRight(found.KeyExchange+", "+found.Cipher+", "+found.MAC, ", ")
+		}
+	}
 }
 
 // banner ends the handshake when banners come without end.

@@ -312,15 +312,3 @@ func TestConfigErrors(t *testing.T) {
 
 // dsaPin is a public key of the type ssh-dss, with p = q = g = y = 1.
 const dsaPin = "ssh-dss AAAAB3NzaC1kc3MAAAABAQAAAAEBAAAAAQEAAAABAQ=="
-
-func FuzzPins(f *testing.F) {
-	_, pin := newKey(f, ssh.KeyAlgoED25519)
-	f.Add(pin)
-	f.Add("SHA256:abc")
-	f.Fuzz(func(t *testing.T, line string) {
-		p, err := parsePins([]string{line})
-		if err == nil && p.empty() {
-			t.Errorf("%q is no pin and no error", line)
-		}
-	})
-}

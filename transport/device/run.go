@@ -5,7 +5,8 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"sync/atomic"
+
+	"golang.org/x/crypto/ssh"
 )
 
 // Run starts a command of the CLI and returns what it prints, until the end of
@@ -55,42 +56,38 @@ func (c *Conn) runError(err error) error {
 	return e
 }
 
-// output is what one command prints.
+// output is what one command prints. A server may keep the channel of a command
+// that is given up until its process is gone, so nobody reads it directly.
 type output struct {
-	conn    *Conn
+	*io.PipeReader
 	program *program
-	cause   atomic.Pointer[error] // why the context of Run ended
 	stop    func() bool
 }
 
 func newOutput(ctx context.Context, c *Conn, p *program) *output {
-	o := &output{conn: c, program: p}
-	o.stop = context.AfterFunc(ctx, func() {
-		cause := context.Cause(ctx)
-		o.cause.Store(&cause)
-		p.Close()
+	r, w := io.Pipe()
+	c.client.crew.spawn(func() {
+		_, err := io.Copy(w, p)
+		if err != nil || !p.exited() {
+			err = c.runError(errCut)
+		}
+		w.CloseWithError(err) // nil: the command ended by itself
 	})
-	return o
+	return &output{r, p, context.AfterFunc(ctx, func() {
+		w.CloseWithError(context.Cause(ctx))
+		p.terminate()
+	})}
 }
 
-// Read implements io.Reader. Only a command that ended by itself ends in io.EOF.
-func (o *output) Read(p []byte) (int, error) {
-	n, err := o.program.Read(p)
-	if err == nil {
-		return n, nil
-	}
-	if cause := o.cause.Load(); cause != nil {
-		return n, *cause
-	}
-	if errors.Is(err, io.EOF) && o.program.exited() {
-		return n, io.EOF
-	}
-	return n, o.conn.runError(errCut)
+// terminate ends a program whose output nobody wants (RFC 4254 §6.9).
+func (p *program) terminate() {
+	p.SendRequest("signal", false, ssh.Marshal(struct{ Name string }{"TERM"}))
+	p.Close()
 }
 
 // Close implements io.Closer.
 func (o *output) Close() error {
 	o.stop()
-	o.program.Close()
-	return nil
+	o.PipeReader.Close()
+	return o.program.Close()
 }

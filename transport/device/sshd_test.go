@@ -61,7 +61,7 @@ func (l *logText) String() string {
 
 // startSSHD runs sshd as the user of the test, with the given lines of
 // configuration, until the test ends.
-func startSSHD(t *testing.T, config ...string) *sshd {
+func startSSHD(t testing.TB, config ...string) *sshd {
 	t.Helper()
 	program := need.Program(t, "sshd")
 	if os.Geteuid() == 0 { // sshd asks for it; its package makes it at boot
@@ -136,7 +136,7 @@ func descendants(of int) (all []int) {
 	return all
 }
 
-func (s *sshd) restart(t *testing.T) {
+func (s *sshd) restart(t testing.TB) {
 	cmd := exec.Command(s.program, "-D", "-e", "-f", s.config)
 	s.cmd = cmd
 	cmd.Stderr = s.log
@@ -185,7 +185,7 @@ func (s *sshd) hop(name string) Hop {
 
 // freePort is free when it returns, which is as good as it gets for a program
 // that cannot be handed a listener.
-func freePort(t *testing.T) uint16 {
+func freePort(t testing.TB) uint16 {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -195,7 +195,7 @@ func freePort(t *testing.T) uint16 {
 	return uint16(l.Addr().(*net.TCPAddr).Port)
 }
 
-func writeFile(t *testing.T, dir, name, text string) string {
+func writeFile(t testing.TB, dir, name, text string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
