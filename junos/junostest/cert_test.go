@@ -36,6 +36,18 @@ func TestCertificates(t *testing.T) {
 			}
 		}
 	}
+	foreign := newFleet(t, Config{Devices: 1, Seed: 2}).Devices()[0].ClientCert
+	_, theirPEM, err := clientKey(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := ssh.ParsePrivateKey([]byte(theirPEM))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := attempt(t, f.Devices()[0].Addr.String(), certConfig(t, f, foreign, theirs, "mx-0001"), 10*time.Second); err == nil {
+		t.Error("a certificate of another authority logs in")
+	}
 	for _, d := range f.Devices() {
 		if err := attempt(t, d.Addr.String(), certConfig(t, f, d.ClientCert, key, d.HostName), 10*time.Second); err != nil {
 			t.Errorf("%s: %v", d.Name, err)

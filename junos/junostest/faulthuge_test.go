@@ -39,8 +39,11 @@ func TestHuge(t *testing.T) {
 				t.Errorf("%s of %s is %d bytes long", tt.item, tt.fault, len(doc))
 			}
 			wellFormed(t, doc)
-			if n := bytes.Count(doc, []byte("demux0.10737")); tt.size == 300_000 && n < 500 {
-				t.Errorf("%d interfaces of subscribers", n)
+			if n := bytes.Count(doc, []byte("demux0.10737")); tt.size == 300_000 && (n < 500 || !bytes.Contains(doc, fmt.Appendf(nil, "demux0.%d\n", firstDemux+n-1))) {
+				t.Errorf("%d interfaces of subscribers, not counted up", n)
+			}
+			if tt.item == "show-interfaces-terse" && bytes.Contains(doc, bytes.Repeat([]byte("\n"), 500)) {
+				t.Error("it is stuffed with line feeds")
 			}
 		})
 	}

@@ -104,22 +104,25 @@ func TestSpoiltReplies(t *testing.T) {
 
 // TestSplitsAreCut counts the writes that a document and its framing take.
 func TestSplitsAreCut(t *testing.T) {
-	_, d := faultyDevice(t, ACX, "splits:3")
-	for _, m := range []mode{delimited, chunked} {
-		var w writes
-		f := newFramer(rw{strings.NewReader(""), &w}, &d.fleet.buffers)
-		f.mode = m
-		doc := strings.Repeat("<a>b</a>", 100)
-		if err := f.through(d.outlet(t.Context(), &w, d.fault.v.Load())).write([]byte(doc)); err != nil {
-			t.Fatal(err)
-		}
-		longest := 0
-		for _, p := range w {
-			longest = max(longest, len(p))
-		}
-		back, err := framerFor(rw{bytes.NewReader(bytes.Join(w, nil)), io.Discard}, m == chunked).read()
-		if longest > 3 || len(w) < 270 || err != nil || string(back) != doc {
-			t.Errorf("mode %d: %d writes, longest %d, %d bytes back: %v", m, len(w), longest, len(back), err)
+	for fault, most := range map[Fault]int{"splits:3": 3, Splits: 1024} {
+		_, d := faultyDevice(t, ACX, fault)
+		for _, m := range []mode{delimited, chunked} {
+			var w writes
+			f := newFramer(rw{strings.NewReader(""), &w}, &d.fleet.buffers)
+			f.mode = m
+			doc := strings.Repeat("<a>b</a>", 10_000)
+			if err := f.through(d.outlet(t.Context(), &w, d.fault.v.Load())).write([]byte(doc)); err != nil {
+				t.Fatal(err)
+			}
+			longest, framing := 0, 0
+			for _, p := range w {
+				longest = max(longest, len(p))
+				framing += bytes.Count(p, []byte(eom)) + bytes.Count(p, []byte("##"+"\n"))
+			}
+			back, err := framerFor(rw{bytes.NewReader(bytes.Join(w, nil)), io.Discard}, m == chunked).read()
+			if longest > most || framing > 0 || len(w) < 80_000/most || err != nil || string(back) != doc {
+				t.Errorf("%s, mode %d: %d writes, longest %d, %d whole ends, %d bytes back: %v", fault, m, len(w), longest, framing, len(back), err)
+			}
 		}
 	}
 }
