@@ -17,7 +17,7 @@ const delimiter = "]]>]]>"
 // only firstSize, in which the smallest replies fit.
 const (
 	bufferSize = 64 << 10
-	firstSize  = 2 << 10
+	firstSize  = 4 << 10
 )
 
 // buffers are those of all sessions, since most sessions wait most of the time.

@@ -3,6 +3,7 @@ package junos
 import (
 	"bytes"
 	"context"
+	"encoding/xml"
 	"errors"
 	"io"
 	"slices"
@@ -56,6 +57,15 @@ func FuzzFraming(f *testing.F) {
 	})
 }
 
+func wellFormed(b []byte) bool {
+	d := xml.NewDecoder(bytes.NewReader(b))
+	for {
+		if _, err := d.Token(); err != nil {
+			return err == io.EOF
+		}
+	}
+}
+
 func FuzzHello(f *testing.F) {
 	f.Add([]byte(hello11))
 	f.Add([]byte("<!-- x --><nc:hello><rpc-error/>"))
@@ -63,6 +73,11 @@ func FuzzHello(f *testing.F) {
 		h, err := parseHello(b)
 		if err != nil && (!errors.Is(err, errNotHello) || h != serverHello{}) {
 			t.Errorf("%+v, %v", h, err)
+		}
+		if quick, sure := quickHello(b); sure && wellFormed(b) {
+			if tree, err := treeHello(b); err == nil && tree != quick {
+				t.Errorf("read quickly %+v, as a tree %+v", quick, tree)
+			}
 		}
 		if len(h.sessionID) > maxFact {
 			t.Errorf("session-id of %d bytes", len(h.sessionID))

@@ -39,6 +39,13 @@ type serverHello struct {
 // errors beside or inside it. A device that says no capability at all is taken
 // for one of base:1.0. Without a hello the error tells the first rpc-error.
 func parseHello(message []byte) (serverHello, error) {
+	if h, sure := quickHello(message); sure {
+		return h, nil
+	}
+	return treeHello(message)
+}
+
+func treeHello(message []byte) (serverHello, error) {
 	root, err := parseSmall(message)
 	if err != nil {
 		return serverHello{}, fmt.Errorf("%w: %w", errNotHello, err)
@@ -49,10 +56,7 @@ func parseHello(message []byte) (serverHello, error) {
 	}
 	h := serverHello{sessionID: deepText(hellos[0], "session-id")}
 	for _, c := range elements(hellos[0], "capability") {
-		switch strings.TrimSpace(c.Text()) {
-		case base11, base11URN:
-			h.chunked = true
-		}
+		h.chunked = h.chunked || isBase11(strings.TrimSpace(c.Text()))
 	}
 	return h, nil
 }

@@ -93,3 +93,26 @@ type pipe struct {
 	*io.PipeReader
 	io.Writer
 }
+
+func TestAttributeOf(t *testing.T) {
+	for tag, want := range map[string]string{
+		`rpc-reply message-id="1"`:                                 "1",
+		"rpc-reply\nxmlns='a=b' nc:message-id = '2' x=\"3\"":       "2",
+		`rpc-reply odd x=y message-id="4"/`:                        "4",
+		`rpc-reply xmlns="message-id='5'"`:                         "",
+		`rpc-reply not-message-id="6"`:                             "",
+		`message-id="7"`:                                           "",
+		`rpc-reply message-id="8`:                                  "",
+		`rpc-reply message-id=`:                                    "",
+		`rpc-reply message-id=""`:                                  "",
+		`rpc-reply xmlns:junos="http://x/junos" message-id="&lt;"`: "&lt;",
+	} {
+		got := ""
+		if v := attributeOf([]byte(tag), "message-id"); v != nil {
+			got = *v
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", tag, got, want)
+		}
+	}
+}

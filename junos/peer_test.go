@@ -79,7 +79,7 @@ func (p *peer) recv() string {
 
 // idOf returns the message-id of a request.
 func idOf(request string) string {
-	if id := attribute([]byte(request), "message-id"); id != nil {
+	if id := attributeOf([]byte(request), "message-id"); id != nil {
 		return *id
 	}
 	return ""

@@ -60,8 +60,7 @@ type Session struct {
 	unsent error      // what such a Write failed with
 
 	writes    sync.WaitGroup
-	late      *time.Timer // closes the channel under a Write that takes too long
-	overdue   atomic.Bool // it did
+	guard     *guard
 	pipelined atomic.Bool
 }
 
@@ -74,11 +73,11 @@ func Open(ctx context.Context, rw io.ReadWriteCloser, o Options) (*Session, erro
 	s := &Session{link: newLink(rw, o), rw: rw, opts: o}
 	s.frames = newFrames(s.read)
 	s.spans, s.link.ended = s.frames.span, s.replyEnded
-	s.late = time.AfterFunc(time.Hour, func() { s.overdue.Store(true); s.close() })
-	s.late.Stop()
+	s.guard = newGuard(o.StallTimeout, s.close)
 	if err := s.greet(ctx); err != nil {
 		s.fail(err)
 		s.shut()
+		s.guard.stop()
 		return nil, err
 	}
 	s.turn <- struct{}{}
@@ -245,6 +244,7 @@ func (s *Session) Close() error {
 	}
 	err := s.shut()
 	s.writes.Wait()
+	s.guard.stop()
 	return err
 }
 

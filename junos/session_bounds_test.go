@@ -201,7 +201,7 @@ func TestIdleMemory(t *testing.T) {
 		}
 		all[i] = s
 	}
-	if each := (inUse() - before) / sessions; each > 12<<10 {
+	if each := (inUse() - before) / sessions; each > 16<<10 {
 		t.Errorf("an idle session holds %d bytes", each)
 	}
 	for _, s := range all {

@@ -50,11 +50,15 @@ func (l *link) read(ctx context.Context, b []byte) (int, error) {
 // acquire waits for the turn; it fails when the link is over.
 func (l *link) acquire(ctx context.Context) error {
 	select {
-	case <-l.turn:
-	case <-ctx.Done():
-		return because(ctx)
-	case <-l.pump.quit:
-		return l.over()
+	case <-l.turn: // most often it is free
+	default:
+		select {
+		case <-l.turn:
+		case <-ctx.Done():
+			return because(ctx)
+		case <-l.pump.quit:
+			return l.over()
+		}
 	}
 	if err := l.over(); err != nil {
 		l.release()

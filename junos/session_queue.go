@@ -197,15 +197,14 @@ func (s *Session) writeBeside(batches [][]byte) {
 // write sends whole messages in one Write. A write that does not get through
 // leaves half a message behind, so the end of the context closes the channel.
 func (s *Session) write(ctx context.Context, b []byte) error {
-	s.late.Reset(s.opts.StallTimeout)
-	stop := context.AfterFunc(ctx, func() { s.close() })
+	s.guard.begin(ctx)
 	_, err := s.rw.Write(b)
-	s.late.Stop()
+	s.guard.end()
 	switch {
-	case !stop() && ctx.Err() != nil:
-		return because(ctx)
-	case s.overdue.Load():
+	case s.guard.late.Load():
 		return errStall
+	case err != nil && ctx.Err() != nil:
+		return because(ctx)
 	case err != nil:
 		return fmt.Errorf("writing: %w", err)
 	}
