@@ -14,7 +14,8 @@ type vlan struct {
 	gateway string
 }
 
-// vlanList is what is configured on a device that switches.
+// vlanList is what is configured on a device that switches; the others have
+// the VLAN that is always there.
 func (d *Device) vlanList() []vlan {
 	n := 0
 	switch d.Model {
@@ -23,7 +24,7 @@ func (d *Device) vlanList() []vlan {
 	case QFX:
 		n = 12
 	default:
-		return nil
+		return []vlan{{id: 1, name: "default"}}
 	}
 	r := d.draw("vlans", 0)
 	all := []vlan{{id: 1, name: "default"}}
