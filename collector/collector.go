@@ -133,6 +133,7 @@ func (c *Collector) Run(ctx context.Context) error {
 
 func (c *Collector) stop() {
 	c.tasks.Wait()
+	clear(c.maskKey)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.fleet != nil {

@@ -15,6 +15,11 @@
 //   - A configuration is checked as a whole and then swapped in at once. An entry
 //     that cannot be used is reported and left out; the others work.
 //   - Two collections of one device never overlap.
+//   - Names and secrets are masked before a document is held, unless the
+//     configuration says otherwise.
+//   - A device that stands still keeps no slot from the others. Log-ins of one
+//     credential are spaced, and a bastion at its limit is left alone for a while.
+//   - What a device does not support is not asked again before its release changes.
 //   - A log-in that was refused is not tried again: not by the run for any device
 //     of the same realm, and not by a later scheduled run for the same device,
 //     until the credential changes. A new credential is first tried on one device.

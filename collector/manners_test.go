@@ -343,7 +343,7 @@ func TestStalledDevicesLendTheirSlots(t *testing.T) {
 		var last time.Duration
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.Session.StallTimeout = time.Minute })
-			d := r.desired(1, 204)
+			d := r.desired(1, 200+stalled)
 			d.Limits.Concurrency = 8
 			for i := range stalled {
 				r.site.behave[d.Devices[i].ID] = behaviour{reply: func(string, int) (string, bool) {
@@ -364,7 +364,7 @@ func TestStalledDevicesLendTheirSlots(t *testing.T) {
 				t.Errorf("%d sessions at once", n)
 			}
 			r.sleep(10 * time.Minute)
-			if m := r.up.runs(); len(m) != 1 || len(m[0].Documents) != 408 {
+			if m := r.up.runs(); len(m) != 1 || len(m[0].Documents) != 400+2*stalled {
 				t.Errorf("%d runs", len(m))
 			}
 			if c := r.c.Status().Counters; c["sessions"] != 0 || c["sessions_parked"] != 0 {
@@ -373,7 +373,8 @@ func TestStalledDevicesLendTheirSlots(t *testing.T) {
 		})
 		return last
 	}
-	without, with := took(0), took(4)
+	without, with := took(0), took(7)
+	t.Logf("%v without stalled devices, %v with", without, with)
 	if with > without+parkAfter+4*time.Second {
 		t.Errorf("took %v with stalled devices, %v without", with, without)
 	}
