@@ -71,6 +71,9 @@ func (e *Error) advice() string {
 	case KindFraming:
 		return "The device sent bytes that NETCONF framing does not allow. Try again; if it happens again, collect the Junos release and open a case."
 	case KindClosed:
+		if e.Phase == PhaseRPC && e.Pipelined {
+			return "The device closed the session while several requests were under way. It may not bear that: set pipeline to 1 for it. If it closes the session then too, look at its session limit (\"system services netconf ssh connection-limit\") and its log."
+		}
 		return "The device closed the session early. It may have reached its session limit (\"system services netconf ssh connection-limit\"), restarted, or be short of processes; try again later."
 	case KindRPCTimeout:
 		return "The device did not answer this command in time. It may be busy: check the load of its routing engine, or leave the command out of its profile."
