@@ -146,7 +146,8 @@ func TestGlob(t *testing.T) {
 		match         bool
 	}{
 		{"[efgx][et]-*", "ge-0/0/1", true}, {"[efgx][et]-*", "et-0/0/1", true}, {"[efgx][et]-*", "ae0", false},
-		{"ge-0/0/1", "ge-0/0/1", true}, {"ge-0/0/1", "ge-0/0/11", false}, {"*0", "lo0", true}, {"", "", true}, {"[", "[", false}, {"*", "", true},
+		{"ge-0/0/1", "ge-0/0/1", true}, {"ge-0/0/1", "ge-0/0/11", false}, {"*0", "lo0", true}, {"", "", true}, {"[", "[", false}, {"*", "", true}, {"*-*/1", "ge-0/0/1", true}, {"*-*/2", "ge-0/0/1", false},
+		{strings.Repeat("*a", 1000) + "b", strings.Repeat("a", 2000), false},
 	} {
 		if glob(tt.pattern, tt.name) != tt.match {
 			t.Errorf("%q on %q: %v", tt.pattern, tt.name, !tt.match)

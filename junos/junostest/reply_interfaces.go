@@ -14,31 +14,40 @@ func (w *writer) wants(name string) bool {
 	return w.only == "" || glob(w.only, name)
 }
 
-// glob matches name against a pattern with * and [set].
+// glob matches name against a pattern with * and [set]. It goes back to the
+// last * only, so that no pattern takes long.
 func glob(pattern, name string) bool {
-	for pattern != "" {
-		switch pattern[0] {
-		case '*':
-			for i := range len(name) + 1 {
-				if glob(pattern[1:], name[i:]) {
-					return true
-				}
-			}
-			return false
-		case '[':
-			set, rest, closed := strings.Cut(pattern[1:], "]")
-			if !closed || name == "" || strings.IndexByte(set, name[0]) < 0 {
-				return false
-			}
-			pattern, name = rest, name[1:]
+	star, mark := -1, 0
+	p, n := 0, 0
+	for n < len(name) {
+		size, same := globOne(pattern[p:], name[n])
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, n
+			p++
+		case same:
+			p, n = p+size, n+1
+		case star >= 0:
+			mark++
+			p, n = star+1, mark
 		default:
-			if name == "" || name[0] != pattern[0] {
-				return false
-			}
-			pattern, name = pattern[1:], name[1:]
+			return false
 		}
 	}
-	return name == ""
+	return strings.Trim(pattern[p:], "*") == ""
+}
+
+// globOne tells whether the first element of a pattern stands for c, and how
+// long it is.
+func globOne(pattern string, c byte) (size int, same bool) {
+	if pattern == "" {
+		return 0, false
+	}
+	if pattern[0] != '[' {
+		return 1, pattern[0] == c
+	}
+	end := strings.IndexByte(pattern, ']')
+	return end + 1, end > 0 && strings.IndexByte(pattern[1:end], c) >= 0
 }
 
 // eachPort calls yield with every interface that is asked for, physical ones first.
