@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"lwc/cmd/lwcd/dial"
 	"lwc/collector"
 	"lwc/junos"
 	"lwc/junos/junostest"
@@ -117,7 +118,7 @@ func TestCollectFromSimulatedFleet(t *testing.T) {
 	cl := newCloud()
 	logs := &bytes.Buffer{}
 	c := collector.New(collector.Config{Collector: theCollector, Boot: theBoot, BootKey: key, Uplink: cl,
-		Dialer: dialer{&device.Dialer{Timeouts: device.Timeouts{Retry: 10 * time.Millisecond}}},
+		Dialer: dial.New(&device.Dialer{Timeouts: device.Timeouts{Retry: 10 * time.Millisecond}}),
 		Logger: slog.New(slog.NewJSONHandler(logs, nil)), Session: junos.Options{StallTimeout: 500 * time.Millisecond}})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

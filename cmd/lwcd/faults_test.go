@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"lwc/cmd/lwcd/dial"
 	"lwc/collector"
 	"lwc/junos"
 	"lwc/junos/junostest"
@@ -38,8 +39,8 @@ func startCollecting(t *testing.T, conf junostest.Config, faults []junostest.Fau
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := dialer{&device.Dialer{Timeouts: device.Timeouts{Connect: 5 * time.Second, KeyExchange: 3 * time.Second,
-		Auth: 3 * time.Second, Channel: 3 * time.Second, Retry: 10 * time.Millisecond}}}
+	d := dial.New(&device.Dialer{Timeouts: device.Timeouts{Connect: 5 * time.Second, KeyExchange: 3 * time.Second,
+		Auth: 3 * time.Second, Channel: 3 * time.Second, Retry: 10 * time.Millisecond}})
 	out.c = collector.New(collector.Config{Collector: theCollector, Boot: theBoot, BootKey: key, Uplink: out.cloud, Dialer: d,
 		Logger: slog.New(slog.DiscardHandler), Session: junos.Options{HelloTimeout: 3 * time.Second, StallTimeout: 2 * time.Second}})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"lwc/cmd/lwcd/dial"
 	"lwc/collector"
 	"lwc/junos"
 	"lwc/transport/device"
@@ -30,7 +31,7 @@ type link struct {
 	born   time.Time
 
 	up       *uplink.Uplink // after ready
-	dialer   dialer
+	dialer   dial.Dialer
 	coll     *collector.Collector
 	welcomed atomic.Int64 // Unix time of the last welcome
 }
@@ -75,7 +76,7 @@ func (l *link) make() error {
 	l.up = uplink.New(uplink.Config{Identity: id, Dial: l.ports.external().DialContext, Boot: boot, BootKey: key,
 		Firmware: release(), Capabilities: capabilities(), Handler: handler{l}, Logger: l.log.With("task", "uplink"),
 		Ports: l.ports.wireState, Health: l.health})
-	l.dialer = dialer{&device.Dialer{Net: l.ports.internal().DialContext}}
+	l.dialer = dial.New(&device.Dialer{Net: l.ports.internal().DialContext})
 	l.coll = collector.New(collector.Config{Collector: id.Collector, Boot: boot, BootKey: key, Dialer: l.dialer,
 		Uplink: l.up, Logger: l.log.With("task", "collector"), BudgetBytes: l.conf.budget})
 	l.ports.onViolation(func(text string) {

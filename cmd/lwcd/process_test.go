@@ -233,7 +233,7 @@ func checkStored(t *testing.T, cl *cloudEnd, fleet *junostest.Fleet, run string)
 			t.Errorf("%s is stored twice", k)
 		}
 		seen[k] = true
-		if !sent[k+" "+d.SHA256] {
+		if !sent[k+" "+d.SHA256] && !sent[k+" "+d.RawSHA256] {
 			t.Errorf("%s is not what the device sent", k)
 		}
 	}

@@ -1,4 +1,6 @@
-package main
+// Package dial joins the collector, which wants channels to devices, to
+// transport/device, which makes them: New gives a collector.Dialer.
+package dial
 
 import (
 	"context"
@@ -11,11 +13,14 @@ import (
 	"lwc/transport/wire"
 )
 
-// dialer lets the collector dial through transport/device.
-type dialer struct{ d *device.Dialer }
+// Dialer is a collector.Dialer.
+type Dialer struct{ d *device.Dialer }
+
+// New returns a Dialer that dials through d.
+func New(d *device.Dialer) Dialer { return Dialer{d} }
 
 // Dial implements collector.Dialer.
-func (d dialer) Dial(ctx context.Context, t collector.Target) (collector.Channel, error) {
+func (d Dialer) Dial(ctx context.Context, t collector.Target) (collector.Channel, error) {
 	c, err := d.d.Dial(ctx, targetOf(t))
 	if err != nil {
 		return nil, withHop(err)
@@ -24,7 +29,7 @@ func (d dialer) Dial(ctx context.Context, t collector.Target) (collector.Channel
 }
 
 // Close ends the connections to the bastions. Nothing is dialled after it.
-func (d dialer) Close() error { return d.d.Close() }
+func (d Dialer) Close() error { return d.d.Close() }
 
 func targetOf(t collector.Target) device.Target {
 	out := device.Target{AllowCLI: t.AllowCLI, Device: device.Hop{Name: t.Device.ID, Address: t.Device.Address,

@@ -1,4 +1,4 @@
-package main
+package dial
 
 import (
 	"context"
@@ -27,7 +27,7 @@ func TestPortRefusalsAreTold(t *testing.T) {
 		{netguard.ErrNoDNS, "resolve", "resolve", "internal.dns"},
 		{errors.New("no route to host"), "connect", "connect", "does not answer"},
 	} {
-		d := dialer{&device.Dialer{Net: func(context.Context, string, string) (net.Conn, error) { return nil, c.err }}}
+		d := New(&device.Dialer{Net: func(context.Context, string, string) (net.Conn, error) { return nil, c.err }})
 		_, err := d.Dial(t.Context(), collector.Target{
 			Device: wire.Device{ID: "edge-1", Address: "10.2.0.1", TrustFirst: true},
 			Auth:   collector.Auth{User: "lwc", Password: secret.FromString("x")}})
