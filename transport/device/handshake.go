@@ -203,13 +203,14 @@ func (h *handshake) learn(a ssh.NegotiatedAlgorithms) {
 	}
 }
 
-// banner ends the handshake when banners come without end.
+// banner ends the handshake when banners come without end. The SSH package goes
+// on until the connection is closed: when it gives up by itself, it leaves a
+// goroutine behind that waits for ever to hand on the next of them.
 func (h *handshake) banner(text string) error {
-	err := h.login.ear.banner(text)
-	if err != nil {
+	if err := h.login.ear.banner(text); err != nil {
 		h.cancel(err)
 	}
-	return err
+	return nil
 }
 
 // used names the method of the log-in.

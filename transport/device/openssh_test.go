@@ -28,8 +28,8 @@ const (
 // quick returns a Dialer that ends with the test and waits for nothing long.
 func quick(t testing.TB) *Dialer {
 	t.Helper()
-	d := &Dialer{Timeouts: Timeouts{Connect: 5 * time.Second, KeyExchange: 5 * time.Second,
-		Auth: 5 * time.Second, Channel: 5 * time.Second, Retry: time.Millisecond}}
+	d := &Dialer{Timeouts: Timeouts{Connect: 30 * time.Second, KeyExchange: 30 * time.Second,
+		Auth: 30 * time.Second, Channel: 30 * time.Second, Retry: time.Millisecond}}
 	t.Cleanup(func() { d.Close() })
 	return d
 }
