@@ -30,9 +30,21 @@ func readCorpus(t testing.TB, name string) []byte {
 
 // scanned is the result of a whole document.
 func scanned(doc []byte) Result {
-	s := newScan("", nil)
-	s.write(skipLeading(doc))
-	return s.result(false)
+	_, r := inPieces(doc, len(doc), nil)
+	return r
+}
+
+// inPieces scans a document in pieces of n bytes, and returns what is handed on.
+func inPieces(doc []byte, n int, mask *Mask) ([]byte, Result) {
+	s, doc := newScan("", mask), skipLeading(doc)
+	var out []byte
+	for len(doc) > 0 {
+		k := max(1, min(n, len(doc)))
+		out = append(out, s.write(doc[:k])...)
+		doc = doc[k:]
+	}
+	out = append(out, s.end()...)
+	return out, s.result(false)
 }
 
 // corpusFiles returns the manifest's rows by column name.

@@ -22,29 +22,30 @@ type digest struct {
 	payload   int    // depth of the open payload element; 0: none
 	output    bool   // the payload element is <output>: text for people
 	aside     int    // depth of the open element that is no payload; 0: none
-	capture   []byte // the error being read, as XML; nil: none
-	finished  bool   // the error ended with the bytes of this step
-	starting  bool   // the error began with the bytes of this step
+	capturing bool   // an error is being read, into
+	capture   []byte // its XML
 	errors    []RPCError
 	plain     []byte // the beginning of the text outside the payload and in <output>
 }
 
-// start takes a start tag; the root has depth 1.
-func (d *digest) start(name, tag []byte, depth int) {
+// start takes a start tag; the root has depth 1. It tells whether an error begins
+// with it.
+func (d *digest) start(name, tag []byte, depth int) bool {
 	if depth == 1 {
-		d.messageID = attribute(tag, "message-id")
+		d.messageID = attributeOf(tag, "message-id")
 	}
-	if d.release == "" {
+	if d.release == "" && len(tag) > len(name) {
 		d.release = releaseOf(tag)
 	}
 	if d.aside > 0 {
-		return
+		return false
 	}
 	prefix, local := splitName(name)
 	switch {
 	case isError(prefix, local, tag, d.payload == 0 && depth > 1):
-		d.aside, d.starting = depth, true
-		d.capture = append(append(append(make([]byte, 0, 512), '<'), tag...), '>')
+		d.aside, d.capturing = depth, true
+		d.capture = d.capture[:0]
+		return true
 	case d.payload > 0:
 		d.content, d.output = true, false
 	case string(local) == "cli" || string(local) == "re-name":
@@ -52,15 +53,20 @@ func (d *digest) start(name, tag []byte, depth int) {
 	case !isEnvelope(local):
 		d.payload, d.output = depth, string(local) == "output"
 	}
+	return false
 }
 
-func (d *digest) end(depth int) {
+// end takes the end of the element of that depth. It tells whether an error ends
+// with it.
+func (d *digest) end(depth int) bool {
 	switch depth {
 	case d.aside:
-		d.aside, d.finished = 0, d.capture != nil
+		d.aside = 0
+		return d.capturing
 	case d.payload:
 		d.payload, d.output = 0, false
 	}
+	return false
 }
 
 // text takes character data inside the element of that depth.
@@ -95,25 +101,19 @@ func (d *digest) keepPlain(p []byte) {
 	}
 }
 
-// raw takes the bytes of the document while capture is set, after start, end and
-// text saw them.
+// raw takes bytes of the error that is being read.
 func (d *digest) raw(p []byte) {
-	if !d.starting {
-		d.capture = append(d.capture, p[:min(len(p), max(0, maxCapture-len(d.capture)))]...)
-	}
-	d.starting = false
-	if d.finished {
-		d.keep(d.capture)
-		d.capture, d.finished = nil, false
-	}
+	d.capture = append(d.capture, p[:min(len(p), max(0, maxCapture-len(d.capture)))]...)
 }
 
-func (d *digest) keep(xml []byte) {
+// keep takes the error that was read to its end.
+func (d *digest) keep() {
+	d.capturing = false
 	if len(d.errors) == maxErrors {
 		return
 	}
-	e := RPCError{Severity: SeverityError, Message: clipText(string(xml), maxFact)}
-	if root, err := parseSmall(xml); err == nil {
+	e := RPCError{Severity: SeverityError, Message: clipText(string(d.capture), maxFact)}
+	if root, err := parseSmall(d.capture); err == nil {
 		e = rpcError(root.ChildElements()[0])
 	}
 	d.errors = append(d.errors, e)
@@ -173,19 +173,6 @@ func splitName(name []byte) (prefix, local []byte) {
 		return name[:i], name[i+1:]
 	}
 	return nil, name
-}
-
-var attributePattern = regexp.MustCompile(`\s(?:[\w.-]+:)?([\w.-]+)\s*=\s*(?:"([^"]*)"|'([^']*)')`)
-
-// attribute returns the value of an attribute of a start tag.
-func attribute(tag []byte, local string) *string {
-	for _, m := range attributePattern.FindAllSubmatch(tag, -1) {
-		if string(m[1]) == local {
-			v := string(m[2]) + string(m[3])
-			return &v
-		}
-	}
-	return nil
 }
 
 // releaseOf finds the release in the URI of a Junos namespace.

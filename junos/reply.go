@@ -158,7 +158,7 @@ func (r *Reply) look(piece []byte) ([]byte, error) {
 	if id != nil && r.q.id != "" && *id != r.q.id {
 		return nil, fmt.Errorf("%w %q in the reply to %q", errForeign, clipText(*id, maxFact), r.q.id)
 	}
-	r.known = r.scan.roots > 0 || r.scan.mode == opaque
+	r.known = r.scan.addressed()
 	return out, nil
 }
 
@@ -222,6 +222,11 @@ func (r *Reply) handOn(to func([]byte) (int, error)) (int, error) {
 // acquire waits for the turn, and only for it: what was read before the session
 // ended can still be had.
 func (r *Reply) acquire() error {
+	select {
+	case <-r.l.turn:
+		return nil
+	default:
+	}
 	select {
 	case <-r.l.turn:
 		return nil

@@ -2,11 +2,8 @@ package junos
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/hex"
-	"hash"
 	"slices"
-	"unicode/utf8"
 )
 
 // Bounds of what a scan holds, whatever the document.
@@ -24,238 +21,198 @@ type mode uint8
 
 const (
 	inText mode = iota
-	inReference
-	afterLess // after '<'
-	inTag
-	inQuote // of an attribute
-	afterBang
 	inComment
 	inCDATA
-	inDeclaration // <!DOCTYPE and the like
 	inInstruction // <? ?>
-	opaque        // beyond the bounds: only hash, size and UTF-8 are kept
+	inDeclaration // <!DOCTYPE and the like
+	inLongTag     // a tag over the bound: only its end is looked for
 )
 
 // scan looks once at each byte of a document as it streams by. It checks that
 // tags balance, quotes close, references end and text has no control characters,
-// so that a cut or broken document is known as such, and hands the rest to a
-// digest, which keeps what decides the outcome. It is no XML parser: names,
-// attributes and entities are not checked.
+// so that a cut or broken document is known as such, masks what is to be masked,
+// and hands the rest to a digest, which keeps what decides the outcome. It is no
+// XML parser: attributes and entities are not checked.
+//
+// A scan that loses its way (a tag over the bound, too many open elements) goes
+// on masking: it takes what it does not understand for text, and elements for
+// ones of which only the innermost are known.
 type scan struct {
-	sum   hash.Hash
-	size  int64
-	tail  []byte // of an unfinished UTF-8 sequence, at most 3 bytes
-	utf8  bool   // false: invalid
+	out   outflow
 	mode  mode
-	quote byte
-	run   int    // bytes of a terminator seen ("--", "]]", "?"), or of a reference
-	tag   []byte // the tag so far, without '<' and '>'; in afterBang what follows "<!"
+	tag   tagEnd
 	names []byte // of the open elements, one after the other
 	ends  []int  // where in names each ends
 	roots int
+	lost  bool   // beyond the bounds: the digest learns nothing more
 	bad   string // why the document is not well-formed; empty: it is so far
 	reply digest
+	taken int // where the error that is being read began in what this write hands on
+	mask  *masker
 }
 
-// newScan scans a document of an item; mask may be nil.
+// newScan scans a reply to the item; mask may be nil.
 func newScan(item string, mask *Mask) *scan {
-	return &scan{sum: sha256.New(), utf8: true}
+	s := &scan{out: newOutflow()}
+	if mask != nil {
+		s.mask = newMasker(mask.of(item), s)
+	}
+	return s
 }
 
-// write returns the bytes to hand on, valid until the next write.
+// write takes the next bytes of the document and returns the bytes to hand on:
+// p itself where nothing changes and nothing is held back. They are valid until
+// the next write.
 func (s *scan) write(p []byte) []byte {
-	whole := p
-	s.sum.Write(p)
-	s.size += int64(len(p))
-	s.checkUTF8(p)
-	for len(p) > 0 && s.mode != opaque {
-		n := s.step(p)
-		if s.reply.capture != nil {
-			s.reply.raw(p[:n])
-		}
-		p = p[n:]
-	}
-	return whole
+	b := s.out.take(p)
+	return s.handOn(s.advance(b, false))
 }
 
-// end returns the bytes that write held back.
+// end returns what write held back. What write returned before stays valid.
 func (s *scan) end() []byte {
-	return nil
+	b := s.out.takeLast()
+	n := s.advance(b, true)
+	s.endText(n)
+	return s.handOn(n)
 }
 
-// checkUTF8 carries a sequence that is split over two writes.
-func (s *scan) checkUTF8(p []byte) {
-	for len(s.tail) > 0 && len(p) > 0 {
-		s.tail = append(s.tail, p[0])
-		p = p[1:]
-		if utf8.FullRune(s.tail) {
-			s.utf8 = s.utf8 && utf8.Valid(s.tail)
-			s.tail = s.tail[:0]
-		}
+// handOn closes a write of which n bytes were scanned.
+func (s *scan) handOn(n int) []byte {
+	p := s.out.finish(n)
+	if s.reply.capturing {
+		s.reply.raw(p[s.taken:])
+		s.taken = 0
 	}
-	whole := len(p)
-	for i := 1; i <= min(utf8.UTFMax-1, len(p)); i++ {
-		if utf8.RuneStart(p[len(p)-i]) {
-			if !utf8.FullRune(p[len(p)-i:]) {
-				whole = len(p) - i
-			}
+	return p
+}
+
+// advance scans b and returns how much of it; the rest, an unfinished tag or
+// reference, must come again with more behind it, unless this is the last of it.
+func (s *scan) advance(b []byte, last bool) int {
+	i := 0
+	for i < len(b) {
+		n := s.step(b, i, last)
+		if n == i {
 			break
 		}
+		i = n
 	}
-	s.utf8 = s.utf8 && utf8.Valid(p[:whole])
-	s.tail = append(s.tail, p[whole:]...)
+	return i
 }
 
-// step consumes at least one byte of p and returns how many.
-func (s *scan) step(p []byte) int {
+// step scans what begins at b[i] and returns where that ends, i when it does not.
+func (s *scan) step(b []byte, i int, last bool) int {
 	switch s.mode {
 	case inText:
-		return s.stepText(p)
-	case inReference:
-		return s.stepReference(p[0])
-	case inTag:
-		return s.stepTag(p)
-	case inQuote:
-		return s.stepQuote(p)
+		if b[i] == '<' {
+			return s.stepMarkup(b, i, last)
+		}
+		return s.stepText(b, i, last)
 	case inComment:
-		return s.until(p, '-', 2)
+		return s.until(b, i, "-->", last)
 	case inCDATA:
-		return s.until(p, ']', 2)
+		return s.until(b, i, "]]>", last)
 	case inInstruction:
-		return s.until(p, '?', 1)
-	case inDeclaration:
-		return s.until(p, 0, 0)
-	case afterBang:
-		return s.stepBang(p[0])
+		return s.until(b, i, "?>", last)
 	default:
-		return s.stepLess(p)
+		return s.until(b, i, ">", last)
 	}
 }
 
-// textClass marks the bytes at which text needs a look.
-var textClass = func() (class [256]bool) {
-	for c := range 0x20 {
-		class[c] = c != '\t' && c != '\n' && c != '\r'
-	}
-	class['<'], class['&'] = true, true
-	return class
-}()
-
-// tagClass marks the bytes at which a tag needs a look.
-var tagClass = [256]bool{'>': true, '<': true, '"': true, '\'': true}
-
-// spaceClass marks white space.
-var spaceClass = [256]bool{' ': true, '\t': true, '\r': true, '\n': true}
-
-func (s *scan) stepText(p []byte) int {
-	i := 0
-	for i < len(p) && !textClass[p[i]] {
-		i++
-	}
-	if i > 0 {
-		s.text(p[:i])
-		if i < len(p) && p[i] == '<' {
-			s.mode = afterLess
-			i++
+// stepMarkup tells what a '<' begins.
+func (s *scan) stepMarkup(b []byte, i int, last bool) int {
+	if i+1 == len(b) {
+		if last {
+			return s.broken(b, i, i+1, "a bare less-than sign")
 		}
 		return i
 	}
-	switch p[0] {
-	case '<':
-		s.mode = afterLess
-	case '&':
-		s.text(p[:1])
-		s.mode, s.run = inReference, 0
-	default:
-		s.malformed("a control character")
-	}
-	return 1
-}
-
-// text takes character data: it may stand only inside the root.
-func (s *scan) text(p []byte) {
-	s.reply.text(p, len(s.ends))
-	if len(s.ends) == 0 && len(bytes.TrimSpace(p)) > 0 {
-		s.malformed("text outside the root element")
-	}
-}
-
-// stepReference expects a name or number and ';'.
-func (s *scan) stepReference(c byte) int {
-	switch {
-	case c == ';' && s.run > 0:
-		s.mode = inText
-	case s.run < 32 && (c == '#' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'):
-		s.run++
-	default:
-		s.malformed("a bare ampersand")
-		s.mode = inText
-		return 0
-	}
-	s.reply.text([]byte{c}, len(s.ends))
-	return 1
-}
-
-func (s *scan) stepLess(p []byte) int {
-	s.tag = s.tag[:0]
-	switch c := p[0]; {
-	case c == '/' || c == '_' || c == ':' || c >= 0x80 || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
-		s.mode = inTag
-		return s.stepTag(p)
+	switch c := b[i+1]; {
+	case nameClass[c] || c == '/':
+		return s.stepTag(b, i, last)
 	case c == '!':
-		s.mode = afterBang
+		return s.stepBang(b, i, last)
 	case c == '?':
-		s.mode, s.run = inInstruction, 0
-	default:
-		s.malformed("a bare less-than sign")
-		s.mode = inText
-		return 0
+		return s.enter(inInstruction, i, 2)
 	}
-	return 1
+	return s.broken(b, i, i+1, "a bare less-than sign")
 }
 
 // stepBang tells comment, CDATA and declaration apart.
-func (s *scan) stepBang(c byte) int {
-	s.tag = append(s.tag, c)
-	switch t := string(s.tag); t {
-	case "--":
-		s.mode, s.run = inComment, 0
-	case "[CDATA[":
-		s.mode, s.run = inCDATA, 0
+func (s *scan) stepBang(b []byte, i int, last bool) int {
+	const cdata = "<![CDATA["
+	switch rest := b[i:]; {
+	case bytes.HasPrefix(rest, []byte("<!--")):
+		return s.enter(inComment, i, 4)
+	case bytes.HasPrefix(rest, []byte(cdata)):
 		if len(s.ends) == 0 {
 			s.malformed("text outside the root element")
 		}
-	case "-", "[", "[C", "[CD", "[CDA", "[CDAT", "[CDATA":
-	default:
-		s.mode, s.run = inDeclaration, 0
-		return 0
-	}
-	return 1
-}
-
-// until skips to the '>' that follows at least n bytes c.
-func (s *scan) until(p []byte, c byte, n int) int {
-	for i, b := range p {
-		switch {
-		case b == '>' && s.run >= n:
-			s.cdata(p[:i])
-			s.mode = inText
-			return i + 1
-		case b == c:
-			s.run++
-		default:
-			s.run = 0
+		s.mode = inCDATA
+		if s.mask != nil {
+			s.mask.delimiter(b, i, i+len(cdata))
 		}
+		return i + len(cdata)
+	case !last && len(rest) < len(cdata) && (bytes.HasPrefix([]byte(cdata), rest) || bytes.HasPrefix([]byte("<!--"), rest)):
+		return i
 	}
-	s.cdata(p)
-	return len(p)
+	return s.enter(inDeclaration, i, 2)
 }
 
-// cdata counts as text; that its terminator does too harms nothing.
-func (s *scan) cdata(p []byte) {
-	if s.mode == inCDATA {
-		s.reply.text(p, len(s.ends))
+// enter begins markup of n bytes that ends the text before it.
+func (s *scan) enter(m mode, i, n int) int {
+	if s.mask != nil && s.mask.busy {
+		s.mask.endUnit(i)
 	}
+	s.mode = m
+	return i + n
+}
+
+// until takes what is inside markup that ends with the terminator. All but the
+// last byte of a terminator are alike, so a beginning of it is told by them.
+func (s *scan) until(b []byte, i int, terminator string, last bool) int {
+	n := bytes.Index(b[i:], []byte(terminator))
+	if n >= 0 {
+		s.inside(b, i, i+n)
+		s.leave(b, i+n, i+n+len(terminator))
+		return i + n + len(terminator)
+	}
+	j := len(b)
+	for k := 1; !last && k < len(terminator) && j > i && b[j-1] == terminator[0]; k++ {
+		j--
+	}
+	s.inside(b, i, j)
+	return j
+}
+
+// inside takes the text of a comment, CDATA section, instruction, declaration or
+// overlong tag.
+func (s *scan) inside(b []byte, i, j int) {
+	switch {
+	case s.mode == inCDATA:
+		s.literal(b, i, j)
+	case s.mask != nil:
+		s.mask.aside(b, i, j)
+	}
+}
+
+// leave ends such markup.
+func (s *scan) leave(b []byte, i, j int) {
+	if s.mode == inCDATA {
+		if s.mask != nil {
+			s.mask.delimiter(b, i, j)
+		}
+	} else if s.mask != nil {
+		s.mask.endAside(i)
+	}
+	s.mode = inText
+}
+
+// broken takes b[i:j], which is no XML, as text.
+func (s *scan) broken(b []byte, i, j int, why string) int {
+	s.malformed(why)
+	s.literal(b, i, j)
+	return j
 }
 
 // malformed keeps the first reason.
@@ -265,28 +222,46 @@ func (s *scan) malformed(why string) {
 	}
 }
 
+// lose gives up the structure of the document, not the masking.
+func (s *scan) lose(why string) {
+	s.malformed(why)
+	s.lost = true
+	s.reply.capturing = false
+	s.names, s.ends = s.names[:0], s.ends[:0]
+	if s.mask != nil {
+		s.mask.lose()
+	}
+}
+
 // unfinished tells whether the document so far lacks its end.
 func (s *scan) unfinished() bool {
-	return s.mode != opaque && (s.mode != inText || len(s.ends) > 0 || s.roots == 0)
+	return s.mode != inText || len(s.ends) > 0 || s.roots == 0
 }
+
+// addressed tells whether the root's start tag was seen, or will not come.
+func (s *scan) addressed() bool { return s.roots > 0 || s.lost }
 
 // result sums up. cut says that the device ended before the document did.
 func (s *scan) result(cut bool) Result {
-	r := Result{Size: s.size, SHA256: hex.EncodeToString(s.sum.Sum(nil)), Release: s.reply.release}
-	r.RawSHA256, r.RawSize = r.SHA256, r.Size
-	broken := s.bad != "" || !cut && s.size > 0 && s.unfinished()
+	r := Result{Size: s.out.size, SHA256: hex.EncodeToString(s.out.sum.Sum(nil)),
+		RawSize: s.out.rawSize, RawSHA256: hex.EncodeToString(s.out.rawSum()), Release: s.reply.release}
+	broken := s.bad != "" || !cut && s.out.rawSize > 0 && s.unfinished()
 	r.Errors = s.reply.allErrors()
 	r.Outcome = outcome(cut, broken, s.reply.hasContent(), r.Errors)
-	r.Flags = flags(cut, broken, s.utf8 && len(s.tail) == 0, r.Errors)
+	r.Flags = flags(cut, broken, s.out.repaired || len(s.out.tail) > 0, r.Errors)
+	if s.mask != nil && len(s.mask.counts) > 0 {
+		r.Masked = s.mask.masked()
+		r.Flags = append(r.Flags, FlagMasked)
+	}
 	return r
 }
 
-func flags(cut, broken, utf8 bool, errs []RPCError) []string {
+func flags(cut, broken, repaired bool, errs []RPCError) []string {
 	var all []string
 	if cut {
 		all = append(all, FlagPartial)
 	}
-	if !utf8 {
+	if repaired {
 		all = append(all, FlagRepaired)
 	}
 	if broken {

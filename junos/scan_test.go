@@ -1,12 +1,14 @@
 package junos
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 const xnmNS = `xmlns="http://xml.juniper.net/xnm/1.1/xnm" xmlns:xnm="http://xml.juniper.net/xnm/1.1/xnm"`
@@ -122,7 +124,7 @@ func TestWhole(t *testing.T) {
 		if r.Outcome != c.want {
 			t.Errorf("%s: got %+v, want %s", c.name, r, c.want)
 		}
-		if sum := sha256.Sum256([]byte(c.doc)); r.SHA256 != hex.EncodeToString(sum[:]) || r.Size != int64(len(c.doc)) {
+		if !hashed([]byte(c.doc), r.RawSHA256, r.RawSize) {
 			t.Errorf("%s: hash or size: %+v", c.name, r)
 		}
 	}
@@ -144,22 +146,12 @@ func TestScanIsBounded(t *testing.T) {
 	}
 }
 
-// inBytes scans a document in pieces.
-func inPieces(doc []byte, n int) Result {
-	s := newScan("", nil)
-	for len(doc) > 0 {
-		k := min(n, len(doc))
-		s.write(doc[:k])
-		doc = doc[k:]
-	}
-	return s.result(false)
-}
-
 func TestScanDoesNotDependOnPieces(t *testing.T) {
 	for _, row := range corpusFiles(t) {
 		doc := skipLeading(readCorpus(t, row["file"]))
+		want := scanned(doc)
 		for _, n := range []int{1, 2, 7, 4096} {
-			if got, want := inPieces(doc, n), scanned(doc); !reflect.DeepEqual(got, want) {
+			if _, got := inPieces(doc, n, nil); !reflect.DeepEqual(got, want) {
 				t.Errorf("%s in pieces of %d: %+v, at once %+v", row["file"], n, got, want)
 			}
 		}
@@ -205,12 +197,22 @@ func FuzzScan(f *testing.F) {
 		f.Add([]byte(seed), 3)
 	}
 	f.Fuzz(func(t *testing.T, doc []byte, n int) {
-		whole, pieces := inPieces(doc, len(doc)), inPieces(doc, max(1, n%64))
-		if !reflect.DeepEqual(whole, pieces) {
+		out1, whole := inPieces(doc, len(doc), nil)
+		out2, pieces := inPieces(doc, n%64, nil)
+		if !reflect.DeepEqual(whole, pieces) || !bytes.Equal(out1, out2) {
 			t.Errorf("at once %+v\nin pieces %+v", whole, pieces)
 		}
-		if sum := sha256.Sum256(doc); whole.SHA256 != hex.EncodeToString(sum[:]) || whole.Size != int64(len(doc)) {
+		doc = skipLeading(doc)
+		if !hashed(doc, whole.RawSHA256, whole.RawSize) || !hashed(out1, whole.SHA256, whole.Size) {
 			t.Errorf("hash or size: %+v", whole)
 		}
+		if utf8.Valid(doc) != bytes.Equal(out1, doc) || !utf8.Valid(out1) || slices.Contains(whole.Flags, FlagRepaired) == utf8.Valid(doc) {
+			t.Errorf("%q was handed on as %q", doc, out1)
+		}
 	})
+}
+
+func hashed(doc []byte, sum string, size int64) bool {
+	want := sha256.Sum256(doc)
+	return sum == hex.EncodeToString(want[:]) && size == int64(len(doc))
 }

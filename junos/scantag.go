@@ -2,104 +2,188 @@ package junos
 
 import "bytes"
 
-func (s *scan) stepTag(p []byte) int {
-	i := 0
-	for i < len(p) && !tagClass[p[i]] {
-		i++
-	}
-	if !s.grow(p[:i]) || i == len(p) {
-		return i
-	}
-	switch p[i] {
-	case '>':
-		s.mode = inText
-		s.element()
-	case '<':
-		s.malformed("a less-than sign inside a tag")
-		s.mode = inText
-		return i
-	default:
-		s.mode, s.quote = inQuote, p[i]
-		s.grow(p[i : i+1])
-	}
-	return i + 1
+// tagEnd is how far the end of the tag at the beginning of what is held was
+// looked for, so that no byte of it is looked at twice.
+type tagEnd struct {
+	seen  int  // bytes behind the '<'
+	quote byte // of the attribute in which they end; 0: none
 }
 
-func (s *scan) stepQuote(p []byte) int {
-	i := bytes.IndexByte(p, s.quote)
-	if i < 0 {
-		s.grow(p)
-		return len(p)
-	}
-	s.mode = inTag
-	s.grow(p[:i+1])
-	return i + 1
-}
+// tagClass marks the bytes at which a tag needs a look.
+var tagClass = [256]bool{'>': true, '<': true, '"': true, '\'': true}
 
-// grow adds to the tag; a tag beyond the bound makes the document opaque.
-func (s *scan) grow(p []byte) bool {
-	if len(s.tag)+len(p) > maxMarkup {
-		s.malformed("a tag over 64 KiB")
-		s.mode = opaque
-		return false
+// nameClass marks the bytes of names. A byte that may only follow the first one
+// may be first, too: devices number elements.
+var nameClass = func() (class [256]bool) {
+	for c := range class {
+		class[c] = c >= 0x80 || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == ':'
 	}
-	s.tag = append(s.tag, p...)
-	return true
-}
+	return class
+}()
 
-// element takes the finished tag.
-func (s *scan) element() {
-	if s.tag[0] == '/' {
-		name := s.tag[1:]
-		for len(name) > 0 && spaceClass[name[len(name)-1]] {
-			name = name[:len(name)-1]
+// namePart marks the bytes of a name behind the first.
+var namePart = func() (class [256]bool) {
+	for c := range class {
+		class[c] = nameClass[c] || c >= '0' && c <= '9' || c == '-' || c == '.'
+	}
+	return class
+}()
+
+// stepTag takes the tag at b[i].
+func (s *scan) stepTag(b []byte, i int, last bool) int {
+	if s.tag == (tagEnd{}) {
+		if n := s.commonTag(b, i); n > i {
+			return n
 		}
-		s.pop(name)
-		return
 	}
-	name, empty := tagName(s.tag), s.tag[len(s.tag)-1] == '/'
-	if len(s.ends) == 0 {
+	j, quote := i+1+s.tag.seen, s.tag.quote
+	for j < len(b) {
+		if quote != 0 {
+			n := bytes.IndexByte(b[j:], quote)
+			if n < 0 {
+				j = len(b)
+				break
+			}
+			j, quote = j+n+1, 0
+		}
+		for j < len(b) && !tagClass[b[j]] {
+			j++
+		}
+		if j == len(b) || b[j] == '<' || b[j] == '>' {
+			break
+		}
+		quote = b[j]
+		j++
+	}
+	return s.tagAt(b, i, j, quote, last)
+}
+
+// commonTag takes a tag that is whole and has no attributes, as most; otherwise
+// it returns i.
+func (s *scan) commonTag(b []byte, i int) int {
+	if b[i+1] == '/' {
+		top := s.top()
+		j := i + 2 + len(top)
+		if j >= len(b) || b[j] != '>' || len(top) == 0 || string(b[i+2:j]) != string(top) {
+			return i
+		}
+		s.endText(i)
+		s.drop(j + 1)
+		return j + 1
+	}
+	j := i + 2
+	for j < len(b) && namePart[b[j]] {
+		j++
+	}
+	if j == len(b) || b[j] != '>' {
+		return i
+	}
+	s.endText(i)
+	s.open(b[i+1:j], b[i+1:j], i, j+1)
+	return j + 1
+}
+
+// tagAt takes the tag b[i:j], of which the end was looked for up to j.
+func (s *scan) tagAt(b []byte, i, j int, quote byte, last bool) int {
+	switch {
+	case j-i > maxMarkup:
+		s.tag = tagEnd{}
+		s.endText(i)
+		s.lose("a tag over 64 KiB")
+		s.mode = inLongTag
+		return i + 1
+	case j == len(b) && !last:
+		s.tag = tagEnd{seen: j - i - 1, quote: quote}
+		return i
+	}
+	s.tag = tagEnd{}
+	switch {
+	case j == len(b):
+		return s.broken(b, i, j, "an unfinished tag")
+	case b[j] == '<':
+		return s.broken(b, i, j, "a less-than sign inside a tag")
+	}
+	s.endText(i)
+	s.element(b, i, j)
+	return j + 1
+}
+
+// element takes the tag between b[i], '<', and b[j], '>'.
+func (s *scan) element(b []byte, i, j int) {
+	tag, from := b[i+1:j], 0
+	if tag[0] == '/' {
+		from = 1
+	}
+	to := from
+	for to < len(tag) && namePart[tag[to]] {
+		to++
+	}
+	name, rest := tag[from:to], bytes.TrimSpace(tag[to:])
+	if to < len(tag) && !spaceClass[tag[to]] && string(rest) != "/" && (tag[to] != '/' || from == 1) || from == 1 && len(rest) > 0 {
+		s.malformed("a tag that has no name")
+	}
+	if from == 0 {
+		s.open(name, tag, i, j+1)
+	}
+	if s.mask != nil && len(rest) > 0 {
+		s.mask.attributes(b, i+1+to, j)
+	}
+	if from == 1 {
+		s.pop(name, j+1)
+	} else if tag[len(tag)-1] == '/' {
+		s.drop(j + 1)
+	}
+}
+
+// open takes the start tag b[i:j].
+func (s *scan) open(name, tag []byte, i, j int) {
+	if len(s.ends) == 0 && !s.lost {
 		s.roots++
 		if s.roots > 1 {
 			s.malformed("two root elements")
 		}
 	}
 	if len(s.ends) == maxDepth || len(s.names)+len(name) > maxNames {
-		s.malformed("elements nested too deep")
-		s.mode = opaque
-		return
+		s.lose("elements nested too deep")
 	}
 	s.names = append(s.names, name...)
 	s.ends = append(s.ends, len(s.names))
-	s.reply.start(name, s.tag, len(s.ends))
-	if empty {
-		s.drop()
+	if !s.lost && s.reply.start(name, tag, len(s.ends)) {
+		s.taken = s.out.at(i)
+	}
+	if s.mask != nil {
+		s.mask.open(localName(name))
 	}
 }
 
-// tagName returns the name, with its prefix, at the beginning of a start tag.
-func tagName(tag []byte) []byte {
-	for i, c := range tag {
-		if c == '/' || spaceClass[c] {
-			return tag[:i]
-		}
+func localName(name []byte) []byte {
+	if i := bytes.IndexByte(name, ':'); i >= 0 {
+		return name[i+1:]
 	}
-	return tag
+	return name
 }
 
-// pop closes the named element. When that is not the innermost one, the ones
-// inside it end too; a name that is not open at all is passed over.
-func (s *scan) pop(name []byte) {
-	for i := len(s.ends) - 1; i >= 0; i-- {
-		if bytes.Equal(s.nameAt(i), name) {
-			for len(s.ends) > i {
-				s.drop()
-			}
-			return
-		}
+// pop closes the named element at b[i]. When that is not the innermost one, the
+// ones inside it end too; a name that is not open at all is passed over.
+func (s *scan) pop(name []byte, i int) {
+	at := len(s.ends) - 1
+	for at >= 0 && !bytes.Equal(s.nameAt(at), name) {
+		at--
+	}
+	if at < 0 || at < len(s.ends)-1 {
 		s.malformed("tags that do not balance")
 	}
-	s.malformed("tags that do not balance")
+	for at >= 0 && len(s.ends) > at {
+		s.drop(i)
+	}
+}
+
+// top is the name of the innermost open element; empty when there is none.
+func (s *scan) top() []byte {
+	if len(s.ends) == 0 {
+		return nil
+	}
+	return s.nameAt(len(s.ends) - 1)
 }
 
 func (s *scan) nameAt(i int) []byte {
@@ -109,12 +193,18 @@ func (s *scan) nameAt(i int) []byte {
 	return s.names[s.ends[i-1]:s.ends[i]]
 }
 
-// drop ends the innermost element.
-func (s *scan) drop() {
-	s.reply.end(len(s.ends))
+// drop ends the innermost element, whose end tag ends before b[i].
+func (s *scan) drop(i int) {
+	if !s.lost && s.reply.end(len(s.ends)) {
+		s.reply.raw(s.out.since(s.taken, i))
+		s.reply.keep()
+	}
 	s.ends = s.ends[:len(s.ends)-1]
 	s.names = s.names[:0]
 	if n := len(s.ends); n > 0 {
 		s.names = s.names[:s.ends[n-1]]
+	}
+	if s.mask != nil {
+		s.mask.close(len(s.ends))
 	}
 }

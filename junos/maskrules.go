@@ -1,0 +1,176 @@
+package junos
+
+import (
+	"bytes"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// maskTarget is what is masked in the elements or attributes of one name.
+type maskTarget struct {
+	class   MaskClass
+	parents []string       // local names of the elements around it, the innermost first
+	outside string         // not where the innermost of them begins so
+	deep    bool           // with all that is inside the element
+	pattern *regexp.Regexp // only what it matches; nil: all
+}
+
+// maskRules is what is masked in the replies to one item.
+type maskRules struct {
+	key       []byte
+	classes   map[MaskClass]bool
+	addresses bool // of either kind
+	elements  map[string][]*maskTarget
+	attrs     map[string][]*maskTarget
+	suffixes  bool          // names that end like secretSuffixes are masked
+	anywhere  []*maskTarget // patterns for any text
+	// filter has a bit for each hash of a name that may be masked, as most names
+	// are not and need no look at a map.
+	filter [1 << 15 / 64]uint64
+}
+
+// userElements hold log-in names.
+var userElements = []string{"user", "username", "user-name", "login-name", "full-name", "commit-user", "file-owner",
+	"login-user", "remote-user", "local-user", "lock-user", "session-user", "logged-in-user", "process-user", "process-owner",
+	"ike-xauth-username", "xauth-username", "aaa-user-name", "subscriber-user-name", "login/user/name", "root-user"}
+
+// communityElements hold SNMP communities.
+var communityElements = []string{"snmp-community", "community-name", "snmp-community-name", "trap-community",
+	"community-string", "snmp-community-string", "snmp/community", "snmp/community/name", "snmp-information/community",
+	"snmp/trap-group/name", "snmp-v1/community", "snmp-v2/community"}
+
+// secretElements hold a secret, in themselves or in what is inside them.
+var secretElements = []string{"password", "secret", "passphrase", "encrypted-password", "plain-text-password",
+	"plain-text-password-value", "pre-shared-key", "ascii-text", "hexadecimal", "hexadecimal-text", "shared-secret",
+	"shared-key", "private-key", "secret-key", "session-key", "auth-key", "authentication-key", "authentication-value",
+	"hello-authentication-key", "md5-key", "md5/key", "privacy-key", "encryption-key", "wep-key", "psk", "key-string",
+	"key-data", "license-key", "key-value", "ssh-rsa", "ssh-dsa", "ssh-dss", "ssh-ecdsa", "ssh-ed25519",
+	"authorized-key", "root-authentication", "cak", "root-password"}
+
+// secretSuffixes end the names of others.
+var secretSuffixes = []string{"-password", "-secret", "-passphrase"}
+
+// descriptionElements hold what people wrote.
+var descriptionElements = []string{"lldp-remote-port-description", "lldp-port-description", "lldp-remote-system-description",
+	"remote-port-description", "interface-description", "peer-description", "vlan-description", "contact", "location"}
+
+// newMaskRules builds the rules; key and rules of the configuration are checked
+// here.
+func newMaskRules(key []byte, classes []MaskClass, custom []MaskRule) (*maskRules, error) {
+	r := &maskRules{key: bytes.Clone(key), classes: map[MaskClass]bool{}, elements: map[string][]*maskTarget{}, attrs: map[string][]*maskTarget{}}
+	for _, c := range custom {
+		name, t, err := compileRule(c)
+		switch {
+		case err != nil:
+			return nil, err
+		case name == "":
+			r.anywhere = append(r.anywhere, t)
+		default:
+			r.add(name, t)
+		}
+	}
+	for _, c := range classes {
+		r.classes[c] = true
+		r.addClass(c)
+	}
+	r.addresses = r.classes[MaskMACs] || r.classes[MaskIPs]
+	return r, nil
+}
+
+func (r *maskRules) addClass(c MaskClass) {
+	switch c {
+	case MaskUserNames:
+		r.addPaths(userElements, maskTarget{class: c})
+		r.addPaths([]string{"@commit-user", "@user", "@user-name", "@username", "@login-name"}, maskTarget{class: c})
+	case MaskCommunities:
+		r.addPaths(communityElements, maskTarget{class: c})
+	case MaskSecrets:
+		r.addPaths(secretElements, maskTarget{class: c, deep: true})
+		r.addPaths([]string{"@password", "@secret", "@key"}, maskTarget{class: c})
+		r.suffixes = true
+		for _, s := range secretSuffixes {
+			for first := range 32 {
+				for n := len(s) + 1; n < 32+len(s); n++ {
+					r.mark(nameHash(byte(first), s[len(s)-1], n))
+				}
+			}
+		}
+	case MaskDescriptions:
+		r.addPaths(descriptionElements, maskTarget{class: c})
+		r.addPaths([]string{"description"}, maskTarget{class: c, outside: "chassis"})
+	}
+}
+
+func (r *maskRules) addPaths(paths []string, t maskTarget) {
+	for _, p := range paths {
+		names := strings.Split(p, "/")
+		slices.Reverse(names)
+		one := t
+		one.parents = names[1:]
+		r.add(names[0], &one)
+	}
+}
+
+// add adds a target for elements of that name, or attributes when it begins
+// with '@'.
+func (r *maskRules) add(name string, t *maskTarget) {
+	of := r.elements
+	if name[0] == '@' {
+		name, of = name[1:], r.attrs
+	}
+	of[name] = append(of[name], t)
+	r.mark(nameHash(name[0], name[len(name)-1], len(name)))
+}
+
+func (r *maskRules) mark(h uint) { r.filter[h/64] |= 1 << (h % 64) }
+
+// nameHash is the hash of a name of n bytes.
+func nameHash(first, last byte, n int) uint {
+	return uint(first&31)<<10 | uint(last&31)<<5 | uint(min(n, 31))
+}
+
+// mayMask tells whether a local name may be one that is masked.
+func (r *maskRules) mayMask(local []byte) bool {
+	if len(local) == 0 {
+		return false
+	}
+	h := nameHash(local[0], local[len(local)-1], len(local))
+	return r.filter[h/64]&(1<<(h%64)) != 0
+}
+
+// secretTarget is of elements whose name tells that they hold a secret.
+var secretTarget = &maskTarget{class: MaskSecrets, deep: true}
+
+// element returns what is masked in the innermost open element: all of its text,
+// or what patterns match.
+func (r *maskRules) element(s *scan, local []byte) (all *maskTarget, patterns []*maskTarget) {
+	for _, t := range r.elements[string(local)] {
+		switch {
+		case !t.fits(s, 1):
+		case t.pattern != nil:
+			patterns = append(patterns, t)
+		case all == nil || t.deep && !all.deep:
+			all = t
+		}
+	}
+	if all == nil && r.suffixes && slices.ContainsFunc(secretSuffixes, func(x string) bool { return strings.HasSuffix(string(local), x) }) {
+		all = secretTarget
+	}
+	return all, patterns
+}
+
+// fits tells whether the elements around are those of the target's path; the
+// innermost is the open element that is skip levels further out.
+func (t *maskTarget) fits(s *scan, skip int) bool {
+	at := len(s.ends) - 1 - skip
+	if t.outside != "" && at >= 0 && strings.HasPrefix(string(localName(s.nameAt(at))), t.outside) {
+		return false
+	}
+	for i, name := range t.parents {
+		if at-i < 0 || string(localName(s.nameAt(at-i))) != name {
+			return false
+		}
+	}
+	return true
+}
