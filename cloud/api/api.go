@@ -111,7 +111,7 @@ func schemaName(t reflect.Type, hint string) string {
 	switch t {
 	case reflect.TypeFor[fleet.Spec]():
 		return "FleetSpec"
-	case reflect.TypeFor[fleet.Credential](), reflect.TypeFor[fleet.Bastion](), reflect.TypeFor[wire.Device]():
+	case reflect.TypeFor[fleet.Credential](), reflect.TypeFor[fleet.Bastion](), reflect.TypeFor[fleet.Masking](), reflect.TypeFor[wire.Device]():
 		return name + "Spec"
 	}
 	return name

@@ -27,8 +27,11 @@ func (a *API) registerFleets() {
 	add.MaxBodyBytes = maxFleet
 	huma.Register(a.huma, add, a.addDevices)
 	huma.Register(a.huma, write(http.MethodDelete, "delete-device", "/collectors/{collector}/devices/{device}", "Stop collecting from a device", "fleets"), a.deleteDevice)
+	rotate := write(http.MethodPost, "rotate-masking-key", "/collectors/{collector}/masking/rotate", "Make a new masking key", "fleets")
+	rotate.Description = "From then on the same value has another pseudonym than in documents from before. The key is never shown."
+	huma.Register(a.huma, rotate, a.rotateMasking)
 	csv := write(http.MethodPost, "import-devices", "/collectors/{collector}/devices/import", "Add devices from CSV, all or none", "fleets")
-	csv.Description = "The header line names the columns: id, address, port, credential, bastions, host_keys, trust_first, profile. Several bastions or host keys are separated by '|'."
+	csv.Description = "The header line names the columns: id, address, port, credential, bastions, host_keys, trust_first, profile, legacy_algorithms, pipeline. Several bastions or host keys are separated by '|'."
 	csv.MaxBodyBytes = maxFleet
 	huma.Register(a.huma, csv, a.importDevices)
 }
@@ -86,15 +89,20 @@ func (a *API) addDevices(ctx context.Context, in *addDevices) (*answer[apitype.C
 	return a.changes("add-devices", in.Collector, r, false, err)
 }
 
-// deleteDevice is the request of that operation.
-type deleteDevice struct {
+// oneDevice names a device in the path.
+type oneDevice struct {
 	Collector string `path:"collector" maxLength:"63" doc:"Collector id."`
 	Device    string `path:"device" maxLength:"63" doc:"Device id."`
 }
 
-func (a *API) deleteDevice(ctx context.Context, in *deleteDevice) (*answer[apitype.Changes], error) {
+func (a *API) deleteDevice(ctx context.Context, in *oneDevice) (*answer[apitype.Changes], error) {
 	r, err := a.cfg.Keeper.DeleteDevice(ctx, in.Collector, in.Device)
 	return a.changes("delete-device", in.Collector, r, false, err)
+}
+
+func (a *API) rotateMasking(ctx context.Context, in *oneCollector) (*answer[apitype.Changes], error) {
+	r, err := a.cfg.Keeper.RotateMasking(ctx, in.Collector)
+	return a.changes("rotate-masking-key", in.Collector, r, false, err)
 }
 
 // importDevices is the request of that operation.

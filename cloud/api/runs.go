@@ -21,12 +21,13 @@ const CollectTTL = time.Hour
 
 func (a *API) registerRuns() {
 	huma.Register(a.huma, write(http.MethodPost, "collect", "/collectors/{collector}/collect", "Collect now", "runs"), a.collect)
+	a.registerProbes()
 	huma.Register(a.huma, read("get-job", "/jobs/{id}", "One job, with the devices that are finished", "runs"), a.getJob)
 	huma.Register(a.huma, read("list-runs", "/runs", "Runs, newest first", "runs"), a.listRuns)
 	huma.Register(a.huma, read("get-run", "/runs/{id}", "One run, with its devices and manifests", "runs"), a.getRun)
 	huma.Register(a.huma, read("list-documents", "/documents", "Documents, newest first, without their bytes", "documents"), a.listDocuments)
 	huma.Register(a.huma, read("get-document", "/documents/{id}", "What is known of one document", "documents"), a.getDocument)
-	raw := read("get-document-raw", "/documents/{id}/raw", "The bytes of one document, exactly as the device sent them", "documents")
+	raw := read("get-document-raw", "/documents/{id}/raw", "The bytes of one document, exactly as the collector sent them", "documents")
 	raw.Responses = map[string]*huma.Response{"200": {Description: "The document.", Content: map[string]*huma.MediaType{
 		"application/xml": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}}
 	huma.Register(a.huma, raw, a.getRaw)
@@ -46,7 +47,7 @@ func (a *API) collect(ctx context.Context, in *collectRequest) (*answer[apitype.
 		return nil, a.fail("collect", err)
 	}
 	a.cfg.Hub.JobCreated(in.Collector)
-	return &answer[apitype.Job]{view.Job(j, nil)}, nil
+	return &answer[apitype.Job]{view.Job(j, nil, nil)}, nil
 }
 
 // one names a thing by its id in the path.
@@ -56,14 +57,18 @@ type one struct {
 
 func (a *API) getJob(ctx context.Context, in *one) (*answer[apitype.Job], error) {
 	j, err := a.cfg.Store.Job(ctx, in.ID)
+	if err != nil {
+		return nil, a.fail("get-job", err)
+	}
+	probes, err := a.cfg.Store.Probes(ctx, j.ID)
 	if err != nil || j.Run == "" {
-		return &answer[apitype.Job]{view.Job(j, nil)}, a.fail("get-job", err)
+		return &answer[apitype.Job]{view.Job(j, nil, probes)}, a.fail("get-job", err)
 	}
 	run, err := a.cfg.Store.Run(ctx, j.Run)
 	if err != nil {
 		return nil, a.fail("get-job", err)
 	}
-	return &answer[apitype.Job]{view.Job(j, &run)}, nil
+	return &answer[apitype.Job]{view.Job(j, &run, probes)}, nil
 }
 
 // runsQuery chooses runs.

@@ -67,18 +67,19 @@ type revealed struct {
 }
 
 type revealedCredential struct {
-	ID         string `json:"id"`
-	Username   string `json:"username"`
-	Password   string `json:"password,omitempty"`
-	PrivateKey string `json:"private_key,omitempty"`
-	Passphrase string `json:"passphrase,omitempty"`
+	ID          string `json:"id"`
+	Username    string `json:"username"`
+	Password    string `json:"password,omitempty"`
+	PrivateKey  string `json:"private_key,omitempty"`
+	Passphrase  string `json:"passphrase,omitempty"`
+	Certificate string `json:"certificate,omitempty"`
 }
 
 func reveal(s fleet.Spec) ([]byte, error) {
 	text := func(t secret.Text) string { return string(t.Reveal()) }
 	r := revealed{Spec: s}
 	for _, c := range s.Credentials {
-		r.Credentials = append(r.Credentials, revealedCredential{c.ID, c.Username, text(c.Password), text(c.PrivateKey), text(c.Passphrase)})
+		r.Credentials = append(r.Credentials, revealedCredential{c.ID, c.Username, text(c.Password), text(c.PrivateKey), text(c.Passphrase), text(c.Certificate)})
 	}
 	r.Spec.Credentials = nil
 	return json.Marshal(r)
@@ -102,6 +103,20 @@ func (c *Client) Devices(ctx context.Context, collector string) ([]apitype.Devic
 func (c *Client) Collect(ctx context.Context, collector string, devices []string) (apitype.Job, error) {
 	var out apitype.Job
 	err := c.call(ctx, http.MethodPost, "/collectors/"+esc(collector)+"/collect", nil, apitype.CollectRequest{Devices: devices}, &out)
+	return out, err
+}
+
+// Probe asks for the diagnosis of devices; none means all.
+func (c *Client) Probe(ctx context.Context, collector string, devices []string) (apitype.Job, error) {
+	var out apitype.Job
+	err := c.call(ctx, http.MethodPost, "/collectors/"+esc(collector)+"/probe", nil, apitype.ProbeRequest{Devices: devices}, &out)
+	return out, err
+}
+
+// RotateMasking gives a collector a new masking key.
+func (c *Client) RotateMasking(ctx context.Context, collector string) (apitype.Changes, error) {
+	var out apitype.Changes
+	err := c.call(ctx, http.MethodPost, "/collectors/"+esc(collector)+"/masking/rotate", nil, nil, &out)
 	return out, err
 }
 
@@ -146,7 +161,8 @@ func (c *Client) Documents(ctx context.Context, f DocumentQuery) ([]apitype.Docu
 	return out.Documents, err
 }
 
-// Raw returns the bytes of a document, exactly as the device sent them.
+// Raw returns the bytes of a document, exactly as its collector
+// sent them.
 func (c *Client) Raw(ctx context.Context, id string) ([]byte, error) {
 	return c.send(ctx, http.MethodGet, "/documents/"+esc(id)+"/raw", nil, nil)
 }

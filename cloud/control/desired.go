@@ -9,6 +9,7 @@ import (
 
 	"lwc/cloud/broker"
 	"lwc/cloud/edp"
+	"lwc/cloud/vault"
 	"lwc/transport/wire"
 )
 
@@ -119,6 +120,7 @@ func (l *line) desired(f edp.Fleet) (wire.Desired, error) {
 		Credentials: make(map[string]wire.Credential, len(f.Credentials)),
 		Bastions:    make(map[string]wire.Bastion, len(f.Bastions)),
 		Devices:     make([]wire.Device, 0, len(f.Devices)),
+		AllowCLI:    f.AllowCLI,
 	}
 	for _, b := range f.Bastions {
 		d.Bastions[b.ID] = b.Bastion
@@ -126,13 +128,34 @@ func (l *line) desired(f edp.Fleet) (wire.Desired, error) {
 	for _, dev := range f.Devices {
 		d.Devices = append(d.Devices, dev.Device)
 	}
-	var all error
+	masking, all := l.masking(f.Masking)
+	d.Masking = masking
 	for _, c := range f.Credentials {
 		sealed, err := l.seal(c)
 		all = errors.Join(all, err)
 		d.Credentials[c.ID] = wire.Credential{Kind: c.Kind, Username: c.Username, Version: c.Version, Sealed: sealed}
 	}
 	return d, all
+}
+
+// masking makes the masking of this boot. Without a key that can be opened it
+// still masks: the collector makes a key of its own, for this boot.
+func (l *line) masking(m edp.Masking) (wire.Masking, error) {
+	out := wire.Masking{Classes: m.Classes, Rules: m.Rules}
+	if m.Version == "" {
+		return out, nil
+	}
+	key, err := l.hub.cfg.Vault.Unseal(vault.MaskingKey(l.id), m.Cipher)
+	if err != nil {
+		return out, fmt.Errorf("the masking key cannot be opened here, make a new one (lwc-cloud masking rotate): %w", err)
+	}
+	defer clear(key)
+	sealed, err := wire.SealTo(l.entry.BootKey, wire.MaskingInfo(l.id, l.entry.Boot, m.Version), key)
+	if err != nil {
+		return out, fmt.Errorf("sealing the masking key: %w", err)
+	}
+	out.Key, out.Version = sealed, m.Version
+	return out, nil
 }
 
 // seal moves a secret from the vault to the key of the collector's boot.

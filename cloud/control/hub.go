@@ -15,8 +15,10 @@ import (
 	"lwc/transport/wire"
 )
 
-// Vault opens the credentials of a fleet.
+// Vault opens the credentials of a fleet and the masking key.
 type Vault interface {
+	// Unseal returns bytes that are no credential. The caller wipes them.
+	Unseal(name string, sealed []byte) ([]byte, error)
 	// Decrypt returns the secret of a credential. The caller wipes it.
 	Decrypt(id string, cipher []byte) (wire.CredentialSecret, error)
 }

@@ -34,18 +34,27 @@ func (l *line) sendJobs(ctx context.Context) error {
 func (l *line) sendJob(ctx context.Context, j edp.Job) error {
 	out := wire.Job{V: wire.Version, ID: j.ID, Collector: l.id, Boot: l.entry.Boot, Kind: j.Kind,
 		Expires: j.Expires, Run: j.Run, Devices: j.Devices}
-	if j.Kind == wire.JobCollect {
-		left, err := l.hub.cfg.Store.RemainingDevices(ctx, j.Run)
-		if err != nil {
-			return err
-		}
-		if len(left) == 0 { // none stands for all in a job
-			return l.finished(ctx, j)
-		}
-		out.Devices = left
+	left, err := l.remaining(ctx, j)
+	if err != nil {
+		return err
 	}
+	if (j.Kind == wire.JobCollect || j.Kind == wire.JobProbe) && len(left) == 0 { // none stands for all in a job
+		return l.finished(ctx, j)
+	}
+	out.Devices = left
 	l.hub.log.Info("job sent", "collector", l.id, "job", j.ID, "kind", j.Kind, "devices", len(out.Devices))
 	return l.hub.send(ctx, l.id, wire.KindJob, out)
+}
+
+// remaining returns the devices that a job still has to ask for.
+func (l *line) remaining(ctx context.Context, j edp.Job) ([]string, error) {
+	switch j.Kind {
+	case wire.JobCollect:
+		return l.hub.cfg.Store.RemainingDevices(ctx, j.Run)
+	case wire.JobProbe:
+		return l.hub.cfg.Store.RemainingProbes(ctx, j.ID)
+	}
+	return j.Devices, nil
 }
 
 // finished ends a job that a boot carried out to the end without saying so.
@@ -68,6 +77,10 @@ func (l *line) jobStatus(ctx context.Context, payload []byte) error {
 	s.Error = cut(s.Error, maxText)
 	if s.Device != nil {
 		s.Device.Error = cut(s.Device.Error, maxText)
+		s.Device.Access = tidyAccess(s.Device.Access)
+	}
+	if s.Probe != nil {
+		tidyProbe(s.Probe)
 	}
 	return l.hub.cfg.Store.SawJobStatus(ctx, s)
 }

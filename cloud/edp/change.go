@@ -100,7 +100,7 @@ func describe(old, now map[string]any) string {
 		name := strings.ReplaceAll(k, "_", " ")
 		_, oldList := old[k].([]any)
 		_, nowList := now[k].([]any)
-		if k == "secret" || (oldList && nowList) {
+		if k == "secret" || k == "key" || k == "classes" || (oldList && nowList) {
 			parts = append(parts, name)
 			continue
 		}
@@ -116,6 +116,11 @@ func applyChange(ctx context.Context, t *sql.Tx, f Fleet, c Change) error {
 		return setColumn(ctx, t, f.Collector, `UPDATE collectors SET schedule = $1 WHERE id = $2`, f.Schedule)
 	case "limits":
 		return setColumn(ctx, t, f.Collector, `UPDATE collectors SET limits = $1 WHERE id = $2`, f.Limits)
+	case "masking":
+		return applyMasking(ctx, t, f)
+	case "fallback":
+		_, err := exec(ctx, t, `UPDATE collectors SET allow_cli = $1 WHERE id = $2`, f.AllowCLI, f.Collector)
+		return err
 	case "profile":
 		return setColumn(ctx, t, f.Collector, `UPDATE collectors SET profiles = $1 WHERE id = $2`, f.Profiles)
 	case "credential":
@@ -132,6 +137,19 @@ func setColumn(ctx context.Context, t *sql.Tx, collector, query string, v any) e
 		return err
 	}
 	_, err = exec(ctx, t, query, text, collector)
+	return err
+}
+
+// applyMasking writes what is masked. A key whose version is unchanged may come
+// without its cipher.
+func applyMasking(ctx context.Context, t *sql.Tx, f Fleet) error {
+	err := setColumn(ctx, t, f.Collector, `UPDATE collectors SET masking = $1 WHERE id = $2`,
+		Masking{Classes: f.Masking.Classes, Rules: f.Masking.Rules})
+	if err != nil || len(f.Masking.Cipher) == 0 {
+		return err
+	}
+	_, err = exec(ctx, t, `UPDATE collectors SET mask_version = $1, mask_cipher = $2 WHERE id = $3`,
+		f.Masking.Version, f.Masking.Cipher, f.Collector)
 	return err
 }
 

@@ -218,14 +218,25 @@ func (s *Store) Events(ctx context.Context, collector string, limit int) ([]wire
 	if limit <= 0 {
 		limit = 100
 	}
-	scan := func(r row) (wire.Event, error) {
-		e := wire.Event{V: wire.Version}
-		return e, r.Scan(&e.Collector, &e.Boot, moment{&e.Time}, &e.Kind, &e.Device, &e.Text)
-	}
-	list, err := all(ctx, s.read, scan, `SELECT collector, boot, at, kind, device, text FROM events
+	list, err := all(ctx, s.read, scanEvent, `SELECT collector, boot, at, kind, device, text FROM events
 		WHERE $1 = '' OR collector = $1 ORDER BY id DESC LIMIT $2`, collector, limit)
 	if err != nil {
 		return nil, fmt.Errorf("listing events: %w", err)
 	}
 	return list, nil
+}
+
+// DeviceEvents returns the newest events about one device, newest first.
+func (s *Store) DeviceEvents(ctx context.Context, collector, device string, limit int) ([]wire.Event, error) {
+	list, err := all(ctx, s.read, scanEvent, `SELECT collector, boot, at, kind, device, text FROM events
+		WHERE collector = $1 AND device = $2 ORDER BY id DESC LIMIT $3`, collector, device, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing the events of device %.80q: %w", device, err)
+	}
+	return list, nil
+}
+
+func scanEvent(r row) (wire.Event, error) {
+	e := wire.Event{V: wire.Version}
+	return e, r.Scan(&e.Collector, &e.Boot, moment{&e.Time}, &e.Kind, &e.Device, &e.Text)
 }

@@ -31,7 +31,7 @@ func (s *Store) Device(ctx context.Context, collector, id string) (DeviceRow, er
 }
 
 const deviceQuery = `SELECT d.collector, d.body, d.host_name, d.model, d.version, d.serials,
-	d.state, d.phase, d.kind, d.error, d.host_key, d.last_run, d.last_attempt, d.last_success, d.seconds,
+	d.state, d.phase, d.kind, d.error, d.host_key, d.last_run, d.last_attempt, d.last_success, d.seconds, d.access,
 	(SELECT COUNT(*) FROM documents x WHERE x.collector = d.collector AND x.run = d.last_run AND x.device = d.id),
 	(SELECT COALESCE(SUM(x.size), 0) FROM documents x WHERE x.collector = d.collector AND x.run = d.last_run AND x.device = d.id)
 	FROM devices d`
@@ -39,7 +39,7 @@ const deviceQuery = `SELECT d.collector, d.body, d.host_name, d.model, d.version
 func scanDevice(r row) (d DeviceRow, err error) {
 	err = r.Scan(&d.Collector, jsonColumn{&d.Device}, &d.HostName, &d.Model, &d.Version, jsonColumn{&d.Serials},
 		&d.State, &d.Phase, &d.Kind, &d.Error, &d.HostKey, &d.LastRun, moment{&d.LastAttempt}, moment{&d.LastSuccess},
-		&d.Seconds, &d.Documents, &d.Bytes)
+		&d.Seconds, jsonColumn{&d.Access}, &d.Documents, &d.Bytes)
 	if len(d.Serials) > 0 {
 		d.Serial = d.Serials[0]
 	}
@@ -77,6 +77,10 @@ func (s *Store) SetDeviceResult(ctx context.Context, collector, run string, at t
 }
 
 func setResult(ctx context.Context, t *sql.Tx, collector, run string, at time.Time, r wire.DeviceResult) error {
+	r, err := judged(ctx, t, collector, run, r)
+	if err != nil {
+		return err
+	}
 	body, err := asJSON(r)
 	if err != nil {
 		return err
@@ -97,7 +101,10 @@ func setResult(ctx context.Context, t *sql.Tx, collector, run string, at time.Ti
 		host_key = CASE WHEN $9 = '' THEN host_key ELSE $9 END
 		WHERE collector = $10 AND id = $11 AND (last_attempt <= $6 OR last_run = $5)`,
 		state, r.Phase, r.Kind, r.Error, run, micros(at), r.OK, r.Seconds, r.HostKey, collector, r.Device)
-	return err
+	if err != nil || r.Access == nil {
+		return err
+	}
+	return setAccess(ctx, t, collector, r.Device, r.Access)
 }
 
 // LastComplete returns the time of each device's last successful collection that

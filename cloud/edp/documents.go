@@ -55,9 +55,10 @@ func putDocument(ctx context.Context, t *sql.Tx, d Document, body []byte) (PutSt
 		return "", err
 	}
 	n, err := exec(ctx, t, `INSERT INTO documents (collector, id, run, device, item, boot, outcome, flags, sha256, size,
-			collected_at, received_at, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-		ON CONFLICT DO NOTHING`, d.Collector, d.ID, d.Run, d.Device, d.Item, d.Boot, d.Outcome, flags, d.SHA256,
-		int64(len(d.Body)), micros(d.CollectedAt), micros(d.ReceivedAt), body)
+			collected_at, received_at, body, raw_sha256, raw_size)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`, d.Collector, d.ID, d.Run, d.Device, d.Item, d.Boot, d.Outcome, flags, d.SHA256,
+		int64(len(d.Body)), micros(d.CollectedAt), micros(d.ReceivedAt), body,
+		d.RawSHA256, d.RawSize)
 	if err != nil {
 		return "", err
 	}
@@ -84,19 +85,21 @@ func noteStored(ctx context.Context, t *sql.Tx, d Document) error {
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	expected, failed := 0, 0
+	expected, failed, skipped := 0, 0, 0
 	switch old {
 	case "":
 		expected = 1
+	case string(wire.EntrySkipped):
+		skipped = -1
 	case string(wire.EntryFailed), string(wire.EntryLost), string(wire.EntryRejected):
 		failed = -1
 	}
 	if _, err := exec(ctx, t, `INSERT INTO run_items (run, device, item, status) VALUES ($1, $2, $3, 'stored')
-		ON CONFLICT (run, device, item) DO UPDATE SET status = 'stored', reason = ''`, d.Run, d.Device, d.Item); err != nil {
+		ON CONFLICT (run, device, item) DO UPDATE SET status = 'stored', reason = '', outcome = ''`, d.Run, d.Device, d.Item); err != nil {
 		return err
 	}
 	if _, err := exec(ctx, t, `UPDATE runs SET expected = expected + $1, stored = stored + 1, failed = failed + $2,
-		bytes = bytes + $3 WHERE id = $4`, expected, failed, len(d.Body), d.Run); err != nil {
+		skipped = skipped + $3, bytes = bytes + $4 WHERE id = $5`, expected, failed, skipped, len(d.Body), d.Run); err != nil {
 		return err
 	}
 	_, err = exec(ctx, t, `INSERT INTO latest_documents (collector, device, item, document, collected_at)
@@ -108,11 +111,12 @@ func noteStored(ctx context.Context, t *sql.Tx, d Document) error {
 }
 
 const documentColumns = `d.id, d.collector, d.boot, d.run, d.device, d.item, d.outcome, d.flags, d.sha256, d.size,
-	d.collected_at, d.received_at`
+	d.collected_at, d.received_at, d.raw_sha256, d.raw_size, d.masked`
 
 func documentDest(d *Document) []any {
 	return []any{&d.ID, &d.Collector, &d.Boot, &d.Run, &d.Device, &d.Item, &d.Outcome, jsonColumn{&d.Flags},
-		&d.SHA256, &d.Size, moment{&d.CollectedAt}, moment{&d.ReceivedAt}}
+		&d.SHA256, &d.Size, moment{&d.CollectedAt}, moment{&d.ReceivedAt},
+		&d.RawSHA256, &d.RawSize, jsonColumn{&d.Masked}}
 }
 
 // Documents returns the documents that f chooses, newest first, without their
@@ -168,8 +172,8 @@ func (f DocumentFilter) query() (text string, args []any) {
 	return `SELECT ` + documentColumns + ` FROM ` + from + ` ORDER BY ` + time + ` DESC, d.id DESC LIMIT $1`, args
 }
 
-// Document returns one document with its body, byte for byte as the device sent
-// it.
+// Document returns one document with its body, byte for byte as its
+// collector sent it.
 func (s *Store) Document(ctx context.Context, id string) (Document, error) {
 	scan := func(r row) (d Document, err error) {
 		return d, r.Scan(append(documentDest(&d), &d.Body)...)

@@ -29,8 +29,10 @@ func (s *Store) GetFleet(ctx context.Context, collector string) (Fleet, error) {
 
 func loadFleet(ctx context.Context, q querier, collector string) (Fleet, error) {
 	f := Fleet{Collector: collector}
-	err := q.QueryRowContext(ctx, `SELECT config_version, schedule, profiles, limits FROM collectors WHERE id = $1`, collector).
-		Scan(&f.Version, jsonColumn{&f.Schedule}, jsonColumn{&f.Profiles}, jsonColumn{&f.Limits})
+	err := q.QueryRowContext(ctx, `SELECT config_version, schedule, profiles, limits, masking, mask_version, mask_cipher, allow_cli
+		FROM collectors WHERE id = $1`, collector).
+		Scan(&f.Version, jsonColumn{&f.Schedule}, jsonColumn{&f.Profiles}, jsonColumn{&f.Limits},
+			jsonColumn{&f.Masking}, &f.Masking.Version, &f.Masking.Cipher, &f.AllowCLI)
 	if errors.Is(err, sql.ErrNoRows) {
 		return f, ErrNotFound
 	} else if err != nil {
@@ -254,6 +256,8 @@ func (f Fleet) entries() ([]entry, error) {
 	}
 	put("schedule", "", f.Schedule)
 	put("limits", "", f.Limits)
+	put("masking", "", map[string]any{"classes": f.Masking.Classes, "rules": f.Masking.Rules, "key": f.Masking.Version})
+	put("fallback", "", map[string]any{"cli": f.AllowCLI})
 	for _, name := range slices.Sorted(maps.Keys(f.Profiles)) {
 		put("profile", name, map[string]any{"items": f.Profiles[name]})
 	}

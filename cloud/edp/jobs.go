@@ -46,10 +46,14 @@ func createJob(ctx context.Context, t *sql.Tx, n NewJob, now time.Time) (Job, er
 	}
 	j := Job{ID: wire.NewID(), Collector: n.Collector, Kind: n.Kind, By: n.By, State: JobQueued,
 		Devices: n.Devices, Created: now.UTC(), Expires: now.Add(n.TTL).UTC()}
-	if n.Kind == wire.JobCollect {
-		if err := createRun(ctx, t, &j); err != nil {
-			return Job{}, err
-		}
+	switch n.Kind {
+	case wire.JobCollect:
+		err = createRun(ctx, t, &j)
+	case wire.JobProbe:
+		err = chooseDevices(ctx, t, &j)
+	}
+	if err != nil {
+		return Job{}, err
 	}
 	devices, err := asJSON(j.Devices)
 	if err != nil {
@@ -148,6 +152,11 @@ func (s *Store) SawJobStatus(ctx context.Context, st wire.JobStatus) error {
 			return err
 		}
 		now := time.Now()
+		if st.Probe != nil && j.Kind == wire.JobProbe {
+			if err := putProbe(ctx, t, j, now, *st.Probe); err != nil {
+				return err
+			}
+		}
 		if st.Device != nil && j.Run != "" {
 			if err := setResult(ctx, t, st.Collector, j.Run, now, *st.Device); err != nil {
 				return err

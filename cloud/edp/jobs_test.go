@@ -26,7 +26,8 @@ func TestCreateJob(t *testing.T) {
 	}{
 		"all":                 {edp.NewJob{Collector: site, Kind: wire.JobCollect}, 2 + 9, nil},
 		"one, named twice":    {edp.NewJob{Collector: site, Kind: wire.JobCollect, Devices: []string{"edge-1", "edge-1"}}, 2, nil},
-		"a probe":             {edp.NewJob{Collector: other, Kind: wire.JobProbe}, 0, nil},
+		"a probe":             {edp.NewJob{Collector: site, Kind: wire.JobProbe}, 0, nil},
+		"a probe of nothing":  {edp.NewJob{Collector: other, Kind: wire.JobProbe}, 0, edp.ErrConflict},
 		"an unknown device":   {edp.NewJob{Collector: site, Kind: wire.JobCollect, Devices: []string{"nope"}}, 0, edp.ErrNotFound},
 		"no devices":          {edp.NewJob{Collector: other, Kind: wire.JobCollect}, 0, edp.ErrConflict},
 		"a revoked collector": {edp.NewJob{Collector: revoked, Kind: wire.JobProbe}, 0, edp.ErrConflict},

@@ -61,22 +61,29 @@ func absent(ctx context.Context, t *sql.Tx, m wire.Manifest) ([]string, error) {
 
 type place struct{ device, item string }
 
+// hashes are of a document, and of the bytes of the device it was made of where
+// those are others.
+type hashes struct{ sha, raw string }
+
+func scanHashes(r row) (h hashes, err error) { return h, r.Scan(&h.sha, &h.raw) }
+
 // stored is what the store has of one run.
 type stored struct {
-	sha    map[string]string // by id
+	of     map[string]hashes // by id
 	places map[place]bool
 }
 
 func storedOf(ctx context.Context, q querier, m wire.Manifest) (stored, error) {
 	type doc struct {
-		id, sha string
+		id string
+		hashes
 		place
 	}
-	scan := func(r row) (d doc, err error) { return d, r.Scan(&d.id, &d.sha, &d.device, &d.item) }
-	docs, err := all(ctx, q, scan, `SELECT id, sha256, device, item FROM documents WHERE collector = $1 AND run = $2`, m.Collector, m.Run)
-	have := stored{map[string]string{}, map[place]bool{}}
+	scan := func(r row) (d doc, err error) { return d, r.Scan(&d.id, &d.sha, &d.raw, &d.device, &d.item) }
+	docs, err := all(ctx, q, scan, `SELECT id, sha256, raw_sha256, device, item FROM documents WHERE collector = $1 AND run = $2`, m.Collector, m.Run)
+	have := stored{map[string]hashes{}, map[place]bool{}}
 	for _, d := range docs {
-		have.sha[d.id], have.places[d.place] = d.sha, true
+		have.of[d.id], have.places[d.place] = d.hashes, true
 	}
 	return have, err
 }
@@ -87,20 +94,20 @@ func (have stored) holds(ctx context.Context, q querier, collector string, e wir
 	if e.ID == "" {
 		return false, fmt.Errorf("its entry %s/%s is %s and has no id: %w", e.Device, e.Item, e.Status, ErrInvalid)
 	}
-	sha, ok := have.sha[e.ID]
+	got, ok := have.of[e.ID]
 	if !ok && e.Status == wire.EntryDuplicate && have.places[place{e.Device, e.Item}] {
 		return true, nil
 	}
 	if !ok {
 		var err error
-		sha, err = one(ctx, q, scanString, `SELECT sha256 FROM documents WHERE collector = $1 AND id = $2`, collector, e.ID)
+		got, err = one(ctx, q, scanHashes, `SELECT sha256, raw_sha256 FROM documents WHERE collector = $1 AND id = $2`, collector, e.ID)
 		if errors.Is(err, ErrNotFound) {
 			return false, nil
 		} else if err != nil {
 			return false, err
 		}
 	}
-	if e.SHA256 != "" && sha != e.SHA256 {
+	if e.SHA256 != "" && (got.sha != e.SHA256 || got.raw != e.RawSHA256) {
 		return false, fmt.Errorf("it has another hash for document %s than the store: %w", e.ID, ErrConflict)
 	}
 	return true, nil
@@ -119,7 +126,7 @@ func takeManifest(ctx context.Context, t *sql.Tx, packed []byte, m wire.Manifest
 		return err
 	}
 	for _, e := range m.Documents {
-		if err := account(ctx, t, m.Run, e); err != nil {
+		if err := account(ctx, t, m, e); err != nil {
 			return err
 		}
 	}
@@ -138,24 +145,50 @@ func takeManifest(ctx context.Context, t *sql.Tx, packed []byte, m wire.Manifest
 }
 
 // account enters what a manifest says of one item. What is stored stays stored.
-func account(ctx context.Context, t *sql.Tx, run string, e wire.ManifestEntry) error {
-	status := e.Status
+func account(ctx context.Context, t *sql.Tx, m wire.Manifest, e wire.ManifestEntry) error {
+	status, outcome := e.Status, ""
 	switch status {
 	case wire.EntryStored, wire.EntryDuplicate:
 		status = wire.EntryStored
+		if err := noteMasked(ctx, t, m, e); err != nil {
+			return err
+		}
+	case wire.EntrySkipped:
+		var err error
+		if outcome, err = beforehand(ctx, t, m.Collector, e.Device, e.Item); err != nil {
+			return err
+		}
 	case wire.EntryFailed, wire.EntryLost, wire.EntryRejected:
 	default:
 		return fmt.Errorf("its entry %s/%s has the status %.40q: %w", e.Device, e.Item, e.Status, ErrInvalid)
 	}
-	_, err := exec(ctx, t, `INSERT INTO run_items (run, device, item, status, reason) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (run, device, item) DO UPDATE SET status = excluded.status, reason = excluded.reason
-		WHERE run_items.status <> 'stored'`, run, e.Device, e.Item, status, e.Reason)
+	_, err := exec(ctx, t, `INSERT INTO run_items (run, device, item, status, reason, outcome) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (run, device, item) DO UPDATE SET status = excluded.status, reason = excluded.reason, outcome = excluded.outcome
+		WHERE run_items.status <> 'stored'`, m.Run, e.Device, e.Item, status, e.Reason, outcome)
+	return err
+}
+
+// noteMasked keeps with a document how many values were replaced in it; its
+// frames do not tell.
+func noteMasked(ctx context.Context, t *sql.Tx, m wire.Manifest, e wire.ManifestEntry) error {
+	if len(e.Masked) == 0 {
+		return nil
+	}
+	counts, err := asJSON(e.Masked)
+	if err != nil {
+		return err
+	}
+	_, err = exec(ctx, t, `UPDATE documents SET masked = $1 WHERE collector = $2 AND id = $3`, counts, m.Collector, e.ID)
 	return err
 }
 
 // takeResult notes how a device ended. The collector is done with it: items that
 // no entry names will not come any more.
 func takeResult(ctx context.Context, t *sql.Tx, m wire.Manifest, r wire.DeviceResult) error {
+	r, err := judged(ctx, t, m.Collector, m.Run, r)
+	if err != nil {
+		return err
+	}
 	if err := setResult(ctx, t, m.Collector, m.Run, m.Finished, r); err != nil {
 		return err
 	}
@@ -168,7 +201,7 @@ func takeResult(ctx context.Context, t *sql.Tx, m wire.Manifest, r wire.DeviceRe
 	}
 	// A collection counts by its start: one that began before a window and whose
 	// manifest came in it must not stand for that window.
-	_, err := exec(ctx, t, `UPDATE devices SET last_complete = CASE WHEN last_complete < $1 THEN $1 ELSE last_complete END
+	_, err = exec(ctx, t, `UPDATE devices SET last_complete = CASE WHEN last_complete < $1 THEN $1 ELSE last_complete END
 		WHERE collector = $2 AND id = $3`, micros(m.Started), m.Collector, r.Device)
 	return err
 }

@@ -6,15 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"lwc/transport/wire"
 )
 
-const runColumns = `id, collector, job, kind, state, started_at, finished_at, expected, stored, failed, bytes`
+const runColumns = `id, collector, job, kind, state, started_at, finished_at, expected, stored, failed, skipped, bytes`
 
 func scanRun(r row) (x Run, err error) {
 	return x, r.Scan(&x.ID, &x.Collector, &x.Job, &x.Kind, &x.State, moment{&x.Started}, moment{&x.Finished},
-		&x.Expected, &x.Stored, &x.Failed, &x.Bytes)
+		&x.Expected, &x.Stored, &x.Failed, &x.Skipped, &x.Bytes)
 }
 
 // Runs returns the runs that f chooses, newest first.
@@ -42,6 +40,9 @@ func (s *Store) Run(ctx context.Context, id string) (Run, error) {
 		if r.Devices, err = runResults(ctx, t, r); err != nil {
 			return err
 		}
+		if r.Left, err = leftOf(ctx, t, id); err != nil {
+			return err
+		}
 		r.Manifests, err = all(ctx, t, scanString, `SELECT hash FROM manifests WHERE run = $1 ORDER BY received_at, hash`, id)
 		return err
 	})
@@ -49,19 +50,6 @@ func (s *Store) Run(ctx context.Context, id string) (Run, error) {
 		return Run{}, fmt.Errorf("reading run %.40q: %w", id, err)
 	}
 	return r, nil
-}
-
-func runResults(ctx context.Context, q querier, r Run) ([]wire.DeviceResult, error) {
-	return all(ctx, q, func(x row) (d wire.DeviceResult, err error) {
-		var documents int
-		var bytes int64
-		err = x.Scan(jsonColumn{&d}, &documents, &bytes)
-		d.Documents, d.Bytes = documents, bytes
-		return d, err
-	}, `SELECT d.result,
-			(SELECT COUNT(*) FROM documents x WHERE x.collector = $1 AND x.run = d.run AND x.device = d.device),
-			(SELECT COALESCE(SUM(x.size), 0) FROM documents x WHERE x.collector = $1 AND x.run = d.run AND x.device = d.device)
-		FROM run_devices d WHERE d.run = $2 ORDER BY d.device`, r.Collector, r.ID)
 }
 
 // RemainingDevices returns the devices of a run with an item that is neither
@@ -111,7 +99,8 @@ func recount(ctx context.Context, t *sql.Tx, run string) error {
 	_, err := exec(ctx, t, `UPDATE runs SET
 		expected = (SELECT COUNT(*) FROM run_items i WHERE i.run = runs.id),
 		stored = (SELECT COUNT(*) FROM run_items i WHERE i.run = runs.id AND i.status = 'stored'),
-		failed = (SELECT COUNT(*) FROM run_items i WHERE i.run = runs.id AND i.status NOT IN ('stored', 'expected')),
+		failed = (SELECT COUNT(*) FROM run_items i WHERE i.run = runs.id AND i.status NOT IN ('stored', 'expected', 'skipped')),
+		skipped = (SELECT COUNT(*) FROM run_items i WHERE i.run = runs.id AND i.status = 'skipped'),
 		bytes = (SELECT COALESCE(SUM(d.size), 0) FROM documents d WHERE d.collector = runs.collector AND d.run = runs.id)
 		WHERE id = $1`, run)
 	return err

@@ -143,6 +143,17 @@ type Fleet struct {
 	Bastions    []Bastion
 	Devices     []Device
 	Limits      wire.CollectLimits
+	Masking     Masking
+	AllowCLI    bool // devices that refuse NETCONF may be asked by CLI commands
+}
+
+// Masking is what a collector replaces in documents before they leave, and the
+// key that it makes pseudonyms with. Two with the same Version hold the same key.
+type Masking struct {
+	Classes map[string]bool
+	Rules   []wire.MaskRule
+	Version string // of the key; empty: there is none yet
+	Cipher  []byte `json:"-"` // the key as the vault sealed it; never leaves the process
 }
 
 // Credential is a log-in for devices or bastions. Two credentials with the same
@@ -164,8 +175,8 @@ type Device struct{ wire.Device }
 // Change is one thing that a new fleet changed. It holds no secret.
 type Change struct {
 	Action ChangeAction
-	Kind   string // credential, bastion, device, schedule, profile or limits
-	ID     string // empty for schedule and limits
+	Kind   string // credential, bastion, device, schedule, profile, limits, masking or fallback
+	ID     string // empty for those that there is one of
 	Detail string // in words, may be empty
 }
 
@@ -203,4 +214,5 @@ type DeviceRow struct {
 	Documents                        int // stored of LastRun
 	Bytes                            int64
 	Seconds                          float64
+	Access                           *wire.Access // how it was reached last; nil: never
 }

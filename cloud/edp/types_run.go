@@ -10,7 +10,7 @@ import (
 type NewJob struct {
 	Collector string
 	Kind      wire.JobKind
-	Devices   []string // collect: which; empty means all of the fleet
+	Devices   []string // collect, probe: which; empty means all of the fleet
 	By        string   // who asked
 	TTL       time.Duration
 }
@@ -57,15 +57,42 @@ const (
 
 // Run is one collection of some devices.
 type Run struct {
-	ID, Collector            string
-	Job                      string // of a run on demand
-	Kind                     RunKind
-	State                    RunState
-	Started, Finished        time.Time
-	Expected, Stored, Failed int // items; Failed: accounted for without a document
-	Bytes                    int64
-	Devices                  []wire.DeviceResult // by Run only
-	Manifests                []string            // hashes, oldest first; by Run only
+	ID, Collector     string
+	Job               string // of a run on demand
+	Kind              RunKind
+	State             RunState
+	Started, Finished time.Time
+	// Items. Failed are accounted for without a document, Skipped were not asked
+	// for: the three and what is still under way make up Expected.
+	Expected, Stored, Failed, Skipped int
+	Bytes                             int64
+	Devices                           []DeviceResult // by Run only
+	Left                              []Left         // what has no document, and why; by Run only
+	Manifests                         []string       // hashes, oldest first; by Run only
+}
+
+// DeviceResult is how a device of a run ended, with the outcomes of its
+// documents that are stored.
+type DeviceResult struct {
+	wire.DeviceResult
+	Outcomes map[string]int
+}
+
+// Left is one reason why items of a run have no document.
+type Left struct {
+	Status  wire.EntryStatus
+	Outcome string // of a skipped item: what the device said of it before
+	Reason  string
+	Items   int      // of all devices together
+	Devices []string // the first few
+	Of      int      // how many devices
+}
+
+// Probe is the diagnosis of one device, as its collector made it.
+type Probe struct {
+	Job string
+	At  time.Time
+	wire.Probe
 }
 
 // RunFilter chooses runs, newest first. Zero values choose all.
@@ -82,8 +109,13 @@ type Document struct {
 	SHA256                                 string // of Body, hexadecimal
 	Flags                                  []string
 	Size                                   int64
-	CollectedAt, ReceivedAt                time.Time
-	Body                                   []byte `json:"-"` // plain; in lists nil
+	// RawSHA256 and RawSize are of the bytes as the device sent them, where they
+	// are not those of Body. Masked counts the values that were replaced.
+	RawSHA256               string
+	RawSize                 int64
+	Masked                  map[string]int
+	CollectedAt, ReceivedAt time.Time
+	Body                    []byte `json:"-"` // plain; in lists nil
 }
 
 // PutStatus is what became of one document of a batch.

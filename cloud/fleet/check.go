@@ -22,7 +22,10 @@ const (
 	maxNamed       = 2000 // credentials, bastions, profiles: each
 	maxConcurrency = 4096
 	maxDocument    = 1 << 30
-	maxKeys        = 16 // host keys of one host
+	maxLoginRate   = 10000 // a second: a rate without effect
+	maxCPU         = 100   // per cent
+	maxPipeline    = 64    // more requests under way gain nothing on any device
+	maxKeys        = 16    // host keys of one host
 	maxHops        = 8
 	maxSecret      = 64 << 10
 )
@@ -39,6 +42,7 @@ func (s Spec) Check() error {
 	c := &checker{names: s.names()}
 	c.schedule(s.Schedule)
 	c.limits(s.Limits)
+	c.masking(s.Masking)
 	c.profiles(s.Profiles)
 	c.credentials(s.Credentials)
 	c.bastions(s.Bastions)
@@ -103,6 +107,15 @@ func (c *checker) limits(l wire.CollectLimits) {
 	if l.Concurrency < 0 || l.Concurrency > maxConcurrency {
 		c.add("limits.concurrency", "%d is not from 1 to %d (0 or left out: the collector's default)", l.Concurrency, maxConcurrency)
 	}
+	if l.PerBastion < 0 || l.PerBastion > maxConcurrency {
+		c.add("limits.per_bastion", "%d is not from 1 to %d (0 or left out: 64)", l.PerBastion, maxConcurrency)
+	}
+	if !(l.LoginsPerSecond >= 0 && l.LoginsPerSecond <= maxLoginRate) {
+		c.add("limits.logins_per_second", "%g is not above 0 and up to %d (0 or left out: 10)", l.LoginsPerSecond, maxLoginRate)
+	}
+	if l.MaxCPU < 0 || l.MaxCPU > maxCPU {
+		c.add("limits.max_cpu", "%d is not a load in per cent from 1 to %d (0 or left out: 85; 100 switches the gate off)", l.MaxCPU, maxCPU)
+	}
 	if l.MaxDocumentBytes < 0 || l.MaxDocumentBytes > maxDocument {
 		c.add("limits.max_document_bytes", "%d is not from 1 to %d (0 or left out: the collector's default)", l.MaxDocumentBytes, maxDocument)
 	}
@@ -142,7 +155,11 @@ func (c *checker) credentials(cs []Credential) {
 		if !cred.Passphrase.Empty() && cred.PrivateKey.Empty() {
 			c.add(path, "a passphrase without a private key")
 		}
-		if len(cred.Password.Reveal()) > maxSecret || len(cred.PrivateKey.Reveal()) > maxSecret || len(cred.Passphrase.Reveal()) > maxSecret {
+		if !cred.Certificate.Empty() && cred.PrivateKey.Empty() {
+			c.add(path+".certificate", "a certificate without its private key: give both")
+		}
+		if len(cred.Password.Reveal()) > maxSecret || len(cred.PrivateKey.Reveal()) > maxSecret ||
+			len(cred.Passphrase.Reveal()) > maxSecret || len(cred.Certificate.Reveal()) > maxSecret {
 			c.add(path, "its secret is longer than %d bytes", maxSecret)
 			continue
 		}
@@ -166,20 +183,22 @@ func (c *checker) privateKey(path string, cred Credential) {
 		return
 	}
 	key := cred.PrivateKey.Reveal()
-	_, err := ssh.ParseRawPrivateKey(key)
+	signer, err := ssh.ParsePrivateKey(key)
 	if _, locked := err.(*ssh.PassphraseMissingError); locked {
 		if cred.Passphrase.Empty() {
 			c.add(path, "the private key has a passphrase: give it with passphrase_env or passphrase_file")
 			return
 		}
-		if _, err = ssh.ParseRawPrivateKeyWithPassphrase(key, cred.Passphrase.Reveal()); err != nil {
+		if signer, err = ssh.ParsePrivateKeyWithPassphrase(key, cred.Passphrase.Reveal()); err != nil {
 			c.add(path, "the passphrase does not open the private key")
 			return
 		}
 	}
 	if err != nil {
 		c.add(path, "not a private key that can be read: give it in PEM or OpenSSH form, as ssh-keygen writes it")
+		return
 	}
+	c.certificate(strings.TrimSuffix(path, "private_key")+"certificate", cred, signer)
 }
 
 func (c *checker) bastions(bs []Bastion) {
@@ -191,7 +210,7 @@ func (c *checker) bastions(bs []Bastion) {
 		c.credential(path+".credential", b.Credential)
 		c.hostKeys(path, b.HostKeys, b.TrustFirst)
 		if b.MaxSessions < 0 || b.MaxSessions > maxConcurrency {
-			c.add(path+".max_sessions", "%d is not from 1 to %d (0 or left out: 8)", b.MaxSessions, maxConcurrency)
+			c.add(path+".max_sessions", "%d is not from 1 to %d (0 or left out: limits.per_bastion, or else 64)", b.MaxSessions, maxConcurrency)
 		}
 		c.hops(path+".via", b.Via)
 		if slices.Contains(b.Via, b.ID) || c.loops(b.ID) {

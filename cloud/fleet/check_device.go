@@ -46,6 +46,9 @@ func (c *checker) device(path string, d wire.Device) {
 	c.credential(path+".credential", d.Credential)
 	c.hostKeys(path, d.HostKeys, d.TrustFirst)
 	c.hops(path+".bastions", d.Bastions)
+	if d.Pipeline < 0 || d.Pipeline > maxPipeline {
+		c.add(path+".pipeline", "%d is not from 1 to %d requests at once (1: never more than one; 0 or left out: the collector decides)", d.Pipeline, maxPipeline)
+	}
 	if d.Profile != "" && !slices.Contains(c.names.profiles, d.Profile) {
 		c.add(path+".profile", "no profile %.80q is defined%s", d.Profile, Suggest(d.Profile, c.names.profiles))
 	}

@@ -17,7 +17,7 @@ import (
 // that are used, in any order; id, address and credential must be there.
 // bastions and host_keys hold several values, separated by '|'.
 func CSVColumns() []string {
-	return []string{"id", "address", "port", "credential", "bastions", "host_keys", "trust_first", "profile"}
+	return []string{"id", "address", "port", "credential", "bastions", "host_keys", "trust_first", "profile", "legacy_algorithms", "pipeline"}
 }
 
 // maxCSV bounds an import.
@@ -191,8 +191,24 @@ func setColumn(d *wire.Device, column, value string) error {
 	case "port":
 		return setPort(d, value)
 	case "trust_first":
-		return setTrust(d, value)
+		return setTruth(&d.TrustFirst, value)
+	case "legacy_algorithms":
+		return setTruth(&d.Legacy, value)
+	case "pipeline":
+		return setPipeline(d, value)
 	}
+	return nil
+}
+
+func setPipeline(d *wire.Device, value string) error {
+	if value == "" {
+		return nil
+	}
+	n, err := strconv.ParseUint(value, 10, 16)
+	if err != nil {
+		return fmt.Errorf("%.20q is not a number of requests: give one from 1 to %d, or nothing", value, maxPipeline)
+	}
+	d.Pipeline = int(n)
 	return nil
 }
 
@@ -208,12 +224,12 @@ func setPort(d *wire.Device, value string) error {
 	return nil
 }
 
-func setTrust(d *wire.Device, value string) error {
+func setTruth(to *bool, value string) error {
 	switch strings.ToLower(value) {
 	case "", "false", "no", "0":
-		d.TrustFirst = false
+		*to = false
 	case "true", "yes", "1":
-		d.TrustFirst = true
+		*to = true
 	default:
 		return fmt.Errorf("%.20q is neither true nor false", value)
 	}

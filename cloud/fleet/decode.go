@@ -165,6 +165,17 @@ func (d *decoder) number(path string, n ast.Node, limit uint64) uint64 {
 	return v
 }
 
+// decimal reads a number that may have a fraction, from 0 to limit.
+func (d *decoder) decimal(path string, n ast.Node, limit float64) float64 {
+	s, _ := plain(n)
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(v >= 0 && v <= limit) {
+		d.wrong(path, n, "%s where a number from 0 to %g is wanted", describe(n), limit)
+		return 0
+	}
+	return v
+}
+
 func (d *decoder) truth(path string, n ast.Node) bool {
 	b, ok := n.(*ast.BoolNode)
 	if !ok {

@@ -44,7 +44,7 @@ func (d *decoder) credential(path string, n ast.Node) (c Credential) {
 		"username": func(p string, n ast.Node) { c.Username = d.scalar(p, n) },
 		"kind":     func(p string, n ast.Node) { kind, kindAt = d.scalar(p, n), n },
 	}
-	into := map[string]*secret.Text{"password": &c.Password, "private_key": &c.PrivateKey, "passphrase": &c.Passphrase}
+	into := map[string]*secret.Text{"password": &c.Password, "private_key": &c.PrivateKey, "passphrase": &c.Passphrase, "certificate": &c.Certificate}
 	for name, text := range into {
 		for _, form := range secretForms(name) {
 			fs[form] = func(p string, n ast.Node) {

@@ -10,10 +10,19 @@ import (
 type Spec struct {
 	Schedule    wire.Schedule       `json:"schedule,omitzero" doc:"When the collector collects by itself. Left out: only on demand."`
 	Limits      wire.CollectLimits  `json:"limits,omitzero" doc:"What the collector may ask of the network."`
+	Masking     Masking             `json:"masking,omitzero" doc:"What is replaced in documents before they leave the site."`
+	AllowCLI    bool                `json:"allow_cli_fallback,omitempty" doc:"Ask devices that refuse NETCONF by CLI commands, which cost them about ten times as much."`
 	Profiles    map[string][]string `json:"profiles,omitempty" doc:"Profiles of one's own: name to catalogue items. minimal, optics, security, daily and full are built in."`
 	Credentials []Credential        `json:"credentials,omitempty" doc:"Log-ins for devices and bastions."`
 	Bastions    []Bastion           `json:"bastions,omitempty" doc:"Hosts that devices are reached through."`
 	Devices     []wire.Device       `json:"devices,omitempty" doc:"The devices to collect from."`
+}
+
+// Masking is what is replaced by pseudonyms. The key of the pseudonyms is the
+// cloud's own secret and in no fleet file.
+type Masking struct {
+	Classes map[string]bool `json:"classes,omitempty" doc:"Switched on (true) or off (false) by name. user-names, snmp-communities and secrets are on unless switched off; mac-addresses, ip-addresses and descriptions are off unless switched on."`
+	Rules   []wire.MaskRule `json:"rules,omitempty" doc:"What is masked besides: the text of elements, or what a pattern finds in it."`
 }
 
 // Credential is a log-in with its secret: a password, or a private key and its
@@ -24,6 +33,9 @@ type Credential struct {
 	Password   secret.Text `json:"password,omitzero" writeOnly:"true" doc:"Password. Never returned."`
 	PrivateKey secret.Text `json:"private_key,omitzero" writeOnly:"true" doc:"Private key, PEM or OpenSSH form. Never returned."`
 	Passphrase secret.Text `json:"passphrase,omitzero" writeOnly:"true" doc:"Passphrase of the private key. Never returned."`
+	// Certificate is the SSH certificate of the private key, as ssh-keygen -s
+	// writes it into a file that ends with -cert.pub.
+	Certificate secret.Text `json:"certificate,omitzero" writeOnly:"true" doc:"SSH certificate of the private key: the line of its -cert.pub file. Never returned."`
 }
 
 // Bastion is a host that devices are reached through, with its name.
@@ -46,7 +58,7 @@ func (c Credential) Kind() string {
 
 // Secret returns the part that is encrypted at rest.
 func (c Credential) Secret() wire.CredentialSecret {
-	return wire.CredentialSecret{Password: c.Password, PrivateKey: c.PrivateKey, Passphrase: c.Passphrase}
+	return wire.CredentialSecret{Password: c.Password, PrivateKey: c.PrivateKey, Passphrase: c.Passphrase, Certificate: c.Certificate}
 }
 
 // Wipe forgets all secrets of the Spec.
@@ -55,9 +67,6 @@ func (s Spec) Wipe() {
 		c.Secret().Wipe()
 	}
 }
-
-// BuiltinProfiles names the profiles that need no definition.
-func BuiltinProfiles() []string { return junos.Profiles() }
 
 // itemNames lists the catalogue.
 func itemNames() []string {

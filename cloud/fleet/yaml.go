@@ -66,12 +66,14 @@ func (d *decoder) file() File {
 				d.report(position{n.GetToken().Position.Line, n.GetToken().Position.Column}, p, "%v", err)
 			}
 		},
-		"schedule":    func(p string, n ast.Node) { f.Spec.Schedule = d.schedule(p, n) },
-		"limits":      func(p string, n ast.Node) { f.Spec.Limits = d.limits(p, n) },
-		"profiles":    func(p string, n ast.Node) { f.Spec.Profiles = named(d, p, n, d.texts) },
-		"credentials": func(p string, n ast.Node) { f.Spec.Credentials = listed(d, p, n, d.credential) },
-		"bastions":    func(p string, n ast.Node) { f.Spec.Bastions = listed(d, p, n, d.bastion) },
-		"devices":     func(p string, n ast.Node) { f.Spec.Devices = listed(d, p, n, d.device) },
+		"schedule":           func(p string, n ast.Node) { f.Spec.Schedule = d.schedule(p, n) },
+		"limits":             func(p string, n ast.Node) { f.Spec.Limits = d.limits(p, n) },
+		"masking":            func(p string, n ast.Node) { f.Spec.Masking = d.masking(p, n) },
+		"allow_cli_fallback": func(p string, n ast.Node) { f.Spec.AllowCLI = d.truth(p, n) },
+		"profiles":           func(p string, n ast.Node) { f.Spec.Profiles = named(d, p, n, d.texts) },
+		"credentials":        func(p string, n ast.Node) { f.Spec.Credentials = listed(d, p, n, d.credential) },
+		"bastions":           func(p string, n ast.Node) { f.Spec.Bastions = listed(d, p, n, d.bastion) },
+		"devices":            func(p string, n ast.Node) { f.Spec.Devices = listed(d, p, n, d.device) },
 	})
 	return f
 }
@@ -135,34 +137,58 @@ func (d *decoder) limits(path string, n ast.Node) (l wire.CollectLimits) {
 	d.mapping(path, n, fields{
 		"concurrency":        func(p string, n ast.Node) { l.Concurrency = int(d.number(p, n, maxConcurrency)) },
 		"max_document_bytes": func(p string, n ast.Node) { l.MaxDocumentBytes = int64(d.number(p, n, maxDocument)) },
+		"per_bastion":        func(p string, n ast.Node) { l.PerBastion = int(d.number(p, n, maxConcurrency)) },
+		"logins_per_second":  func(p string, n ast.Node) { l.LoginsPerSecond = d.decimal(p, n, maxLoginRate) },
+		"max_cpu":            func(p string, n ast.Node) { l.MaxCPU = int(d.number(p, n, maxCPU)) },
 	})
 	return l
 }
 
+func (d *decoder) masking(path string, n ast.Node) (m Masking) {
+	d.mapping(path, n, fields{
+		"classes": func(p string, n ast.Node) { m.Classes = named(d, p, n, d.truth) },
+		"rules":   func(p string, n ast.Node) { m.Rules = listed(d, p, n, d.maskRule) },
+	})
+	return m
+}
+
+func (d *decoder) maskRule(path string, n ast.Node) (r wire.MaskRule) {
+	d.mapping(path, n, fields{
+		"class":   func(p string, n ast.Node) { r.Class = d.scalar(p, n) },
+		"item":    func(p string, n ast.Node) { r.Item = d.scalar(p, n) },
+		"path":    func(p string, n ast.Node) { r.Path = d.scalar(p, n) },
+		"pattern": func(p string, n ast.Node) { r.Pattern = d.scalar(p, n) },
+	})
+	return r
+}
+
 func (d *decoder) bastion(path string, n ast.Node) (b Bastion) {
 	d.mapping(path, n, fields{
-		"id":           func(p string, n ast.Node) { b.ID = d.scalar(p, n) },
-		"address":      func(p string, n ast.Node) { b.Address = d.scalar(p, n) },
-		"port":         func(p string, n ast.Node) { b.Port = d.port(p, n) },
-		"credential":   func(p string, n ast.Node) { b.Credential = d.scalar(p, n) },
-		"host_keys":    func(p string, n ast.Node) { b.HostKeys = d.texts(p, n) },
-		"trust_first":  func(p string, n ast.Node) { b.TrustFirst = d.truth(p, n) },
-		"via":          func(p string, n ast.Node) { b.Via = d.texts(p, n) },
-		"max_sessions": func(p string, n ast.Node) { b.MaxSessions = int(d.number(p, n, maxConcurrency)) },
+		"id":                func(p string, n ast.Node) { b.ID = d.scalar(p, n) },
+		"address":           func(p string, n ast.Node) { b.Address = d.scalar(p, n) },
+		"port":              func(p string, n ast.Node) { b.Port = d.port(p, n) },
+		"credential":        func(p string, n ast.Node) { b.Credential = d.scalar(p, n) },
+		"host_keys":         func(p string, n ast.Node) { b.HostKeys = d.texts(p, n) },
+		"trust_first":       func(p string, n ast.Node) { b.TrustFirst = d.truth(p, n) },
+		"via":               func(p string, n ast.Node) { b.Via = d.texts(p, n) },
+		"max_sessions":      func(p string, n ast.Node) { b.MaxSessions = int(d.number(p, n, maxConcurrency)) },
+		"legacy_algorithms": func(p string, n ast.Node) { b.Legacy = d.truth(p, n) },
 	})
 	return b
 }
 
 func (d *decoder) device(path string, n ast.Node) (v wire.Device) {
 	d.mapping(path, n, fields{
-		"id":          func(p string, n ast.Node) { v.ID = d.scalar(p, n) },
-		"address":     func(p string, n ast.Node) { v.Address = d.scalar(p, n) },
-		"port":        func(p string, n ast.Node) { v.Port = d.port(p, n) },
-		"credential":  func(p string, n ast.Node) { v.Credential = d.scalar(p, n) },
-		"bastions":    func(p string, n ast.Node) { v.Bastions = d.texts(p, n) },
-		"host_keys":   func(p string, n ast.Node) { v.HostKeys = d.texts(p, n) },
-		"trust_first": func(p string, n ast.Node) { v.TrustFirst = d.truth(p, n) },
-		"profile":     func(p string, n ast.Node) { v.Profile = d.scalar(p, n) },
+		"id":                func(p string, n ast.Node) { v.ID = d.scalar(p, n) },
+		"address":           func(p string, n ast.Node) { v.Address = d.scalar(p, n) },
+		"port":              func(p string, n ast.Node) { v.Port = d.port(p, n) },
+		"credential":        func(p string, n ast.Node) { v.Credential = d.scalar(p, n) },
+		"bastions":          func(p string, n ast.Node) { v.Bastions = d.texts(p, n) },
+		"host_keys":         func(p string, n ast.Node) { v.HostKeys = d.texts(p, n) },
+		"trust_first":       func(p string, n ast.Node) { v.TrustFirst = d.truth(p, n) },
+		"profile":           func(p string, n ast.Node) { v.Profile = d.scalar(p, n) },
+		"legacy_algorithms": func(p string, n ast.Node) { v.Legacy = d.truth(p, n) },
+		"pipeline":          func(p string, n ast.Node) { v.Pipeline = int(d.number(p, n, maxPipeline)) },
 	})
 	return v
 }

@@ -128,6 +128,7 @@ func (s *Stream) add(ctx context.Context, w *wire.Whole) error {
 	s.batch = append(s.batch, edp.Document{
 		ID: w.ID, Collector: s.collector, Boot: w.Boot, Run: w.Run, Device: w.Device, Item: w.Item,
 		Outcome: w.Outcome, SHA256: w.SHA256, Flags: w.Flags, Size: w.Size,
+		RawSHA256: w.RawSHA256, RawSize: w.RawSize,
 		CollectedAt: w.CollectedAt, ReceivedAt: time.Now(), Body: w.Plain,
 	})
 	s.bytes += w.Size

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,10 +17,11 @@ import (
 // deviceFormData is the data of the page "deviceform", which adds a device or
 // changes one.
 type deviceFormData struct {
-	Collector                       string
-	Edit                            bool
-	Form                            wire.Device
-	Credentials, Bastions, Profiles []string
+	Collector             string
+	Edit                  bool
+	Form                  wire.Device
+	Credentials, Bastions []string
+	Profiles              []profileData
 }
 
 func (v *visit) deviceFormData(form wire.Device) (deviceFormData, error) {
@@ -30,23 +32,26 @@ func (v *visit) deviceFormData(form wire.Device) (deviceFormData, error) {
 	}
 	d.Credentials = view.Each(s.Credentials, func(c fleet.Credential) string { return c.ID })
 	d.Bastions = view.Each(s.Bastions, func(b fleet.Bastion) string { return b.ID })
-	d.Profiles = fleet.BuiltinProfiles()
-	for name := range s.Profiles {
-		if !slices.Contains(d.Profiles, name) {
-			d.Profiles = append(d.Profiles, name)
-		}
+	for _, name := range fleet.ProfileNames(s.Profiles) {
+		d.Profiles = append(d.Profiles, profileData{name, fleet.ProfileItems(name, s.Profiles)})
 	}
-	slices.Sort(d.Profiles)
 	return d, nil
 }
 
-// deviceForm reads the fields of the form. The error is of the port.
+// deviceForm reads the fields of the form. The error is of its numbers.
 func (v *visit) deviceForm() (wire.Device, error) {
 	port, err := readPort(v.form("port"))
+	pipeline, wrong := readNumber("pipeline", v.form("pipeline"))
+	err = errors.Join(err, wrong)
+	var both fleet.Problems
+	if errors.As(err, &both) {
+		err = both
+	}
 	return wire.Device{
 		ID: v.form("id"), Address: v.form("address"), Port: port, Credential: v.form("credential"),
 		Bastions: strings.Fields(v.form("bastions")), HostKeys: lines(v.form("host_keys")),
 		TrustFirst: v.form("trust_first") == "true", Profile: v.form("profile"),
+		Legacy: v.form("legacy_algorithms") == "true", Pipeline: pipeline,
 	}, err
 }
 
@@ -148,6 +153,18 @@ func readPort(s string) (uint16, error) {
 		return 0, fleet.Problems{{Path: "port", Text: fmt.Sprintf("%.20q is not a port: give a number from 1 to 65535, or nothing", s)}}
 	}
 	return uint16(n), nil
+}
+
+// readNumber reads a field that may be empty, for 0.
+func readNumber(field, s string) (int, error) {
+	if s == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(s, 10, 31)
+	if err != nil {
+		return 0, fleet.Problems{{Path: field, Text: fmt.Sprintf("%.20q is not a whole number: give one, or nothing", s)}}
+	}
+	return int(n), nil
 }
 
 // lines splits a text area.

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"lwc/cloud/edp"
 	"lwc/cloud/fleet"
 	"lwc/cloud/fleet/keeper"
+	"lwc/transport/wire"
 )
 
 // filter chooses devices.
@@ -67,6 +69,9 @@ type deviceData struct {
 	D         apitype.Device
 	HostKey   string
 	Documents []apitype.Document
+	Probe     *apitype.Probe // the newest; nil: none yet
+	Events    []wire.Event
+	Profile   string
 }
 
 func (p *Portal) device(v *visit) error {
@@ -80,7 +85,14 @@ func (p *Portal) device(v *visit) error {
 		return err
 	}
 	slices.SortFunc(docs, func(a, b edp.Document) int { return strings.Compare(a.Item, b.Item) })
-	return v.render("device", "devices", deviceData{D: d, HostKey: d.HostKey, Documents: view.Each(docs, view.Document)})
+	data := deviceData{D: d, HostKey: d.HostKey, Documents: view.Each(docs, view.Document), Profile: cmp.Or(d.Profile, wire.DefaultProfile)}
+	if data.Probe, err = v.lastProbe(collector, id); err != nil {
+		return err
+	}
+	if data.Events, err = p.cfg.Store.DeviceEvents(v.r.Context(), collector, id, latestRuns); err != nil {
+		return err
+	}
+	return v.render("device", "devices", data)
 }
 
 func (v *visit) oneDevice(collector, id string) (apitype.Device, error) {

@@ -73,7 +73,7 @@ func TestEditDevice(t *testing.T) {
 	at := "/collectors/" + apitest.Collector + "/devices/edge-2/edit"
 	before := deviceOf(t, c, "edge-2")
 	page := html.UnescapeString(v.page(at))
-	for _, want := range []string{`value="edge-2"`, `value="192.0.2.2"`, `value="22"`, `<option selected>lab`, `value="jump-1"`, `<option selected>tiny`, before.HostKeys[0]} {
+	for _, want := range []string{`value="edge-2"`, `value="192.0.2.2"`, `value="22"`, `<option selected>lab`, `value="jump-1"`, `<option value="tiny" selected>tiny (2 items)`, before.HostKeys[0]} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the form is not filled with %s", want)
 		}

@@ -9,14 +9,16 @@ import (
 
 // fieldPath finds the field in the path of a problem: the third of
 // "devices[24].bastions[0]", "schedule.start" and "port".
-var fieldPath = regexp.MustCompile(`^(?:(?:devices|bastions|credentials)\[\d+\]|schedule)?\.?([a-z_]*)(?:\[\d+\])?$`)
+var fieldPath = regexp.MustCompile(`^(?:(?:devices|bastions|credentials)\[\d+\]|schedule|limits)?\.?([a-z_]*)(?:\[\d+\])?$`)
 
 // labels are the fields of forms as people see them.
 var labels = map[string]string{
 	"id": "Id", "address": "Address", "port": "Port", "credential": "Credential", "bastion": "Bastion", "bastions": "Bastions",
 	"via": "Through", "profile": "Profile", "host_keys": "Host keys", "username": "User name", "password": "Password",
 	"passphrase": "Passphrase", "private_key": "Private key", "start": "Start", "window": "Window", "timezone": "Time zone",
-	"collector": "Collector id", "uses": "Uses",
+	"collector": "Collector id", "uses": "Uses", "certificate": "Certificate", "pipeline": "Requests at once", "max_sessions": "Sessions at once",
+	"concurrency": "Devices at once", "per_bastion": "Devices through one bastion at once", "logins_per_second": "Log-ins a second",
+	"max_cpu": "Highest load", "max_document_bytes": "Largest document",
 }
 
 // wordings say in the words of a form what the rules of a fleet say in those of

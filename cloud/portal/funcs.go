@@ -28,6 +28,9 @@ func funcs() template.FuncMap {
 		"short":     short,
 		"tone":      tone,
 		"deviceURL": deviceURL,
+		"flag":      flagWords,
+		"ms":        func(s float64) string { return fmt.Sprintf("%.0f ms", s*1000) },
+		"classURL":  classURL,
 	}
 }
 
@@ -85,14 +88,38 @@ func tone(word string) string {
 	case "ok", "complete", "done", "online", "open", "active":
 		return "good"
 	case "failed", "refused", "denied", "blocked", "malformed", "interrupted", "device-error", "rejected", "revoked",
-		"port-violation", "host-key-changed", "credential-refused":
+		"port-violation", "host-key-changed", "credential-refused",
+		"over-privileged":
 		return "bad"
-	case "partial", "retry-later", "down", "config-rejected", "unknown-item", "host-key-first-use", "clock-step", "job-refused":
+	case "partial", "retry-later", "down", "config-rejected", "unknown-item", "host-key-first-use", "clock-step", "job-refused",
+		"legacy-algorithms", "skipped", "unsupported":
 		return "warn"
 	case "running", "accepted", "queued":
 		return "busy"
 	}
 	return ""
+}
+
+// flagWords say what a flag of a document means.
+func flagWords(flag string) string {
+	switch flag {
+	case "partial":
+		return "cut short: the device ended before its reply did"
+	case "repaired-utf8":
+		return "repaired: bytes that are not UTF-8 were replaced"
+	case "malformed":
+		return "not well-formed XML: the bytes are as they came"
+	case "masked":
+		return "masked: values were replaced by pseudonyms at the site"
+	case "warnings":
+		return "the reply carries warnings"
+	}
+	return flag
+}
+
+// classURL is the page with the login class for a device's profile.
+func classURL(collector, device, profile string) string {
+	return "/login-class?" + url.Values{"collector": {collector}, "device": {device}, "profile": {profile}}.Encode()
 }
 
 func deviceURL(collector, device string) string {

@@ -18,6 +18,10 @@ type loginsData struct {
 	Credentials []apitype.Credential
 	Bastions    []apitype.Bastion
 	Schedule    wire.Schedule
+	Limits      wire.CollectLimits
+	AllowCLI    bool
+	Masking     apitype.Masking
+	Classes     []maskClass
 	Credential  apitype.Credential // in the form; its secret is never shown
 	Bastion     apitype.Bastion    // in the form
 	// The forms change an entry that is there.
@@ -39,6 +43,7 @@ func (v *visit) loginsData() (loginsData, error) {
 	}
 	shown := view.Fleet(f)
 	d.Credentials, d.Bastions, d.Schedule = shown.Credentials, shown.Bastions, shown.Schedule
+	d.Limits, d.AllowCLI, d.Masking, d.Classes = shown.Limits, shown.AllowCLI, shown.Masking, maskClasses(shown.Masking)
 	return d, nil
 }
 
@@ -80,9 +85,10 @@ func (v *visit) form(name string) string { return strings.TrimSpace(v.r.PostForm
 func (p *Portal) putCredential(v *visit) error {
 	c := fleet.Credential{
 		ID: v.form("id"), Username: v.form("username"),
-		Password:   secret.FromString(v.r.PostFormValue("password")),
-		PrivateKey: secret.FromString(strings.ReplaceAll(v.r.PostFormValue("private_key"), "\r\n", "\n")),
-		Passphrase: secret.FromString(v.r.PostFormValue("passphrase")),
+		Password:    secret.FromString(v.r.PostFormValue("password")),
+		PrivateKey:  secret.FromString(strings.ReplaceAll(v.r.PostFormValue("private_key"), "\r\n", "\n")),
+		Passphrase:  secret.FromString(v.r.PostFormValue("passphrase")),
+		Certificate: secret.FromString(v.form("certificate")),
 	}
 	defer c.Secret().Wipe()
 	shown := apitype.Credential{ID: c.ID, Username: c.Username}
@@ -110,7 +116,11 @@ func (p *Portal) putBastion(v *visit) error {
 	b := fleet.Bastion{ID: v.form("id"), Bastion: wire.Bastion{
 		Address: v.form("address"), Port: port, Credential: v.form("credential"), Via: strings.Fields(v.form("via")),
 		HostKeys: lines(v.form("host_keys")), TrustFirst: v.form("trust_first") == "true",
+		Legacy: v.form("legacy_algorithms") == "true",
 	}}
+	if err == nil {
+		b.MaxSessions, err = readNumber("max_sessions", v.form("max_sessions"))
+	}
 	return v.revise("The bastion "+b.ID+" was saved.", apitype.Credential{}, apitype.Bastion(b), func(s *fleet.Spec) error {
 		if err != nil {
 			return err
@@ -119,7 +129,6 @@ func (p *Portal) putBastion(v *visit) error {
 		if at < 0 {
 			s.Bastions = append(s.Bastions, b)
 		} else {
-			b.MaxSessions = s.Bastions[at].MaxSessions
 			s.Bastions[at] = b
 		}
 		return nil

@@ -1,7 +1,9 @@
 package portal_test
 
 import (
+	"encoding/base64"
 	"encoding/csv"
+	"encoding/hex"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -13,6 +15,7 @@ import (
 	"lwc/cloud/api"
 	"lwc/cloud/api/apitest"
 	"lwc/cloud/edp"
+	"lwc/cloud/vault"
 	"lwc/transport/secret"
 )
 
@@ -201,13 +204,14 @@ func openPages(t *testing.T, c *apitest.Cloud, job edp.Job) []string {
 	must(t, err)
 	at := "/collectors/" + apitest.Collector
 	pages := []string{"/", "/inventory", "/inventory?q=edge&sort=-model", "/inventory.csv", "/collectors", at, "/devices", "/devices?state=failed",
-		at + "/devices/edge-1", at + "/devices/edge-3", "/runs", "/runs/" + job.Run, "/jobs/" + job.ID, "/events"}
+		at + "/devices/edge-1", at + "/devices/edge-3", "/runs", "/runs/" + job.Run, "/jobs/" + job.ID, "/events",
+		"/catalogue", "/login-class", "/login-class?profile=security&name=watch", "/login-class?profile=tiny&collector=" + apitest.Collector + "&device=edge-1"}
 	for _, d := range docs {
 		pages = append(pages, "/documents/"+d.ID, "/api/v1/documents/"+d.ID, "/api/v1/documents/"+d.ID+"/raw")
 	}
 	return append(pages, "/api/openapi.json", "/api/openapi.yaml", "/api/docs", "/api/v1/collectors", "/api/v1/collectors/"+apitest.Collector,
 		"/api/v1/collectors/"+apitest.Collector+"/fleet", "/api/v1/devices", "/api/v1/runs", "/api/v1/runs/"+job.Run, "/api/v1/jobs/"+job.ID,
-		"/api/v1/documents", "/api/v1/events")
+		"/api/v1/documents", "/api/v1/events", "/api/v1/collectors/"+apitest.Collector+"/devices/edge-1/probe")
 }
 
 // No body that a Standard user can get holds a secret of a device, nor does one
@@ -223,6 +227,9 @@ func TestNoSecretInAnyBody(t *testing.T) {
 	for _, cred := range fleet.Credentials {
 		secrets = append(secrets, string(cred.Cipher))
 	}
+	key, err := c.Vault.Unseal(vault.MaskingKey(apitest.Collector), fleet.Masking.Cipher)
+	must(t, err)
+	secrets = append(secrets, string(key), base64.StdEncoding.EncodeToString(key), hex.EncodeToString(key), string(fleet.Masking.Cipher))
 	check := func(who, path, body string) {
 		if body == "" {
 			t.Errorf("%s gets nothing at %s", who, path)
@@ -255,7 +262,8 @@ func TestStandardUsersChangeNothing(t *testing.T) {
 	at := "/collectors/" + apitest.Collector
 	told := len(c.Hub.Told())
 	for _, path := range []string{at + "/collect", at + "/add-device", at + "/import", at + "/devices/edge-1/delete", at + "/credentials",
-		at + "/credentials/delete", at + "/bastions", at + "/bastions/delete", at + "/schedule", at + "/revoke", "/enrol", "/access/link", "/access/delete"} {
+		at + "/credentials/delete", at + "/bastions", at + "/bastions/delete", at + "/schedule", at + "/revoke", "/enrol", "/access/link", "/access/delete",
+		at + "/devices/edge-1/probe", at + "/masking", at + "/masking/rotate", at + "/limits"} {
 		if resp, _ := v.post(path, url.Values{"id": {"edge-9"}, "role": {"admin"}}); resp.StatusCode != http.StatusForbidden {
 			t.Errorf("POST %s: %s", path, resp.Status)
 		}
@@ -265,6 +273,9 @@ func TestStandardUsersChangeNothing(t *testing.T) {
 	}
 	if body := v.page(at); strings.Contains(body, "Collect now") || strings.Contains(body, "add-device") {
 		t.Error("a standard user is offered what is refused")
+	}
+	if body := v.page(at + "/devices/edge-1"); strings.Contains(body, "Test connection") || !strings.Contains(body, "can do more than collecting needs") {
+		t.Error("a standard user is offered a test, or not told of its result")
 	}
 }
 

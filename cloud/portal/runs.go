@@ -35,7 +35,7 @@ func (p *Portal) runs(v *visit) error {
 type runData struct {
 	R         apitype.Run
 	Collector string
-	Results   []wire.DeviceResult
+	Results   []apitype.DeviceResult
 	Documents []apitype.Document
 }
 
@@ -51,7 +51,8 @@ func (p *Portal) run(v *visit) error {
 	if err != nil {
 		return err
 	}
-	return v.render("run", "runs", runData{R: view.Run(r), Collector: r.Collector, Results: r.Devices, Documents: view.Each(docs, view.Document)})
+	shown := view.Run(r)
+	return v.render("run", "runs", runData{R: shown, Collector: r.Collector, Results: shown.Devices, Documents: view.Each(docs, view.Document)})
 }
 
 // collect makes a job of all devices, or of the one that the form names.
@@ -74,7 +75,9 @@ type jobData struct {
 	Job        apitype.Job
 	Run        *apitype.Run
 	Collector  string
-	Results    []wire.DeviceResult
+	Results    []apitype.DeviceResult
+	Probes     []apitype.Probe
+	Profiles   map[string]string // of devices whose account can do too much
 	Max, Value int
 	Over       bool
 	Waiting    string // what the job waits for, in words
@@ -89,7 +92,7 @@ func (p *Portal) job(v *visit) error {
 	if err != nil {
 		return err
 	}
-	d := jobData{Job: view.Job(j, nil), Collector: j.Collector, Max: max(j.Total, 1), Value: j.Done}
+	d := jobData{Job: view.Job(j, nil, nil), Collector: j.Collector, Max: max(j.Total, 1), Value: j.Done}
 	d.Over = j.State == wire.JobDone || j.State == wire.JobFailed || j.State == wire.JobRefused
 	if j.Run != "" {
 		r, err := p.cfg.Store.Run(v.r.Context(), j.Run)
@@ -97,9 +100,14 @@ func (p *Portal) job(v *visit) error {
 			return err
 		}
 		run := view.Run(r)
-		d.Run, d.Results = &run, r.Devices
-		d.Max, d.Value = max(r.Expected, 1), r.Stored+r.Failed
+		d.Run, d.Results = &run, run.Devices
+		d.Max, d.Value = max(r.Expected, 1), r.Stored+r.Failed+r.Skipped
 		d.Over = r.State != edp.RunRunning
+	}
+	if j.Kind == wire.JobProbe {
+		if err := v.probesOf(&d); err != nil {
+			return err
+		}
 	}
 	if !d.Over && !c.Online {
 		d.Waiting = "The collector is offline. The job waits for it until " + when(j.Expires) + " UTC."

@@ -105,6 +105,29 @@ func (v *Vault) Decrypt(id string, sealed []byte) (wire.CredentialSecret, error)
 	return wire.ParseCredential(plain)
 }
 
+// Seal seals bytes that are no credential, under a name of their own: it must
+// not be the id of a credential.
+func (v *Vault) Seal(name string, plain []byte) []byte {
+	return v.aead.Seal([]byte{formatV1}, nil, plain, []byte(name))
+}
+
+// Unseal opens what Seal sealed under the same name. The caller wipes the
+// result.
+func (v *Vault) Unseal(name string, sealed []byte) ([]byte, error) {
+	if len(sealed) == 0 || sealed[0] != formatV1 {
+		return nil, fmt.Errorf("opening %q: %w", name, ErrCipher)
+	}
+	plain, err := v.aead.Open(nil, nil, sealed[1:], []byte(name))
+	if err != nil {
+		return nil, fmt.Errorf("opening %q: %w", name, ErrCipher)
+	}
+	return plain, nil
+}
+
+// MaskingKey is the name of the key of a collector's pseudonyms, for Seal. No
+// credential is called so: their ids have no space.
+func MaskingKey(collector string) string { return "masking key of " + collector }
+
 // Version names the secret of a credential without telling it: equal secrets
 // of one id have equal versions. It is a keyed hash, of no use without the
 // master key.

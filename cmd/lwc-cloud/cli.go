@@ -21,7 +21,8 @@ import (
 const (
 	exitFailed  = 1 // it could not be done
 	exitUsage   = 2 // the command line is wrong
-	exitDevices = 3 // collect --wait: the run is complete, and devices failed
+	exitDevices = 3 // collect --wait, probe --wait: it came to its end, and devices failed
+	exitExcess  = 4 // probe --wait: every device can be collected, and an account can do too much
 )
 
 // exitError ends the process with a code of its own. An empty text means that
@@ -47,6 +48,8 @@ type clientCmd struct {
 	args    string // positional arguments, as in the usage line
 	summary string
 	details string
+	many    bool // the last argument may be repeated, or left out
+	offline bool // it needs no cloud and no token
 	flags   func(*flag.FlagSet) func(context.Context, *call) error
 }
 
@@ -63,8 +66,9 @@ func (c *call) table() *tabwriter.Writer { return tabwriter.NewWriter(c.stdout, 
 // clientCmds are the client commands, in the order of help.
 func clientCmds() []clientCmd {
 	return []clientCmd{
-		enrolTokenCmd(), applyCmd(), collectCmd(), collectorsCmd(), revokeCmd(), devicesCmd(),
-		factsListCmd(), factsGetCmd(), runsCmd(), runShowCmd(), eventsCmd(),
+		enrolTokenCmd(), applyCmd(), collectCmd(), probeCmd(), collectorsCmd(), revokeCmd(), devicesCmd(),
+		factsListCmd(), factsGetCmd(), runsCmd(), runShowCmd(), eventsCmd(), maskingRotateCmd(),
+		catalogueCmd(), loginClassCmd(),
 	}
 }
 
@@ -119,7 +123,10 @@ func second(first string) (out []string) {
 func (c clientCmd) run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	tokenFile := fs.String("api-token-file", "", "`FILE` with the API token (default: the environment variable LWC_API_TOKEN)")
+	tokenFile := new(string)
+	if !c.offline {
+		fs.StringVar(tokenFile, "api-token-file", "", "`FILE` with the API token (default: the environment variable LWC_API_TOKEN)")
+	}
 	do := c.flags(fs)
 	rest, err := parseAnywhere(fs, args)
 	switch {
@@ -128,8 +135,10 @@ func (c clientCmd) run(ctx context.Context, args []string, stdout, stderr io.Wri
 		return nil
 	case err != nil:
 		return usageErrorf("%s: %v; see lwc-cloud %s --help", c.name, err, c.name)
-	case len(rest) != len(strings.Fields(c.args)):
+	case !c.many && len(rest) != len(strings.Fields(c.args)):
 		return usageErrorf("usage: %s; see --help", c.usage())
+	case c.offline:
+		return do(ctx, &call{stdout: stdout, stderr: stderr, args: rest})
 	}
 	conn, err := connect(*tokenFile)
 	if err != nil {

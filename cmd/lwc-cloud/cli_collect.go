@@ -14,7 +14,6 @@ import (
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/client"
 	"lwc/cloud/edp"
-	"lwc/transport/wire"
 )
 
 func collectCmd() clientCmd {
@@ -190,10 +189,12 @@ func (p *progress) poll(ctx context.Context) (apitype.Run, error) {
 	return run, nil
 }
 
-func (p *progress) line(r wire.DeviceResult) error {
+func (p *progress) line(r apitype.DeviceResult) error {
 	state := "ok"
 	if !r.OK {
 		state = cmp.Or(r.Phase, "failed")
+	} else if r.Error == "" {
+		r.Error = r.Odd()
 	}
 	_, err := fmt.Fprintf(p.stdout, "%-*s  %-9s  %9d  %9s  %7.2f  %s\n", p.width, r.Device, state, r.Documents, size(r.Bytes), r.Seconds, r.Error)
 	return err
@@ -202,8 +203,8 @@ func (p *progress) line(r wire.DeviceResult) error {
 // end prints the last line and decides on the exit code.
 func (p *progress) end(run apitype.Run) error {
 	took := run.Finished.Sub(run.Started).Seconds()
-	_, err := fmt.Fprintf(p.stdout, "run %s: %s, %d of %d documents stored, %d could not be collected, %s in %.1f s\n",
-		run.ID, run.State, run.Stored, run.Expected, run.Failed, size(run.Bytes), took)
+	_, err := fmt.Fprintf(p.stdout, "run %s: %s, %s, %s in %.1f s\n",
+		run.ID, run.State, run.Account(), size(run.Bytes), took)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,6 @@ import (
 	"lwc/cloud/client"
 	"lwc/cloud/fleet"
 	"lwc/junos"
-	"lwc/transport/wire"
 )
 
 // listing is a command that shows a list, as a table or as a JSON array.
@@ -151,20 +150,22 @@ func documentFlags(fs *flag.FlagSet, q *client.DocumentQuery) {
 
 func factsGetCmd() clientCmd {
 	return clientCmd{
-		name: "facts get", args: "DEVICE ITEM", summary: "Write one fact to standard output, as the device sent it",
-		details: "The newest one, or that of a run.",
+		name: "facts get", args: "DEVICE ITEM", summary: "Write one fact to standard output, as the collector sent it",
+		details: "The newest one, or that of a run. --info says what is known of it instead: hashes, also of the bytes as\n" +
+			"the device sent them where masking or repair changed them, and how many values were masked.",
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			var q client.DocumentQuery
 			documentFlags(fs, &q)
+			info := fs.Bool("info", false, "print what is known of it as JSON, and not the fact")
 			return func(ctx context.Context, c *call) error {
 				q.Device, q.Item, q.Limit, q.Latest = c.args[0], c.args[1], 100, q.Run == ""
-				return factsGet(ctx, c, q)
+				return factsGet(ctx, c, q, *info)
 			}
 		},
 	}
 }
 
-func factsGet(ctx context.Context, c *call, q client.DocumentQuery) error {
+func factsGet(ctx context.Context, c *call, q client.DocumentQuery, info bool) error {
 	if _, known := junos.Lookup(q.Item); !known {
 		return fmt.Errorf("%q is not an item of the catalogue%s", q.Item, fleet.Suggest(q.Item, itemNames()))
 	}
@@ -179,6 +180,9 @@ func factsGet(ctx context.Context, c *call, q client.DocumentQuery) error {
 		if d.Collector != docs[0].Collector {
 			return usageErrorf("collectors %s and %s both have a device %s: choose with --collector", docs[0].Collector, d.Collector, q.Device)
 		}
+	}
+	if info {
+		return printJSON(c, docs[0])
 	}
 	body, err := c.Raw(ctx, docs[0].ID)
 	if err != nil {
@@ -237,15 +241,15 @@ func runShowCmd() clientCmd {
 
 func showRun(c *call, r apitype.Run) error {
 	t := c.table()
-	fmt.Fprintf(t, "run\t%s\ncollector\t%s\nwhy\t%s\nstate\t%s\nstarted\t%s\nseconds\t%s\ndocuments\t%d of %d stored, %d could not be collected, %s\n",
-		r.ID, r.Collector, r.Kind, r.State, r.Started.UTC().Format(time.RFC3339), seconds(r), r.Stored, r.Expected, r.Failed, size(r.Bytes))
+	fmt.Fprintf(t, "run\t%s\ncollector\t%s\nwhy\t%s\nstate\t%s\nstarted\t%s\nseconds\t%s\ndocuments\t%s, %s\n",
+		r.ID, r.Collector, r.Kind, r.State, r.Started.UTC().Format(time.RFC3339), seconds(r), strings.Replace(r.Account(), " documents", "", 1), size(r.Bytes))
 	for _, m := range r.Manifests {
 		fmt.Fprintf(t, "manifest\tSHA-256 %s\n", m)
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	slices.SortStableFunc(r.Devices, func(a, b wire.DeviceResult) int { return strings.Compare(a.Device, b.Device) })
+	slices.SortStableFunc(r.Devices, func(a, b apitype.DeviceResult) int { return strings.Compare(a.Device, b.Device) })
 	t = c.table()
 	fmt.Fprintln(t, "\nDEVICE\tSTATE\tDOCUMENTS\tBYTES\tSECONDS\tREASON")
 	for _, d := range r.Devices {
@@ -253,7 +257,15 @@ func showRun(c *call, r apitype.Run) error {
 		if !d.OK {
 			state = cmp.Or(d.Phase, "failed")
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%.2f\t%s\n", d.Device, state, d.Documents, size(d.Bytes), d.Seconds, d.Error)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%.2f\t%s\n", d.Device, state, d.Documents, size(d.Bytes), d.Seconds, cmp.Or(d.Error, d.Odd()))
+	}
+	if err := t.Flush(); err != nil || len(r.Left) == 0 {
+		return err
+	}
+	t = c.table()
+	fmt.Fprintln(t, "\nNO DOCUMENT\tWHAT\tDEVICES\tREASON")
+	for _, l := range r.Left {
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", l.Items, l.Status, l.Names(), l.Reason)
 	}
 	return t.Flush()
 }

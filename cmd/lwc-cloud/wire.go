@@ -64,7 +64,7 @@ func build(ctx context.Context, d *data, o serveOptions, urls []*url.URL, log *s
 	if err := c.openHub(d, taker == nil); err != nil {
 		return nil, err
 	}
-	web, err := c.handler(d, urls, endpoint)
+	web, err := c.handler(ctx, d, urls, endpoint)
 	if err != nil {
 		return nil, err
 	}
@@ -127,12 +127,15 @@ func (c *cloud) openHub(d *data, foreign bool) error {
 }
 
 // handler joins enrolment, API and portal.
-func (c *cloud) handler(d *data, urls []*url.URL, endpoint wire.Endpoint) (http.Handler, error) {
+func (c *cloud) handler(ctx context.Context, d *data, urls []*url.URL, endpoint wire.Endpoint) (http.Handler, error) {
 	est, err := enrol.New(enrol.Config{PKI: d.pki, Registry: d.store, Endpoints: []wire.Endpoint{endpoint}, Logger: c.log})
 	if err != nil {
 		return nil, err
 	}
 	fleets := keeper.New(d.store, d.vault, c.hub.FleetChanged)
+	if err := fleets.Prepare(ctx); err != nil {
+		return nil, err
+	}
 	issuer := issue.Issuer{Store: d.store, URL: texts(urls)[0], CAPin: d.pki.CAPin()}
 	pages, err := portal.New(portal.Config{Store: d.store, Keeper: fleets, Issuer: issuer, Hub: c.hub, Logger: c.log})
 	if err != nil {

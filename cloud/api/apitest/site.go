@@ -54,9 +54,43 @@ func (c *Cloud) Fill() edp.Job {
 	job, err := c.Store.CreateJob(c.ctx(), edp.NewJob{Collector: Collector, Kind: wire.JobCollect, By: "test"})
 	c.check(err)
 	c.Work(job)
+	test, err := c.Store.CreateJob(c.ctx(), edp.NewJob{Collector: Collector, Kind: wire.JobProbe, Devices: []string{"edge-1", "edge-3"}, By: "test"})
+	c.check(err)
+	c.Probe(test)
 	c.check(c.Store.AddEvent(c.ctx(), wire.Event{V: wire.Version, Collector: Collector, Boot: boot, Time: time.Now(),
 		Kind: wire.EventHostKeyFirst, Device: "edge-3", Text: "the host key of edge-3 was trusted on first use"}))
 	return job
+}
+
+// access is how the devices are reached; the bastion is an old one.
+func access() *wire.Access {
+	return &wire.Access{Mode: "netconf", Port: 830, Hops: []wire.Hop{
+		{Name: "jump-1", KeyExchange: "diffie-hellman-group1-sha1", HostKey: "ssh-rsa", Cipher: "aes128-cbc", MAC: "hmac-sha2-256"},
+		{Name: "edge", KeyExchange: "mlkem768x25519-sha256", HostKey: "ssh-ed25519", Cipher: "aes128-gcm@openssh.com"},
+	}}
+}
+
+// Probe does a probe job as a collector would. edge-1 can be collected, and its
+// account can do too much; edge-3 refuses the log-in.
+func (c *Cloud) Probe(job edp.Job) {
+	c.tb.Helper()
+	for i, id := range job.Devices {
+		p := wire.Probe{Device: id, OK: id != "edge-3", Steps: []wire.ProbeStep{
+			{Stage: "connect", OK: true, Seconds: 0.0012, Detail: "192.0.2.1:830"},
+		}}
+		if p.OK {
+			p.Access, p.Class, p.Permissions, p.Excess = access(), "super-user", []string{"all"}, []string{"change the configuration (configure)"}
+			p.Steps = append(p.Steps, wire.ProbeStep{Stage: "auth", OK: true, Seconds: 0.05},
+				wire.ProbeStep{Stage: "privilege", Kind: "over-privileged", Detail: "The account can do more than collecting needs."},
+				wire.ProbeStep{Stage: "parse", OK: true, Seconds: 0.1, Detail: "the reply to show version was read, and names a release"})
+		} else {
+			p.Steps = append(p.Steps, wire.ProbeStep{Stage: "auth", Seconds: 0.07, Kind: "auth", Detail: "The device refused the log-in of lwc: check the credential lab."})
+		}
+		c.check(c.Store.SawJobStatus(c.ctx(), wire.JobStatus{V: wire.Version, ID: job.ID, Collector: job.Collector, Boot: boot,
+			State: wire.JobRunning, Done: i + 1, Total: len(job.Devices), Probe: &p}))
+	}
+	c.check(c.Store.SawJobStatus(c.ctx(), wire.JobStatus{V: wire.Version, ID: job.ID, Collector: job.Collector, Boot: boot,
+		State: wire.JobDone, Done: len(job.Devices), Total: len(job.Devices)}))
 }
 
 const boot = "01JD0000000000000000000000"
@@ -77,13 +111,15 @@ func (c *Cloud) Work(job edp.Job) {
 	for i, id := range job.Devices {
 		r := wire.DeviceResult{Device: id, OK: id != "edge-3", Seconds: 1.25}
 		if r.OK {
+			r.Access = access()
 			docs := documents(job, id)
 			_, err := c.Store.PutDocuments(c.ctx(), docs)
 			c.check(err)
 			for _, d := range docs {
 				r.Documents++
 				r.Bytes += int64(len(d.Body))
-				m.Documents = append(m.Documents, wire.ManifestEntry{ID: d.ID, Device: id, Item: d.Item, Status: wire.EntryStored, Outcome: d.Outcome, SHA256: d.SHA256, Size: d.Size})
+				m.Documents = append(m.Documents, wire.ManifestEntry{ID: d.ID, Device: id, Item: d.Item, Status: wire.EntryStored, Outcome: d.Outcome, SHA256: d.SHA256, Size: d.Size,
+					RawSHA256: d.RawSHA256, RawSize: d.RawSize, Masked: masked(d)})
 			}
 			c.check(c.Store.SetIdentity(c.ctx(), job.Collector, id, junos.Identity{HostName: id, Model: "mx240", Version: "23.4R1.9", Serials: []string{fmt.Sprintf("JN12%04d", i)}}))
 		} else {
@@ -100,16 +136,31 @@ func (c *Cloud) Work(job edp.Job) {
 	}
 }
 
+// RawSHA256 is of what edge-1 and edge-2 answered to show chassis alarms, before
+// it was masked.
+const RawSHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+
+func masked(d edp.Document) map[string]int {
+	if d.RawSHA256 == "" {
+		return nil
+	}
+	return map[string]int{"user-names": 3}
+}
+
 func documents(job edp.Job, device string) []edp.Document {
 	var out []edp.Document
 	for item, body := range map[string]string{
 		"show-version":        Reply,
 		"show-chassis-alarms": "<rpc-reply><alarm-information><alarm-summary><no-active-alarms/></alarm-summary></alarm-information></rpc-reply>\n",
 	} {
-		out = append(out, edp.Document{
+		d := edp.Document{
 			ID: wire.NewID(), Collector: job.Collector, Boot: boot, Run: job.Run, Device: device, Item: item, Outcome: "ok",
 			SHA256: wire.Digest([]byte(body)), Size: int64(len(body)), CollectedAt: time.Now(), Body: []byte(body),
-		})
+		}
+		if item == "show-chassis-alarms" {
+			d.Flags, d.RawSHA256, d.RawSize = []string{"masked"}, RawSHA256, d.Size-7
+		}
+		out = append(out, d)
 	}
 	return out
 }

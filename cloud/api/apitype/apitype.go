@@ -50,12 +50,15 @@ type Device struct {
 	Documents   int       `json:"documents" doc:"Documents of the last run."`
 	Bytes       int64     `json:"bytes"`
 	Seconds     float64   `json:"seconds"`
+	// Access and Weak are of the last time that it was reached.
+	Access *wire.Access `json:"access,omitempty" doc:"How it was reached last, and what was negotiated on each hop."`
+	Weak   []string     `json:"weak,omitempty" doc:"Hops with algorithms that are broken or too short, with their names."`
 }
 
 // Change is one entry that differs between two fleets.
 type Change struct {
 	Action string `json:"action" enum:"added,changed,removed"`
-	Kind   string `json:"kind" doc:"credential, bastion, device, schedule, profile or limits."`
+	Kind   string `json:"kind" doc:"credential, bastion, device, schedule, profile, limits, masking or fallback."`
 	ID     string `json:"id,omitempty"`
 	Detail string `json:"detail,omitempty"`
 }
@@ -75,10 +78,20 @@ type Fleet struct {
 	Version     uint64              `json:"version"`
 	Schedule    wire.Schedule       `json:"schedule"`
 	Limits      wire.CollectLimits  `json:"limits"`
+	Masking     Masking             `json:"masking"`
+	AllowCLI    bool                `json:"allow_cli_fallback" doc:"Devices that refuse NETCONF may be asked by CLI commands."`
 	Profiles    map[string][]string `json:"profiles"`
 	Credentials []Credential        `json:"credentials"`
 	Bastions    []Bastion           `json:"bastions"`
 	Devices     []wire.Device       `json:"devices"`
+}
+
+// Masking is what is replaced in documents before they leave. The key is never
+// shown.
+type Masking struct {
+	Classes    map[string]bool `json:"classes,omitempty" doc:"Those that are switched on or off; the others have their default."`
+	Rules      []wire.MaskRule `json:"rules,omitempty"`
+	KeyVersion string          `json:"key_version,omitempty" doc:"Changes whenever the key of the pseudonyms does."`
 }
 
 // Credential is a log-in without its secret.
@@ -116,52 +129,87 @@ type CollectRequest struct {
 	Devices []string `json:"devices,omitempty" doc:"Device ids; none means all."`
 }
 
+// ProbeRequest asks for the diagnosis of devices.
+type ProbeRequest struct {
+	Devices []string `json:"devices,omitempty" doc:"Device ids; none means all."`
+}
+
+// Probe is the staged diagnosis of one device.
+type Probe struct {
+	Job string    `json:"job" doc:"The job that asked for it."`
+	At  time.Time `json:"at"`
+	wire.Probe
+}
+
 // Job is a command to a collector, and how far it is.
 type Job struct {
-	ID        string              `json:"id"`
-	Collector string              `json:"collector"`
-	Kind      string              `json:"kind"`
-	State     string              `json:"state" doc:"queued, accepted, running, done, failed, or refused."`
-	Error     string              `json:"error,omitempty"`
-	Run       string              `json:"run,omitempty" doc:"The run that collects for it."`
-	By        string              `json:"by,omitempty" doc:"Who asked."`
-	Done      int                 `json:"done" doc:"Devices finished."`
-	Total     int                 `json:"total"`
-	Created   time.Time           `json:"created,omitzero"`
-	Expires   time.Time           `json:"expires,omitzero"`
-	Results   []wire.DeviceResult `json:"results,omitempty" doc:"Devices that finished, in the order they did."`
+	ID        string         `json:"id"`
+	Collector string         `json:"collector"`
+	Kind      string         `json:"kind"`
+	State     string         `json:"state" doc:"queued, accepted, running, done, failed, or refused."`
+	Error     string         `json:"error,omitempty"`
+	Run       string         `json:"run,omitempty" doc:"The run that collects for it."`
+	By        string         `json:"by,omitempty" doc:"Who asked."`
+	Done      int            `json:"done" doc:"Devices finished."`
+	Total     int            `json:"total"`
+	Created   time.Time      `json:"created,omitzero"`
+	Expires   time.Time      `json:"expires,omitzero"`
+	Results   []DeviceResult `json:"results,omitempty" doc:"Of a collection: devices that finished."`
+	Probes    []Probe        `json:"probes,omitempty" doc:"Of a probe: the diagnoses that are there, in the order they came."`
 }
 
 // Run is one collection.
 type Run struct {
-	ID        string              `json:"id"`
-	Collector string              `json:"collector"`
-	Job       string              `json:"job,omitempty"`
-	Kind      string              `json:"kind" doc:"demand or schedule."`
-	State     string              `json:"state" doc:"running, complete, failed or interrupted."`
-	Started   time.Time           `json:"started,omitzero"`
-	Finished  time.Time           `json:"finished,omitzero"`
-	Expected  int                 `json:"expected" doc:"Documents that it should give."`
-	Stored    int                 `json:"stored"`
-	Failed    int                 `json:"failed" doc:"Documents that could not be collected."`
-	Bytes     int64               `json:"bytes"`
-	Devices   []wire.DeviceResult `json:"devices,omitempty"`
-	Manifests []string            `json:"manifests,omitempty" doc:"Hashes of the signed manifests, oldest first."`
+	ID        string         `json:"id"`
+	Collector string         `json:"collector"`
+	Job       string         `json:"job,omitempty"`
+	Kind      string         `json:"kind" doc:"demand or schedule."`
+	State     string         `json:"state" doc:"running, complete, failed or interrupted."`
+	Started   time.Time      `json:"started,omitzero"`
+	Finished  time.Time      `json:"finished,omitzero"`
+	Expected  int            `json:"expected" doc:"Documents that it should give."`
+	Stored    int            `json:"stored"`
+	Failed    int            `json:"failed" doc:"Documents that could not be collected."`
+	Skipped   int            `json:"skipped" doc:"Documents that were not asked for: see left."`
+	Bytes     int64          `json:"bytes"`
+	Devices   []DeviceResult `json:"devices,omitempty"`
+	Left      []Left         `json:"left,omitempty" doc:"What has no document, by reason."`
+	Manifests []string       `json:"manifests,omitempty" doc:"Hashes of the signed manifests, oldest first."`
+}
+
+// DeviceResult is how a device of a run ended.
+type DeviceResult struct {
+	wire.DeviceResult
+	Outcomes map[string]int `json:"outcomes,omitempty" doc:"Its stored documents, by outcome."`
+}
+
+// Left is one reason why items of a run have no document.
+type Left struct {
+	Status  string   `json:"status" doc:"failed, lost, rejected or skipped."`
+	Before  string   `json:"before,omitempty" doc:"Of a skipped item: the outcome of the document before."`
+	Reason  string   `json:"reason"`
+	Items   int      `json:"items" doc:"Of all devices together."`
+	Devices []string `json:"devices" doc:"The first few."`
+	Of      int      `json:"of" doc:"How many devices."`
 }
 
 // Document is one stored reply of a device, without its bytes.
 type Document struct {
-	ID          string    `json:"id"`
-	Collector   string    `json:"collector"`
-	Run         string    `json:"run"`
-	Device      string    `json:"device"`
-	Item        string    `json:"item"`
-	Outcome     string    `json:"outcome" doc:"ok, partial, unsupported, denied, empty, malformed, device-error or retry-later."`
-	Flags       []string  `json:"flags,omitempty"`
-	SHA256      string    `json:"sha256"`
-	Size        int64     `json:"size"`
-	CollectedAt time.Time `json:"collected_at"`
-	ReceivedAt  time.Time `json:"received_at"`
+	ID        string   `json:"id"`
+	Collector string   `json:"collector"`
+	Run       string   `json:"run"`
+	Device    string   `json:"device"`
+	Item      string   `json:"item"`
+	Outcome   string   `json:"outcome" doc:"ok, partial, unsupported, denied, empty, malformed, device-error or retry-later."`
+	Flags     []string `json:"flags,omitempty"`
+	SHA256    string   `json:"sha256"`
+	Size      int64    `json:"size"`
+	// Where masking or the repair of invalid UTF-8 changed the document.
+	RawSHA256   string         `json:"raw_sha256,omitempty" doc:"Of the bytes as the device sent them, where they are not those of the document."`
+	RawSize     int64          `json:"raw_size,omitempty" doc:"Of the same."`
+	Masked      map[string]int `json:"masked,omitempty" doc:"Values that were replaced, by class."`
+	CollectedAt time.Time      `json:"collected_at"`
+	ReceivedAt  time.Time      `json:"received_at"`
 }
 
 // User is a person who may use the portal.

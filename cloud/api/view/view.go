@@ -43,6 +43,7 @@ func Device(d edp.DeviceRow) apitype.Device {
 		State: string(d.State), Phase: d.Phase, Kind: d.Kind, Error: d.Error, HostKey: d.HostKey,
 		LastRun: d.LastRun, LastAttempt: d.LastAttempt, LastSuccess: d.LastSuccess,
 		Documents: d.Documents, Bytes: d.Bytes, Seconds: d.Seconds,
+		Access: d.Access, Weak: weak(d.Access),
 	}
 }
 
@@ -59,7 +60,8 @@ func Changes(collector string, r keeper.Result, dryRun bool) apitype.Changes {
 // Fleet converts a desired configuration; the ciphers stay behind.
 func Fleet(f edp.Fleet) apitype.Fleet {
 	return apitype.Fleet{
-		Collector: f.Collector, Version: f.Version, Schedule: f.Schedule, Limits: f.Limits, Profiles: f.Profiles,
+		Collector: f.Collector, Version: f.Version, Schedule: f.Schedule, Limits: f.Limits, Profiles: f.Profiles, AllowCLI: f.AllowCLI,
+		Masking: apitype.Masking{Classes: f.Masking.Classes, Rules: f.Masking.Rules, KeyVersion: f.Masking.Version},
 		Credentials: Each(f.Credentials, func(c edp.Credential) apitype.Credential {
 			return apitype.Credential{ID: c.ID, Kind: c.Kind, Username: c.Username, Version: c.Version}
 		}),
@@ -68,32 +70,12 @@ func Fleet(f edp.Fleet) apitype.Fleet {
 	}
 }
 
-// Job converts a job; its results are those of its run.
-func Job(j edp.Job, run *edp.Run) apitype.Job {
-	out := apitype.Job{
-		ID: j.ID, Collector: j.Collector, Kind: string(j.Kind), State: string(j.State), Error: j.Error,
-		Run: j.Run, By: j.By, Done: j.Done, Total: j.Total, Created: j.Created, Expires: j.Expires,
-	}
-	if run != nil {
-		out.Results = run.Devices
-	}
-	return out
-}
-
-// Run converts a run.
-func Run(r edp.Run) apitype.Run {
-	return apitype.Run{
-		ID: r.ID, Collector: r.Collector, Job: r.Job, Kind: string(r.Kind), State: string(r.State),
-		Started: r.Started, Finished: r.Finished, Expected: r.Expected, Stored: r.Stored, Failed: r.Failed,
-		Bytes: r.Bytes, Devices: r.Devices, Manifests: r.Manifests,
-	}
-}
-
 // Document converts what is said of a document; its bytes stay behind.
 func Document(d edp.Document) apitype.Document {
 	return apitype.Document{
 		ID: d.ID, Collector: d.Collector, Run: d.Run, Device: d.Device, Item: d.Item, Outcome: d.Outcome,
-		Flags: d.Flags, SHA256: d.SHA256, Size: d.Size, CollectedAt: d.CollectedAt, ReceivedAt: d.ReceivedAt,
+		Flags: d.Flags, SHA256: d.SHA256, Size: d.Size, RawSHA256: d.RawSHA256, RawSize: d.RawSize, Masked: d.Masked,
+		CollectedAt: d.CollectedAt, ReceivedAt: d.ReceivedAt,
 	}
 }
 

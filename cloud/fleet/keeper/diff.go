@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"lwc/cloud/edp"
+	"lwc/cloud/fleet"
 	"lwc/transport/wire"
 )
 
@@ -16,6 +17,8 @@ func Diff(old, next edp.Fleet) []edp.Change {
 	var out []edp.Change
 	out = append(out, one("schedule", old.Schedule, next.Schedule, scheduleText)...)
 	out = append(out, one("limits", old.Limits, next.Limits, limitsText)...)
+	out = append(out, maskingDiff(old.Masking, next.Masking)...)
+	out = append(out, one("fallback", old.AllowCLI, next.AllowCLI, func(bool) string { return "to CLI commands" })...)
 	out = append(out, many("profile", old.Profiles, next.Profiles, func(a, b []string) []string {
 		return field(nil, "items", strings.Join(a, " "), strings.Join(b, " "))
 	})...)
@@ -106,6 +109,7 @@ func bastionDiff(a, b edp.Bastion) (d []string) {
 	d = field(d, "via", strings.Join(a.Via, " "), strings.Join(b.Via, " "))
 	d = keys(d, a.HostKeys, b.HostKeys)
 	d = field(d, "trust_first", a.TrustFirst, b.TrustFirst)
+	d = field(d, "legacy_algorithms", a.Legacy, b.Legacy)
 	return field(d, "max_sessions", a.MaxSessions, b.MaxSessions)
 }
 
@@ -116,7 +120,42 @@ func deviceDiff(a, b edp.Device) (d []string) {
 	d = field(d, "bastions", strings.Join(a.Bastions, " "), strings.Join(b.Bastions, " "))
 	d = keys(d, a.HostKeys, b.HostKeys)
 	d = field(d, "trust_first", a.TrustFirst, b.TrustFirst)
-	return field(d, "profile", a.Profile, b.Profile)
+	d = field(d, "profile", a.Profile, b.Profile)
+	d = field(d, "legacy_algorithms", a.Legacy, b.Legacy)
+	return field(d, "pipeline", a.Pipeline, b.Pipeline)
+}
+
+// maskingDiff tells what is masked otherwise. The first key is part of the
+// bargain and no change; another one is.
+func maskingDiff(a, b edp.Masking) []edp.Change {
+	var d []string
+	for _, name := range fleet.MaskClasses() {
+		d = field(d, name, masked(a, name), masked(b, name))
+	}
+	if !slices.Equal(a.Rules, b.Rules) {
+		d = field(d, "rules", len(a.Rules), len(b.Rules))
+		if len(a.Rules) == len(b.Rules) {
+			d = append(d, "rules")
+		}
+	}
+	if a.Version != "" && a.Version != b.Version {
+		d = append(d, "a new key")
+	}
+	if len(d) == 0 {
+		return nil
+	}
+	return []edp.Change{{Action: edp.Changed, Kind: "masking", Detail: strings.Join(d, ", ")}}
+}
+
+func masked(m edp.Masking, class string) string {
+	on, said := m.Classes[class]
+	if !said {
+		on = fleet.MaskedByDefault(class)
+	}
+	if on {
+		return "on"
+	}
+	return "off"
 }
 
 func keys(d, a, b []string) []string {
@@ -142,5 +181,20 @@ func scheduleText(s wire.Schedule) string {
 }
 
 func limitsText(l wire.CollectLimits) string {
-	return fmt.Sprintf("concurrency %d, max_document_bytes %d", l.Concurrency, l.MaxDocumentBytes)
+	var d []string
+	for _, v := range []struct {
+		name  string
+		value any
+	}{
+		{"concurrency", l.Concurrency}, {"max_document_bytes", l.MaxDocumentBytes}, {"per_bastion", l.PerBastion},
+		{"logins_per_second", l.LoginsPerSecond}, {"max_cpu", l.MaxCPU},
+	} {
+		if text := fmt.Sprint(v.value); text != "0" {
+			d = append(d, v.name+" "+text)
+		}
+	}
+	if len(d) == 0 {
+		return "the collector's defaults"
+	}
+	return strings.Join(d, ", ")
 }

@@ -138,6 +138,11 @@ func (k *Keeper) edit(ctx context.Context, collector string, dryRun bool, change
 		return Result{}, err
 	}
 	next.Collector = collector
+	if next.Masking.Version == "" {
+		if err := k.newMaskingKey(&next); err != nil {
+			return Result{}, err
+		}
+	}
 	changes := Diff(old, next)
 	if dryRun {
 		return k.result(ctx, collector, changes)
@@ -173,7 +178,9 @@ func (k *Keeper) result(ctx context.Context, collector string, changes []edp.Cha
 // build turns a checked Spec into what is stored. Ciphers and versions of
 // unchanged secrets are taken over from old.
 func (k *Keeper) build(old edp.Fleet, s fleet.Spec) (edp.Fleet, error) {
-	next := edp.Fleet{Collector: old.Collector, Schedule: s.Schedule, Limits: s.Limits, Profiles: s.Profiles}
+	next := edp.Fleet{Collector: old.Collector, Schedule: s.Schedule, Limits: s.Limits, Profiles: s.Profiles,
+		Masking: old.Masking, AllowCLI: s.AllowCLI}
+	next.Masking.Classes, next.Masking.Rules = s.Masking.Classes, s.Masking.Rules
 	stored := map[string]edp.Credential{}
 	for _, c := range old.Credentials {
 		stored[c.ID] = c
@@ -226,7 +233,8 @@ func (k *Keeper) credential(given fleet.Credential, had edp.Credential) (edp.Cre
 
 // toSpec shows a stored fleet without its secrets.
 func toSpec(f edp.Fleet) fleet.Spec {
-	s := fleet.Spec{Schedule: f.Schedule, Limits: f.Limits, Profiles: maps.Clone(f.Profiles),
+	s := fleet.Spec{Schedule: f.Schedule, Limits: f.Limits, Profiles: maps.Clone(f.Profiles), AllowCLI: f.AllowCLI,
+		Masking:     fleet.Masking{Classes: maps.Clone(f.Masking.Classes), Rules: slices.Clone(f.Masking.Rules)},
 		Credentials: make([]fleet.Credential, 0, len(f.Credentials)), Bastions: make([]fleet.Bastion, 0, len(f.Bastions))}
 	for _, c := range f.Credentials {
 		s.Credentials = append(s.Credentials, fleet.Credential{ID: c.ID, Username: c.Username})

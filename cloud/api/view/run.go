@@ -1,0 +1,76 @@
+package view
+
+import (
+	"slices"
+	"strings"
+
+	"golang.org/x/crypto/ssh"
+
+	"lwc/cloud/api/apitype"
+	"lwc/cloud/edp"
+	"lwc/transport/wire"
+)
+
+// Job converts a job; its results are those of its run, or its probes.
+func Job(j edp.Job, run *edp.Run, probes []edp.Probe) apitype.Job {
+	out := apitype.Job{
+		ID: j.ID, Collector: j.Collector, Kind: string(j.Kind), State: string(j.State), Error: j.Error,
+		Run: j.Run, By: j.By, Done: j.Done, Total: j.Total, Created: j.Created, Expires: j.Expires,
+	}
+	if run != nil {
+		out.Results = Each(run.Devices, result)
+	}
+	if len(probes) > 0 {
+		out.Probes = Each(probes, Probe)
+	}
+	return out
+}
+
+// Run converts a run.
+func Run(r edp.Run) apitype.Run {
+	out := apitype.Run{
+		ID: r.ID, Collector: r.Collector, Job: r.Job, Kind: string(r.Kind), State: string(r.State),
+		Started: r.Started, Finished: r.Finished, Expected: r.Expected, Stored: r.Stored, Failed: r.Failed,
+		Skipped: r.Skipped, Bytes: r.Bytes, Manifests: r.Manifests,
+	}
+	if len(r.Devices) > 0 {
+		out.Devices = Each(r.Devices, result)
+	}
+	if len(r.Left) > 0 {
+		out.Left = Each(r.Left, left)
+	}
+	return out
+}
+
+func result(d edp.DeviceResult) apitype.DeviceResult {
+	return apitype.DeviceResult{DeviceResult: d.DeviceResult, Outcomes: d.Outcomes}
+}
+
+func left(l edp.Left) apitype.Left {
+	return apitype.Left{Status: string(l.Status), Before: l.Outcome, Reason: l.Reason, Items: l.Items, Devices: l.Devices, Of: l.Of}
+}
+
+// Probe converts a diagnosis.
+func Probe(p edp.Probe) apitype.Probe { return apitype.Probe{Job: p.Job, At: p.At, Probe: p.Probe} }
+
+// weak lists the hops of a device where algorithms were negotiated that are
+// broken or too short, as golang.org/x/crypto/ssh judges them.
+func weak(a *wire.Access) (out []string) {
+	if a == nil {
+		return nil
+	}
+	bad := ssh.InsecureAlgorithms()
+	names := slices.Concat(bad.KeyExchanges, bad.HostKeys, bad.Ciphers, bad.MACs)
+	for _, h := range a.Hops {
+		var found []string
+		for _, alg := range []string{h.KeyExchange, h.HostKey, h.Cipher, h.MAC} {
+			if slices.Contains(names, alg) && !slices.Contains(found, alg) {
+				found = append(found, alg)
+			}
+		}
+		if len(found) > 0 {
+			out = append(out, h.Name+": "+strings.Join(found, ", "))
+		}
+	}
+	return out
+}
