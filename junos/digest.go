@@ -3,6 +3,7 @@ package junos
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/beevik/etree"
@@ -12,13 +13,14 @@ import (
 // there is data in it, and the errors of the device wherever they hide.
 //
 // The envelope is rpc-reply and, on devices with several routing engines,
-// members or nodes, multi-routing-engine-results and -item. An element inside
-// the envelope is payload, but for the CLI banner, the name of the routing
-// engine and the errors.
+// members or nodes, multi-routing-engine-results and -item; so is cli, which
+// holds the prompt's banner. An element inside the envelope is payload, but for
+// the banner, the name of the routing engine and the errors.
 type digest struct {
 	messageID *string // nil: the root has none
 	release   string
 	content   bool   // the payload holds more than an empty element
+	done      bool   // the device says <ok/>
 	payload   int    // depth of the open payload element; 0: none
 	output    bool   // the payload element is <output>: text for people
 	aside     int    // depth of the open element that is no payload; 0: none
@@ -46,9 +48,11 @@ func (d *digest) start(name, tag []byte, depth int) bool {
 		d.aside, d.capturing = depth, true
 		d.capture = d.capture[:0]
 		return true
+	case string(local) == "ok":
+		d.done = true
 	case d.payload > 0:
 		d.content, d.output = true, false
-	case string(local) == "cli" || string(local) == "re-name":
+	case isAside(local):
 		d.aside = depth
 	case !isEnvelope(local):
 		d.payload, d.output = depth, string(local) == "output"
@@ -151,7 +155,16 @@ func oneLine(t string) string {
 
 func isEnvelope(local []byte) bool {
 	switch string(local) {
-	case "rpc-reply", "multi-routing-engine-results", "multi-routing-engine-item":
+	case "rpc-reply", "multi-routing-engine-results", "multi-routing-engine-item", "cli":
+		return true
+	}
+	return false
+}
+
+// isAside tells what in the envelope is no payload.
+func isAside(local []byte) bool {
+	switch string(local) {
+	case "re-name", "banner", "ignore-signals":
 		return true
 	}
 	return false
@@ -190,30 +203,48 @@ func releaseOf(tag []byte) string {
 }
 
 var (
-	textError   = regexp.MustCompile(`(?mi)^\s*(error|warning): *(.+)$`)
-	textVerdict = regexp.MustCompile(`(?i)^(syntax error|unknown command|permission denied|unrecognized command)`)
+	textError = regexp.MustCompile(`(?mi)^\s*(error|warning): *(.+)$`)
+	// textVerdict is what a whole text says in place of data, and textAbsent what a
+	// line says of a routing engine that did not answer.
+	textVerdict = regexp.MustCompile(`(?i)^(?:syntax error|unknown command|permission denied|unrecognized command|command is not valid on|(?:aborted!? )?this command can only be used on)`)
+	textOff     = regexp.MustCompile(`(?i)^\S+(?: \S+)? (?:instance is not running|is not (?:running|configured|enabled|supported))\.?$`)
+	textAbsent  = regexp.MustCompile(`(?mi)^\s*(could(?: not|n't) connect to \S+ *:.+)$`)
 	unescape    = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&apos;", "'", "&quot;", `"`, "&amp;", "&")
 )
 
 // allErrors returns the errors in elements and those in text.
 func (d *digest) allErrors() []RPCError {
+	return append(d.errors[:len(d.errors):len(d.errors)], d.textErrors()...)
+}
+
+// textErrors returns the errors in text outside the payload and in <output>.
+func (d *digest) textErrors() []RPCError {
 	text := unescape.Replace(string(d.plain))
-	all := d.errors[:len(d.errors):len(d.errors)]
-	for _, m := range textError.FindAllStringSubmatch(text, maxErrors-len(all)) {
+	room := maxErrors - len(d.errors)
+	var all []RPCError
+	for _, m := range textError.FindAllStringSubmatch(text, room) {
 		all = append(all, RPCError{Severity: strings.ToLower(m[1]), Message: oneLine(m[2])})
 	}
-	if t := oneLine(text); len(all) == 0 && textVerdict.MatchString(t) {
+	for _, m := range textAbsent.FindAllStringSubmatch(text, room-len(all)) {
+		all = append(all, RPCError{Severity: SeverityError, Message: oneLine(m[1])})
+	}
+	switch t := oneLine(text); {
+	case len(all) > 0 || len(d.errors) > 0:
+	case textVerdict.MatchString(t):
 		all = append(all, RPCError{Severity: SeverityError, Message: t})
+	case textOff.MatchString(t):
+		all = append(all, RPCError{Severity: SeverityWarning, Message: t})
 	}
 	return all
 }
 
 // hasContent tells whether the reply holds data: payload, or text that is
-// neither an error nor stands beside one.
+// neither an error nor stands beside one, nor says why there is none.
 func (d *digest) hasContent() bool {
 	if d.content {
 		return true
 	}
-	text := strings.TrimSpace(textError.ReplaceAllString(string(d.plain), ""))
-	return text != "" && !hasError(d.allErrors()[len(d.errors):])
+	text := strings.TrimSpace(textAbsent.ReplaceAllString(textError.ReplaceAllString(string(d.plain), ""), ""))
+	errs := d.textErrors()
+	return text != "" && !hasError(errs) && !slices.ContainsFunc(errs, func(e RPCError) bool { return e.Message == oneLine(unescape.Replace(text)) })
 }

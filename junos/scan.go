@@ -248,6 +248,9 @@ func (s *scan) result(cut bool) Result {
 	broken := s.bad != "" || !cut && s.out.rawSize > 0 && s.unfinished()
 	r.Errors = s.reply.allErrors()
 	r.Outcome = outcome(cut, broken, s.reply.hasContent(), r.Errors)
+	if r.Outcome == Empty && s.reply.done {
+		r.Outcome = OK // <ok/> is no data, and no lack of it
+	}
 	r.Flags = flags(cut, broken, s.out.repaired || len(s.out.tail) > 0, r.Errors)
 	if s.mask != nil && len(s.mask.counts) > 0 {
 		r.Masked = s.mask.masked()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -55,7 +56,15 @@ func TestOutcome(t *testing.T) {
 		{"unrecognized", xnm("Unrecognized command (chassis-control)"), Unsupported, nil, 1},
 		{"not valid on", xnm("command is not valid on the ex4300-48t"), Unsupported, nil, 1},
 		{"cluster off", xnm("error: Chassis cluster is not enabled"), Unsupported, nil, 1},
-		{"dead backup engine", engines("<output>could not connect to re1 : No route to host</output>", data), OK, nil, 0},
+		{"dead backup engine", engines("<output>could not connect to re1 : No route to host</output>", data), Partial, nil, 1},
+		{"error of one engine, text", engines("<output>error: disk on fire</output>", data), Partial, nil, 1},
+		{"error of one engine", engines(data, rpcErr("error", "disk on fire")), Partial, nil, 1},
+		{"ok", "<ok/>", OK, nil, 0},
+		{"ok beside an error", "<load-configuration-results>" + rpcErr("error", "syntax error") + "<ok/></load-configuration-results>", Unsupported, nil, 1},
+		{"feature off, text", "<output>\nLDP instance is not running</output>" + banner, Unsupported, []string{FlagWarnings}, 1},
+		{"text about a feature", "<output>BGP is up\nLDP instance is not running</output>", OK, nil, 0},
+		{"backup engine", "<output>Aborted! This command can only be used on the master routing engine.</output>", Unsupported, nil, 1},
+		{"data of the CLI", "<cli><working-directory>/var</working-directory></cli>" + banner, OK, nil, 0},
 		{"dead backup engine, error", engines(xnm("could not connect to re1 : No route to host"), data), Partial, nil, 1},
 		{"only dead engine", engines(xnm("could not connect to re1 : No route to host")), Unsupported, nil, 1},
 		{"daemon down", xnm("the chassis-control subsystem is not responding to management requests"), RetryLater, nil, 1},
@@ -158,36 +167,31 @@ func TestScanDoesNotDependOnPieces(t *testing.T) {
 	}
 }
 
+// testdata/corpus.tsv is what an engineer who knows Junos calls each document of
+// the corpus.
 func TestCorpusOutcomes(t *testing.T) {
-	want := map[string]Outcome{
-		"librenms-netconf--error-reply--EX-ex4650-48y-8c--1.xml":                  Unsupported,
-		"librenms-netconf--warning-reply--EX-ex4650-48y-8c--1.xml":                Unsupported,
-		"ncclient--get-software-information--vSRX-firefly-perimeter--2.xml":       Partial,
-		"pyez--error-reply--Olive--1.xml":                                         Unsupported,
-		"pyez--error-reply--unknown--1.xml":                                       DeviceError,
-		"pyez--error-reply--unknown--3.xml":                                       Denied,
-		"pyez--error-reply--unknown--5.xml":                                       Denied,
-		"pyez--empty-reply--unknown--1.xml":                                       Empty,
-		"fake-switches--empty-reply--unknown--1.xml":                              Empty,
-		"jsnapy--empty-reply--unknown--1.xml":                                     Empty,
-		"pyez--text-only-reply--unknown--3.xml":                                   DeviceError,
-		"ncclient--error-reply--unknown--1.xml":                                   Empty,
-		"ncclient--error-reply--unknown--3.xml":                                   DeviceError,
-		"pyez--get-interface-information--M--1.xml":                               OK,
-		"librenms-netconf--get-system-alarm-information--EX-ex4650-48y-8c--1.xml": OK,
+	table, err := os.ReadFile("testdata/corpus.tsv")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, row := range corpusFiles(t) {
+	want := map[string]string{}
+	for _, line := range strings.Split(strings.TrimSpace(string(table)), "\n")[1:] {
+		file, rest, _ := strings.Cut(line, "\t")
+		want[file] = rest
+	}
+	rows := corpusFiles(t)
+	for _, row := range rows {
 		r := scanned(readCorpus(t, row["file"]))
-		if o, ok := want[row["file"]]; ok && r.Outcome != o {
-			t.Errorf("%s: %+v, want %s", row["file"], r, o)
-		}
-		broken := slices.Contains(r.Flags, FlagMalformed)
-		if broken != (row["wellformed"] != "yes") && r.Size > 0 {
-			t.Errorf("%s: malformed %v, the manifest says %q", row["file"], broken, row["wellformed"])
+		got := strings.TrimSuffix(string(r.Outcome)+"\t"+strings.Join(r.Flags, ","), "\t")
+		if got != want[row["file"]] {
+			t.Errorf("%s is %q, want %q; errors %+v", row["file"], got, want[row["file"]], r.Errors)
 		}
 		if v := row["junos_version"]; r.Release != "" && !strings.Contains(string(readCorpus(t, row["file"])), r.Release+"/") {
 			t.Errorf("%s: release %q, the manifest says %q", row["file"], r.Release, v)
 		}
+	}
+	if len(rows) != len(want) {
+		t.Errorf("%d documents, %d in the table", len(rows), len(want))
 	}
 }
 
@@ -215,4 +219,27 @@ func FuzzScan(f *testing.F) {
 func hashed(doc []byte, sum string, size int64) bool {
 	want := sha256.Sum256(doc)
 	return sum == hex.EncodeToString(want[:]) && size == int64(len(doc))
+}
+
+func TestAdvice(t *testing.T) {
+	for doc, want := range map[string]string{
+		"<a>1</a>":                            "",
+		"<a/>":                                "without data",
+		"<a>1":                                "not well-formed",
+		rpcErr("error", "permission denied."): `it says "permission denied". Its login class`,
+		rpcErr("error", "syntax error"):       `it says "syntax error"`,
+		rpcErr("error", "disk on fire"):       `it says "disk on fire"`,
+		"<rpc-error/>":                        "answered with an error. Run",
+		"error: timeout communicating with routing daemon":                   "asked again",
+		replyTo("1", rpcErr("warning", "x")+rpcErr("error", "y")+"<a>1</a>"): `it says "y"`,
+	} {
+		if got := scanned([]byte(doc)).Advice(); !strings.Contains(got, want) || (got == "") != (want == "") {
+			t.Errorf("%s: %q, want %q in it", doc, got, want)
+		}
+	}
+	s := newScan("", nil)
+	s.write([]byte("<a>1"))
+	if got := s.result(true).Advice(); !strings.Contains(got, "ended early") {
+		t.Errorf("cut: %q", got)
+	}
 }
