@@ -1,24 +1,65 @@
-package junos
+package junos_test
 
 import (
-	"os"
+	"context"
+	"io"
 	"testing"
+
+	"lwc/junos"
+	"lwc/junos/junostest"
 )
 
-// BenchmarkScan is the cost of looking at a reply; the house's measure for it
-// is a few milliseconds a megabyte.
-func BenchmarkScan(b *testing.B) {
-	doc, err := os.ReadFile(corpus(b, "pyez--get-interface-information--M--1.xml"))
+// BenchmarkScan is what looking at replies costs, their SHA-256 included.
+func BenchmarkScan(b *testing.B) { benchmarkScan(b, nil) }
+
+// BenchmarkScanMask is the same with the masking of the default classes.
+func BenchmarkScanMask(b *testing.B) {
+	mask, err := junos.NewMask(junos.MaskConfig{Key: make([]byte, 32)})
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.SetBytes(int64(len(doc)))
+	benchmarkScan(b, mask)
+}
+
+// benchmarkScan scans the large replies of a simulated MX.
+func benchmarkScan(b *testing.B, mask *junos.Mask) {
+	docs, size := map[string][]byte{}, 0
+	fleet := startFleet(b, junostest.Config{Seed: 1, Devices: 1, Models: []junostest.Model{junostest.MXDualRE}})
+	for _, item := range []string{"show-interfaces-extensive", "show-interfaces-diagnostics-optics", "show-chassis-hardware-detail"} {
+		docs[item] = ask(b, fleet.Devices()[0], item)
+		size += len(docs[item])
+	}
+	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	for b.Loop() {
-		s := newScan("", nil)
-		s.write(doc)
-		if r := s.result(false); r.Outcome != OK {
-			b.Fatal(r)
+		for item, doc := range docs {
+			if n, r := junos.Scan(item, mask, doc); r.Outcome != junos.OK || n < len(doc)/2 {
+				b.Fatalf("%s: %+v", item, r)
+			}
 		}
 	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(size), "ms/MB")
+}
+
+// ask returns the reply of a device to an item.
+func ask(t testing.TB, d *junostest.Device, name string) []byte {
+	t.Helper()
+	item, ok := junos.Lookup(name)
+	if !ok {
+		t.Fatalf("no item %s", name)
+	}
+	s, err := junos.Open(context.Background(), dial(t, d), junos.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	reply, err := s.Call(context.Background(), item)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := io.ReadAll(reply)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
 }

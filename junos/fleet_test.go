@@ -22,7 +22,7 @@ type channel struct {
 
 func (c channel) Close() error { return c.client.Close() }
 
-func dial(t *testing.T, d *junostest.Device) channel {
+func dial(t testing.TB, d *junostest.Device) channel {
 	t.Helper()
 	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(d.HostKey))
 	if err != nil {
@@ -46,7 +46,7 @@ func dial(t *testing.T, d *junostest.Device) channel {
 	return channel{ch, client}
 }
 
-func startFleet(t *testing.T, c junostest.Config) *junostest.Fleet {
+func startFleet(t testing.TB, c junostest.Config) *junostest.Fleet {
 	t.Helper()
 	f, err := junostest.NewFleet(c)
 	if err != nil {
