@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 
@@ -17,40 +18,48 @@ const (
 	docOverhead = 1 << 10
 )
 
-// read takes a reply into memory, exactly as large as it is. When mem cannot
-// grow, reading waits, and with it the device. After an error it returns what
-// there is.
-func (v *visit) read(ctx context.Context, reply io.Reader, mem *lease) ([]byte, error) {
-	if v.scratch == nil {
-		v.scratch = make([]byte, chunkSize)
+// minPart keeps a reply that comes in crumbs from costing a part for each.
+const minPart = 4 << 10
+
+// gathering takes a reply into memory, and no more of it than there is. While
+// grow waits for memory, Write does, and with it the device.
+type gathering struct {
+	grow         func(more int) error
+	parts        [][]byte
+	size, inHand int
+}
+
+// Write implements io.Writer.
+func (g *gathering) Write(p []byte) (int, error) {
+	if more := g.size + len(p) - g.inHand; more > 0 {
+		if err := g.grow(more); err != nil {
+			return 0, err
+		}
+		g.inHand += more
 	}
-	var parts [][]byte
-	size, inHand := 0, chunkSize
-	for {
-		n, err := io.ReadFull(reply, v.scratch)
-		if size+n > inHand {
-			if gerr := v.grow(ctx, mem, int64(n)); gerr != nil {
-				return join(parts, size), gerr
-			}
-			inHand += n
-		}
-		if n > 0 {
-			parts = append(parts, slices.Clone(v.scratch[:n]))
-			size += n
-		}
-		if err == nil {
-			continue
-		}
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			err = nil
-		}
-		return v.assemble(ctx, parts, size, mem, err)
+	g.size += len(p)
+	rest := p
+	if n := len(g.parts); n > 0 {
+		last := g.parts[n-1]
+		room := min(cap(last)-len(last), len(rest))
+		g.parts[n-1], rest = append(last, rest[:room]...), rest[room:]
 	}
+	if len(rest) > 0 {
+		g.parts = append(g.parts, append(make([]byte, 0, max(len(rest), minPart)), rest...))
+	}
+	return len(p), nil
+}
+
+// read takes a reply into memory. After an error it returns what there is.
+func (v *visit) read(ctx context.Context, reply io.WriterTo, mem *lease) ([]byte, error) {
+	g := &gathering{inHand: chunkSize, grow: func(more int) error { return v.grow(ctx, mem, int64(more)) }}
+	_, err := reply.WriteTo(g)
+	return v.assemble(ctx, g.parts, g.size, mem, err)
 }
 
 // assemble joins the parts of a reply; for a moment that takes its size twice.
 func (v *visit) assemble(ctx context.Context, parts [][]byte, size int, mem *lease, err error) ([]byte, error) {
-	if len(parts) > 1 {
+	if len(parts) > 1 && !errors.Is(err, errBlocked) {
 		if gerr := v.grow(ctx, mem, int64(size)); gerr != nil {
 			return nil, gerr
 		}

@@ -35,7 +35,6 @@ type visit struct {
 	usable   bool             // a document came with which something can be done
 	useless  *junos.Result    // of the last document with which nothing can be done
 	timeouts int
-	scratch  []byte
 	res      wire.DeviceResult
 }
 
