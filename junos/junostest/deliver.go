@@ -49,9 +49,12 @@ func (d *Device) deliver(ctx context.Context, f *framer, doc document) error {
 	return d.send(out, fault, doc)
 }
 
-// send logs a document and then writes it.
+const byteOrderMark = "\xef\xbb\xbf"
+
+// send logs a document and then writes it. A byte order mark stands before the
+// document and is no part of it.
 func (d *Device) send(out *framer, fault *faultState, doc document) error {
-	if err := d.fleet.sent.add(d.Name, doc.rpc, doc.item, doc.text); err != nil {
+	if err := d.fleet.sent.add(d.Name, doc.rpc, doc.item, bytes.TrimPrefix(doc.text, []byte(byteOrderMark))); err != nil {
 		return err
 	}
 	if fault.kind() == WrongFraming && out.mode != bare {
@@ -66,7 +69,7 @@ func spoil(kind Fault, d *Device, text []byte) []byte {
 	case GarbageReply:
 		return d.noise()
 	case BOM:
-		return append([]byte("\xef\xbb\xbf"), text...)
+		return append([]byte(byteOrderMark), text...)
 	case WrongID:
 		return bytes.Replace(text, []byte(`message-id="`), []byte(`message-id="9`), 1)
 	case BadUTF8:
