@@ -42,6 +42,10 @@ func says(v any) string {
 			return nothing
 		}
 		return fmt.Sprintf("%d entries", len(v))
+	case map[string]any:
+		if len(v) == 0 {
+			return nothing
+		}
 	case string:
 		if v == "" {
 			return nothing

@@ -52,6 +52,7 @@ func (c *checker) masking(m Masking) {
 }
 
 func (c *checker) maskRule(path string, r wire.MaskRule) {
+	before := len(c.problems)
 	if !maskClassForm.MatchString(r.Class) {
 		c.add(path+".class", "%.60q is not a word that a pseudonym can begin with: use lower case letters, digits and '-', as in site-code", r.Class)
 	}
@@ -66,26 +67,27 @@ func (c *checker) maskRule(path string, r wire.MaskRule) {
 	if r.Path != "" && !maskPathForm.MatchString(r.Path) {
 		c.add(path+".path", "%.80q is not a path of element names: write it as user-entry/user, without namespaces and without a / before or after it", r.Path)
 	}
-	c.maskPattern(path+".pattern", r)
-}
-
-// maskPattern judges an expression by itself, and then by those who will use it.
-func (c *checker) maskPattern(path string, r wire.MaskRule) {
-	if len(r.Pattern) > maxPattern {
-		c.add(path, "the pattern has %d bytes, more than %d", len(r.Pattern), maxPattern)
+	c.maskPattern(path+".pattern", r.Pattern)
+	if len(c.problems) > before {
 		return
 	}
-	expr, err := regexp.Compile(r.Pattern)
+	rule := junos.MaskRule{Class: r.Class, Item: r.Item, Path: r.Path, Pattern: r.Pattern} // as the collector will judge it
+	if _, err := junos.NewMask(junos.MaskConfig{Key: make([]byte, 32), Rules: []junos.MaskRule{rule}}); err != nil {
+		c.add(path, "%v", err)
+	}
+}
+
+func (c *checker) maskPattern(path, pattern string) {
+	if len(pattern) > maxPattern {
+		c.add(path, "the pattern has %d bytes, more than %d", len(pattern), maxPattern)
+		return
+	}
+	expr, err := regexp.Compile(pattern)
 	switch {
 	case err != nil:
 		c.add(path, "not a regular expression of RE2: %v", err)
-	case r.Pattern != "" && expr.MatchString(""):
+	case pattern != "" && expr.MatchString(""):
 		c.add(path, "the pattern matches nothing at all as well: write it so that it matches at least one character")
-	case maskClassForm.MatchString(r.Class):
-		rule := junos.MaskRule{Class: r.Class, Item: r.Item, Path: r.Path, Pattern: r.Pattern}
-		if _, err := junos.NewMask(junos.MaskConfig{Key: make([]byte, 32), Rules: []junos.MaskRule{rule}}); err != nil {
-			c.add(strings.TrimSuffix(path, ".pattern"), "%v", err)
-		}
 	}
 }
 

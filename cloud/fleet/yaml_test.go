@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"lwc/transport/secret"
+	"lwc/transport/wire"
 )
 
 const canary = "c4nary-pa55"
@@ -22,7 +24,9 @@ const canary = "c4nary-pa55"
 // source is one environment and one folder.
 func source() Source {
 	env := map[string]string{"LAB": canary + "-env\n", "EMPTY": "", "HOME": "/home/x", "PHRASE": "opensesame"}
-	files := map[string]string{"/f/pw": canary + "-file\r\n", "/home/x/key": newKey(""), "/f/locked": lockedKey()}
+	files := map[string]string{"/f/pw": canary + "-file\r\n", "/home/x/key": newKey(""), "/f/locked": lockedKey(),
+		"/f/signed": signed().key, "/f/signed-cert.pub": signed().user, "/f/host-cert.pub": signed().host,
+		"/f/old-cert.pub": signed().old, "/f/other-cert.pub": signed().other, "/f/root-cert.pub": signed().root}
 	return Source{
 		Getenv: func(k string) (string, bool) { v, ok := env[k]; return v, ok },
 		ReadFile: func(n string) ([]byte, error) {
@@ -77,12 +81,28 @@ func TestParseYAML(t *testing.T) {
 	if creds["key"].Kind() != "private-key" || creds["locked"].Passphrase.Empty() {
 		t.Error("private keys were not read")
 	}
+	checkNewer(t, f.Spec, creds["signed"])
 	d := f.Spec.Devices[1]
-	if d.ID != "edge-2" || d.Port != 2222 || d.Bastions[0] != "jump" || !d.TrustFirst || d.Profile != "tiny" {
+	if d.ID != "edge-2" || d.Port != 2222 || d.Bastions[0] != "jump" || !d.TrustFirst || d.Profile != "tiny" || !d.Legacy || d.Pipeline != 4 {
 		t.Errorf("second device: %+v", d)
 	}
 	if b := f.Spec.Bastions[1]; b.MaxSessions != 8 || b.Via[0] != "outer" {
 		t.Errorf("bastion: %+v", b)
+	}
+}
+
+func checkNewer(t *testing.T, s Spec, signed Credential) {
+	t.Helper()
+	if l := s.Limits; l.PerBastion != 32 || l.LoginsPerSecond != 2.5 || l.MaxCPU != 70 || !s.AllowCLI || !s.Bastions[0].Legacy {
+		t.Errorf("limits, fallback or legacy algorithms: %+v", s)
+	}
+	want := []wire.MaskRule{{Class: "site-code", Item: "show-interfaces-descriptions", Path: "logical-interface/description", Pattern: "SITE-[0-9]+"},
+		{Class: "customer", Path: "description"}}
+	if !slices.Equal(s.Masking.Rules, want) || !s.Masking.Classes["mac-addresses"] || len(s.Masking.Classes) != 2 {
+		t.Errorf("masking: %+v", s.Masking)
+	}
+	if signed.Kind() != wire.KindPrivateKey || !strings.HasPrefix(string(signed.Certificate.Reveal()), "ssh-ed25519-cert-v01@openssh.com ") {
+		t.Errorf("the certificate was not read: %q", signed.Certificate.Reveal())
 	}
 }
 
@@ -137,6 +157,28 @@ func TestParseYAMLErrors(t *testing.T) {
 		"empty":                {"# nothing\n", "the file is empty"},
 		"not yaml":             {"devices: [\n", "f.yaml:1:10: this is not YAML: "},
 		"not text":             {"\xff\xfe", "not a text file in UTF-8"},
+		"limit of log-ins":     {good + "limits: {logins_per_second: fast}\n", "f.yaml:8:29: limits.logins_per_second: a text where a number from 0 to 10000 is wanted"},
+		"limit of the load":    {good + "limits: {max_cpu: 101}\n", "f.yaml:8:19: limits.max_cpu: the number 101 where a whole number from 0 to 100"},
+		"pipeline":             {good + "    pipeline: 65\n", "devices[0].pipeline: the number 65 where a whole number from 0 to 64"},
+		"legacy of words":      {good + "    legacy_algorithms: maybe\n", "f.yaml:8:24: devices[0].legacy_algorithms: a text where true or false is wanted"},
+		"mask class":           {good + "masking: {classes: {mac-adresses: true}}\n", `f.yaml:8:21: masking.classes.mac-adresses: no class "mac-adresses" is known, did you mean "mac-addresses"?`},
+		"mask class value":     {good + "masking: {classes: {secrets: no way}}\n", "masking.classes.secrets: a text where true or false"},
+		"mask rule item":       {good + "masking:\n  rules:\n    - {class: x, item: show-versoin, path: a}\n", `f.yaml:10:18: masking.rules[0].item: "show-versoin" is not an item of the catalogue, did you mean "show-version"?`},
+		"mask rule of all":     {good + "masking:\n  rules:\n    - {class: x}\n", "f.yaml:10:7: masking.rules[0]: it would mask every text"},
+		"mask rule class":      {good + "masking:\n  rules:\n    - {class: Site_Code, path: a}\n", `masking.rules[0].class: "Site_Code" is not a word`},
+		"mask rule pattern":    {good + "masking:\n  rules:\n    - {class: x, pattern: \"a(\"}\n", "f.yaml:10:18: masking.rules[0].pattern: not a regular expression of RE2"},
+		"mask rule of nothing": {good + "masking:\n  rules:\n    - {class: x, pattern: \"a*\"}\n", "matches nothing at all as well"},
+		"mask rule path":       {good + "masking:\n  rules:\n    - {class: x, path: /a/b}\n", `masking.rules[0].path: "/a/b" is not a path of element names`},
+		"authority by hash":    {good + "    host_keys: [\"@cert-authority SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU\"]\n", "an authority needs its whole public key"},
+		"authority with hosts": {good + "    host_keys: [\"@cert-authority *.example.net " + aKey + "\"]\n", "leave out the host names (*.example.net)"},
+		"another mark":         {good + "    host_keys: [\"@revoked " + aKey + "\"]\n", `the only word that may stand here is "@cert-authority"`},
+		"certificate alone":    {strings.Replace(good, "LAB}", "LAB, certificate_file: signed-cert.pub}", 1), "credentials[0].certificate: a certificate without its private key"},
+		"certificate of words": {signedBy("certificate: nonsense"), "f.yaml:2:56: credentials[0].certificate: not an SSH certificate"},
+		"certificate missing":  {signedBy("certificate_file: nope-cert.pub"), `reading the file "/f/nope-cert.pub"`},
+		"host certificate":     {signedBy("certificate_file: host-cert.pub"), "this is a certificate for a host"},
+		"old certificate":      {signedBy("certificate_file: old-cert.pub"), "it expired on 2001-09-09: have the key signed again"},
+		"other's certificate":  {signedBy("certificate_file: other-cert.pub"), "it is the certificate of another key than private_key"},
+		"another principal":    {signedBy("certificate_file: root-cert.pub"), `it is for root and not for the user name "lwc"`},
 		"bastion loop":         {good + loop, "bastions[0].via: the bastions before \"a\" lead back to it"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -149,6 +191,13 @@ func TestParseYAMLErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+const aKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJVZqXvF3cHfdE3bq0fD0G8R6n4d6n5T1qz1B1b6cT0k"
+
+// signedBy is good with a private key that has a certificate.
+func signedBy(certificate string) string {
+	return strings.Replace(good, "password_env: LAB", "private_key_file: signed, "+certificate, 1)
 }
 
 const loop = `bastions:

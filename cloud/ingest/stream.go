@@ -82,6 +82,9 @@ func (s *Stream) check(k wire.Kind, h wire.Header) error {
 	case k == wire.KindFact && (!names.MatchString(h.Device) || !names.MatchString(h.Item)):
 		return fmt.Errorf("reading a frame: device %.80q or item %.80q is not a name", h.Device, h.Item)
 	}
+	if h.RawSHA256 != "" && (len(h.RawSHA256) != 64 || h.RawSize < 0) {
+		return errors.New("reading a frame: its raw_sha256 or raw_size is none")
+	}
 	if err := wire.CheckID(h.Run); err != nil {
 		return fmt.Errorf("reading a frame: run: %w", err)
 	}

@@ -42,6 +42,9 @@ func maskClasses(m apitype.Masking) []maskClass {
 // putMasking switches classes. Only what differs from the default is kept, so
 // that a form that was sent unchanged changes nothing. Rules stay as they are.
 func (p *Portal) putMasking(v *visit) error {
+	if err := v.r.ParseForm(); err != nil {
+		return err
+	}
 	return v.revise("What is masked was saved.", apitype.Credential{}, apitype.Bastion{}, func(s *fleet.Spec) error {
 		classes := maps.Clone(s.Masking.Classes)
 		if classes == nil {
