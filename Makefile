@@ -7,17 +7,17 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PKGS := ./... ./testdata/need
 export CGO_ENABLED ?= 0
 export LWC_BIN := $(CURDIR)/$(BIN)
-FUZZTIME ?= 30s
+FUZZTIME ?= 1m
 
 # What the tests use beside Go: real peers, and the programs that judge.
 TEST_DEPS := openssh-server openssh-client mosquitto chromium python3-junos-eznc nftables iproute2
 
-.PHONY: help build demo test deps lint unit fuzz screenshot bench bench-fleet bench-scan clean
+.PHONY: help build demo test deps lint unit fuzz screenshot bench bench-fleet bench-scan bench-collect clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
-build: ## build lwcd, lwc-cloud, junosim and lwc-demo into bin/
+build: ## build all programs into bin/
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
 
 demo: build ## a whole site on this machine; ONCE=1 ends after the summary, PORTAL=127.0.0.1:0 moves the portal
@@ -37,7 +37,7 @@ unit:
 	@[ -d ../shared/corpus ] || echo "NOTE: ../shared/corpus is not here; the tests over replies of real devices do not run"
 	LWC_TEST_STRICT=1 $(GO) test -count=1 -timeout 15m $(PKGS)
 
-fuzz: ## run every fuzz target for FUZZTIME (30s each)
+fuzz: ## run every fuzz target for FUZZTIME (1m each)
 	@for p in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
 	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
@@ -46,13 +46,17 @@ screenshot: build ## take the README's picture of the portal from a running site
 	@.ci/deps chromium
 	LWC_SCREENSHOT=$(CURDIR)/docs/images/portal.png $(GO) test -count=1 -run PortalShowsInventory ./cmd/lwc-demo/site
 
-bench: bench-fleet bench-scan ## run the benchmarks
+bench: bench-fleet bench-scan bench-collect ## run the benchmarks
 
 bench-fleet: ## memory of 1,000 simulated devices, each with a session, clients included
 	$(GO) test -run '^$$' -bench Fleet1000 -benchtime 1x ./junos/junostest | .ci/goal junosim-1000-devices-mb BenchmarkFleet1000 MB 1024
 
 bench-scan: ## speed of the scan that every reply goes through
 	$(GO) test -run '^$$' -bench Scan -benchmem ./junos
+
+bench-collect: build ## what collecting costs beside a raw SSH client and PyEZ; PARTS=cpu,huge measures these only
+	@.ci/deps openssh-server python3-junos-eznc
+	$(BIN)/lwc-bench collect $(if $(PARTS),--only $(PARTS))
 
 clean: ## remove what the targets made
 	rm -rf $(BIN) dist
