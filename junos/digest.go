@@ -73,6 +73,12 @@ func (d *digest) end(depth int) bool {
 	return false
 }
 
+// steady tells whether elements without attributes, children and a prefix teach
+// nothing, but for rpc-error.
+func (d *digest) steady() bool {
+	return d.payload > 0 && d.content && !d.output && d.aside == 0
+}
+
 // text takes character data inside the element of that depth.
 func (d *digest) text(p []byte, depth int) {
 	switch {
@@ -173,7 +179,7 @@ func isAside(local []byte) bool {
 // isError tells an error of the device from data that only has such a name.
 func isError(prefix, local, tag []byte, inEnvelope bool) bool {
 	switch string(local) {
-	case "rpc-error":
+	case rpcErrorName:
 		return true
 	case "error", "warning":
 		return string(prefix) == "xnm" || inEnvelope || bytes.Contains(tag, []byte("xml.juniper.net/xnm/"))

@@ -20,6 +20,7 @@ type masker struct {
 	s      *scan
 	out    *outflow
 	rules  *maskRules
+	plain  uint8       // what the bytes of a short text may be that holds nothing to mask
 	marks  []maskMark  // of open elements in which something is masked
 	all    *maskTarget // all text here is masked; nil: it is not
 	value  maskValue
@@ -46,7 +47,13 @@ type maskValue struct {
 }
 
 func newMasker(r *maskRules, s *scan) *masker {
-	m := &masker{s: s, out: &s.out, rules: r}
+	m := &masker{s: s, out: &s.out, rules: r, plain: isBlack | isJoint}
+	switch {
+	case len(r.anywhere) > 0:
+		m.plain = 0
+	case r.addresses:
+		m.plain = isBlack
+	}
 	m.value.namer.key = r.key
 	m.find = finder{rules: r, namer: namer{key: r.key}, count: m.count, column: -1}
 	return m
@@ -73,19 +80,37 @@ func (m *masker) masked() map[string]int {
 // idle tells whether the next text stands for itself.
 func (m *masker) idle() bool { return !m.busy && m.all == nil }
 
+// steady tells whether elements are masked only by their own names and text.
+func (m *masker) steady() bool { return !m.busy && len(m.marks) == 0 }
+
+// dull tells whether a text of n bytes certainly holds nothing to mask.
+func (m *masker) dull(n int, seen uint8) bool {
+	return seen&^m.plain == 0 && n < sshKeySize && len(m.find.extra) == 0
+}
+
 // interesting tells whether a whole text may hold something to mask; seen is what
 // its bytes are.
 func (m *masker) interesting(p []byte, seen uint8) bool {
 	switch {
 	case seen&isBlack == 0:
 		return false
-	case seen&isSign != 0, len(m.rules.anywhere) > 0, len(m.find.extra) > 0, m.rules.addresses && seen&isJoint != 0:
+	case m.plain == 0, len(m.find.extra) > 0, seen&isSign != 0, m.rules.addresses && seen&(isJoint|isColon) != 0,
+		seen&isSlash != 0 && bytes.Contains(p, []byte("/home/")), seen&isColon != 0 && colonBehindLetter(p):
 		return true
 	case seen&isSpace == 0:
 		return len(p) >= sshKeySize
 	}
 	p = bytes.Trim(p, " \t\r\n")
 	return len(p) >= sshKeySize || bytes.ContainsAny(p, " \t\r\n")
+}
+
+func colonBehindLetter(p []byte) bool {
+	for i, c := range p {
+		if c == ':' && i > 0 && isLetter(p[i-1]) {
+			return true
+		}
+	}
+	return false
 }
 
 // open takes the start tag of an element, which is the innermost open one.

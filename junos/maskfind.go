@@ -159,17 +159,8 @@ func (f *finder) look(p []byte, from int) {
 	if f.rules.classes[MaskUserNames] {
 		f.structure(p, from)
 	}
-	words := wordsIn(p[from:])
-	if words == 0 {
-		return
-	}
-	for i := range maskPatterns {
-		k := &maskPatterns[i]
-		if words&k.words == k.words && f.rules.classes[k.class] {
-			f.add(k.re, k.class, p, from)
-		}
-	}
-	if words&wordBegin != 0 && f.rules.classes[MaskSecrets] {
+	f.byWords(p, from)
+	if f.rules.classes[MaskSecrets] && bytes.Contains(p[from:], []byte("PRIVATE KEY")) {
 		f.privateKeys(p, from)
 	}
 }
@@ -211,10 +202,12 @@ func (f *finder) structure(p []byte, from int) {
 	if from > 0 {
 		return
 	}
-	if m := tableHead.FindSubmatchIndex(p); m != nil && bytes.Contains(p, []byte("USER")) {
-		f.column = 0
-		if m[2] >= 0 {
-			f.column = 1
+	if bytes.Contains(p, []byte("USER")) {
+		if m := tableHead.FindSubmatchIndex(p); m != nil {
+			f.column = 0
+			if m[2] >= 0 {
+				f.column = 1
+			}
 		}
 	}
 	if bytes.IndexByte(p, '"') >= 0 && jsonUser.Match(p) {
@@ -244,3 +237,11 @@ func (f *finder) inColumn(p []byte, from int) {
 	}
 	f.column = -1
 }
+
+var (
+	// tableHead is the head of a table with names in its first column, or in the
+	// second behind the numbers of processes.
+	tableHead = regexp.MustCompile(`^\s*(PID\s+)?USER(?:NAME)?\s`)
+	jsonUser  = regexp.MustCompile(`"(?:user|user-name|username|login-name|commit-user)"\s*:\s*(?:\[\s*(?:\{\s*)?)?$`)
+	jsonData  = regexp.MustCompile(`"data"\s*:\s*"([^"]+)`)
+)

@@ -1,92 +1,100 @@
 package junos
 
-import "regexp"
-
-// word is a set of the words that patterns look for, so that an expression runs
-// only where it may match.
-type word uint32
-
-const (
-	wordDollar word = 1 << iota
-	wordBegin       // -----BEGIN
-	wordSSHKey      // AAAA
-	wordUser
-	wordBy
-	wordFor
-	wordHome
-	wordSSHD
-	wordMGD
-	wordLogin
-	wordTerminal
-	wordCommunity
-	wordSecret // and the other names of one
-	wordHash   // ##
+import (
+	"bytes"
+	"regexp"
 )
 
 // sshKeySize is the shortest public key of SSH that is looked for.
 const sshKeySize = 20
 
-// maskWords is the words by their first byte, in lower case. They begin where no
-// letter stands before.
-var maskWords = [256][]struct {
-	word string
-	bit  word
-}{
-	'-': {{"-----begin", wordBegin}},
-	'#': {{"##", wordHash}},
-	'a': {{"aaaa", wordSSHKey}, {"authentication-key", wordSecret}, {"auth-key", wordSecret}, {"ascii-text", wordSecret}, {"api-key", wordSecret}},
-	'b': {{"by ", wordBy}},
-	'c': {{"community", wordCommunity}},
-	'e': {{"encryption-key", wordSecret}},
-	'f': {{"for ", wordFor}},
-	'h': {{"home/", wordHome}, {"hexadecimal", wordSecret}},
-	'k': {{"key", wordSecret}},
-	'l': {{"login", wordLogin}, {"logname", wordLogin}},
-	'm': {{"mgd", wordMGD}},
-	'p': {{"password", wordSecret}, {"passwd", wordSecret}, {"passphrase", wordSecret}, {"pre-shared-key", wordSecret},
-		{"privacy-key", wordSecret}, {"private-key", wordSecret}, {"psk", wordSecret}},
-	's': {{"secret", wordSecret}, {"shared-key", wordSecret}, {"sshd", wordSSHD}},
-	't': {{"terminal", wordTerminal}},
-	'u': {{"user", wordUser}},
+// maskWord is a word that values of a class stand by. It is looked for where no
+// letter stands before it, in either case.
+type maskWord struct {
+	word  string
+	class MaskClass
+	// find returns the value that belongs to the word p[i:j]; none: from is to.
+	find func(p []byte, i, j int) (from, to int)
 }
 
-// wordStart marks the bytes at which a word or '$' may begin, in either case.
+// maskWords is the words by their first byte, in lower case.
+var maskWords = func() (by [256][]maskWord) {
+	for _, w := range []maskWord{
+		{"user", MaskUserNames, userValue},
+		{"by ", MaskUserNames, byValue},
+		{"by: ", MaskUserNames, byValue},
+		{"for ", MaskUserNames, forValue},
+		{"home/", MaskUserNames, homeValue},
+		{"sshd", MaskUserNames, sshdValue},
+		{"mgd: (mgd) (", MaskUserNames, wordBehind},
+		{"login", MaskUserNames, loginValue},
+		{"logname", MaskUserNames, loginValue},
+		{"terminal ", MaskUserNames, terminalValue},
+		{"community", MaskCommunities, communityValue},
+		{"$", MaskSecrets, cryptValue},
+		{"aaaa", MaskSecrets, sshKeyValue},
+		{"password", MaskSecrets, secretValue},
+		{"passwd", MaskSecrets, secretValue},
+		{"passphrase", MaskSecrets, secretValue},
+		{"secret", MaskSecrets, secretValue},
+		{"psk", MaskSecrets, secretValue},
+		{"pre-shared-key", MaskSecrets, secretValue},
+		{"shared-key", MaskSecrets, secretValue},
+		{"authentication-key", MaskSecrets, secretValue},
+		{"auth-key", MaskSecrets, secretValue},
+		{"privacy-key", MaskSecrets, secretValue},
+		{"private-key", MaskSecrets, secretValue},
+		{"encryption-key", MaskSecrets, secretValue},
+		{"api-key", MaskSecrets, secretValue},
+		{"key", MaskSecrets, quotedValue},
+		{"ascii-text", MaskSecrets, plainValue},
+		{"hexadecimal-text", MaskSecrets, plainValue},
+		{"hexadecimal", MaskSecrets, plainValue},
+		{"## secret-data", MaskSecrets, markedValue},
+	} {
+		by[w.word[0]] = append(by[w.word[0]], w)
+	}
+	return by
+}()
+
+// wordStart marks the bytes at which a word may begin, in either case.
 var wordStart = func() (class [256]bool) {
 	for c := range maskWords {
-		if maskWords[c] != nil {
+		if len(maskWords[c]) > 0 {
 			class[c] = true
 			if c >= 'a' && c <= 'z' {
 				class[c-'a'+'A'] = true
 			}
 		}
 	}
-	class['$'] = true
 	return class
 }()
 
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
-// wordsIn returns the words that are in a text.
-func wordsIn(p []byte) word {
-	var all word
-	for i, c := range p {
-		if !wordStart[c] || i > 0 && isLetter(c) && isLetter(p[i-1]) {
-			continue
-		}
-		if c == '$' {
-			all |= wordDollar
+// byWords finds the values that stand by words, in p from there on.
+func (f *finder) byWords(p []byte, from int) {
+	for i := from; i < len(p); i++ {
+		c := p[i]
+		if !wordStart[c] {
 			continue
 		}
 		if isLetter(c) {
+			if i > 0 && isLetter(p[i-1]) {
+				continue
+			}
 			c |= 0x20
 		}
-		for _, w := range maskWords[c] {
-			if hasFold(p[i:], w.word) {
-				all |= w.bit
+		for k := range maskWords[c] {
+			w := &maskWords[c][k]
+			if !hasFold(p[i:], w.word) || !f.rules.classes[w.class] {
+				continue
+			}
+			if a, z := w.find(p, i, i+len(w.word)); a < z && a >= from {
+				f.spans = append(f.spans, span{begin: min(a, i), from: a, to: z, class: w.class})
 			}
 		}
 	}
-	return all
 }
 
 // hasFold tells whether p begins with the word, of which letters are lower case.
@@ -95,70 +103,234 @@ func hasFold(p []byte, word string) bool {
 		return false
 	}
 	for i := range len(word) {
-		if c := p[i]; c != word[i] && !(isLetter(c) && c|0x20 == word[i]) {
+		if c := p[i]; c != word[i] && (!isLetter(c) || c|0x20 != word[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-// maskPattern finds values of a class; its group is the value.
-type maskPattern struct {
-	class MaskClass
-	words word // all of which stand in the text
-	re    *regexp.Regexp
-}
-
-// name is a log-in name as it stands in text.
-const nameText = `([^\s"'<>,;:()\[\]{}=]+)`
-
-// secretName is what a secret is called.
-const secretName = `\b(?:[a-z0-9]+[-_])*(?:password|passwd|passphrase|secret|psk|(?:pre-shared|shared|authentication|auth|privacy|private|api|encryption)-key)`
-
-var maskPatterns = []maskPattern{
-	// user bob, user=bob, User 'bob', user: "bob", { "user" : "bob" }
-	{MaskUserNames, wordUser, regexp.MustCompile(`(?i)\busers?(?:-?name|id)?["']?\s*[=:]\s*(?:\[\s*\{\s*"data"\s*:\s*)?["']?` + nameText)},
-	{MaskUserNames, wordUser, regexp.MustCompile(`(?i)\buser(?:-?name)?\s+['"]([^'"]+)`)},
-	{MaskUserNames, wordUser, regexp.MustCompile(`\b[Uu]ser(?:-?name)? ` + nameText +
-		`(?:, class| \{| (?:logged|login|logout|log|from|has|at|on|via|class|uid|authentication|full-name|exit|exited|enter|entered|entering|authenticated|performed|requested|committed|tty|terminal|connected|disconnected|issued)\b)`)},
-	{MaskUserNames, wordUser | wordLogin, regexp.MustCompile(`\blogin user ` + nameText)},
-	// configured by bob, 2026-09-17 11:17:32 CEST by bob via cli
-	{MaskUserNames, wordBy, regexp.MustCompile(`\bby (?:user )?` + nameText + ` via\b`)},
-	{MaskUserNames, wordBy, regexp.MustCompile(`(?i)\b(?:configured|committed|commit|changed|change|locked|edited|issued|requested|initiated|performed|rebooted|opened|created|modified|executed|started|stopped|terminated|approved|authored|scheduled|saved|loaded|done|logged out|logged in|halted|deleted|added|rolled back|rollback) by:? (?:user )?` + nameText)},
-	{MaskUserNames, wordBy, regexp.MustCompile(`(?:\bago\)|[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?: [A-Z]{1,5})?) by ` + nameText)},
-	// sshd: Accepted password for bob from 192.0.2.1
-	{MaskUserNames, wordFor, regexp.MustCompile(`\bfor (?:invalid user |illegal user |user )?` + nameText + ` from\b`)},
-	{MaskUserNames, wordHome, regexp.MustCompile(`/home/([^\s/"'<>:;,()\[\]]+)`)},
-	{MaskUserNames, wordSSHD, regexp.MustCompile(`\bsshd(?:\[[0-9]+\])?: ([^\s@:\[]+)(?:@| \[)`)},
-	{MaskUserNames, wordMGD, regexp.MustCompile(`\bmgd: \(mgd\) \(([^)]+)`)},
-	{MaskUserNames, wordLogin, regexp.MustCompile(`(?i)\blog(?:in|name|in-?name)["']?\s*=\s*["']?` + nameText)},
-	// bob terminal pts/0 (pid 2345) on since 2026-09-17 11:17:32 CEST
-	{MaskUserNames, wordTerminal, regexp.MustCompile(`(?:^|\s)` + nameText + `\s+terminal\s+\S+\s+\(pid`)},
-
-	{MaskCommunities, wordCommunity, regexp.MustCompile(`(?i)\bcommunity(?:[- ](?:name|string))?["']?\s*[=:]\s*["']?([^\s"',;:<>)\]]+)(?:[^:0-9]|$)`)},
-	{MaskCommunities, wordCommunity, regexp.MustCompile(`(?i)\b(?:snmp|trap)[- ]community\s+["']?([^\s"',;{<>]+)`)},
-	{MaskCommunities, wordCommunity, regexp.MustCompile(`(?i)\bcommunity(?:[- ](?:name|string))?\s+['"]([^'"]+)`)},
-	{MaskCommunities, wordCommunity, regexp.MustCompile(`\bcommunity ([^\s"';{]+) (?:\{|authorization|clients|client-list-name|view|routing-instance)`)},
-
-	// $9$…, $8$aes256-gcm$…, $6$…, $1$…, $2b$…, $sha1$…
-	{MaskSecrets, wordDollar, regexp.MustCompile(`\$(?:[0-9][a-z]?|apr1|sha1|sha256|sha512|md5|gy|y|argon2[a-z]*|scrypt|bcrypt[a-z0-9-]*)\$[A-Za-z0-9./$+=_-]+`)},
-	{MaskSecrets, wordSSHKey, regexp.MustCompile(`\bAAAA[A-Za-z0-9+/]{16,}={0,3}(?:[ \t]+[^\s"'<>;,]+@[^\s"'<>;,]+)?`)},
-	{MaskSecrets, wordSecret, regexp.MustCompile(`(?i)` + secretName + `["']?\s*[=:]\s*(?:\[\s*\{\s*"data"\s*:\s*)?"([^"]+)`)},
-	{MaskSecrets, wordSecret, regexp.MustCompile(`(?i)` + secretName + `["']?\s*[=:]\s*'?([^\s"',;<>\[\]{}]+)`)},
-	{MaskSecrets, wordSecret, regexp.MustCompile(`(?i)(?:` + secretName + `|\bkey)\s+(?:ascii-text\s+|hexadecimal\s+)?"([^"]+)`)},
-	{MaskSecrets, wordSecret, regexp.MustCompile(`(?i)` + secretName + `\s+(?:ascii-text\s+|hexadecimal\s+)?([^\s"';{}]+);`)},
-	{MaskSecrets, wordSecret, regexp.MustCompile(`(?i)\b(?:ascii-text|hexadecimal(?:-text)?)\s+"?([^\s"';{}]+)`)},
-	{MaskSecrets, wordSecret, regexp.MustCompile(`(?i)^\s*set\s.*` + secretName + `\s+([^\s"';{}]+)\s*$`)},
-	{MaskSecrets, wordHash, regexp.MustCompile(`"([^"]+)"?\s*;?\s*## SECRET-DATA`)},
-	{MaskSecrets, wordHash, regexp.MustCompile(`\s([^\s";]+);?\s*## SECRET-DATA`)},
-}
-
+// nameEnd marks what ends a log-in name, plainEnd what ends another value.
 var (
-	privateKeyStart = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----`)
-	privateKeyEnd   = regexp.MustCompile(`-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----`)
-	// tableHead is the head of a table with names in its first column, or in the
-	// second behind the numbers of processes.
-	tableHead = regexp.MustCompile(`^\s*(PID\s+)?USER(?:NAME)?\s`)
-	jsonUser  = regexp.MustCompile(`"(?:user|user-name|username|login-name|commit-user)"\s*:\s*(?:\[\s*(?:\{\s*)?)?$`)
-	jsonData  = regexp.MustCompile(`"data"\s*:\s*"([^"]+)`)
+	nameEnd  = bytesOf(" \t\r\n\"'<>,;:()[]{}=")
+	plainEnd = bytesOf(" \t\r\n\"'<>,;()[]{}")
+	textEnd  = bytesOf(" \t\r\n\"'<>;{}")
+	hashPart = bytesOf("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./$+=_-")
+	keyPart  = bytesOf("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/=")
 )
+
+func bytesOf(s string) (class [256]bool) {
+	for _, c := range []byte(s) {
+		class[c] = true
+	}
+	return class
+}
+
+// until returns where from i on the first byte of the class stands.
+func until(p []byte, i int, class *[256]bool) int {
+	for i < len(p) && !class[p[i]] {
+		i++
+	}
+	return i
+}
+
+// while returns where from i on the first byte stands that is none of the class.
+func while(p []byte, i int, class *[256]bool) int {
+	for i < len(p) && class[p[i]] {
+		i++
+	}
+	return i
+}
+
+func blanks(p []byte, i int) int { return while(p, i, &spaceClass) }
+
+func byteAt(p []byte, i int) byte {
+	if i < 0 || i >= len(p) {
+		return 0
+	}
+	return p[i]
+}
+
+func isQuote(c byte) bool { return c == '"' || c == '\'' }
+
+// assigned returns the value behind '=' or ':' at p[i], in quotes or without, or in
+// the JSON of Junos, [ { "data" : "value" } ].
+func assigned(p []byte, i int, end *[256]bool) (from, to int) {
+	if isQuote(byteAt(p, i)) {
+		i++
+	}
+	i = blanks(p, i)
+	if c := byteAt(p, i); c != '=' && c != ':' {
+		return 0, 0
+	}
+	i = blanks(p, i+1)
+	if j := blanks(p, i+1); byteAt(p, i) == '[' && byteAt(p, j) == '{' {
+		if j = blanks(p, j+1); !bytes.HasPrefix(p[j:], []byte(`"data"`)) {
+			return 0, 0
+		}
+		return assigned(p, j+5, end)
+	}
+	if isQuote(byteAt(p, i)) {
+		return inQuotes(p, i)
+	}
+	return i, until(p, i, end)
+}
+
+// inQuotes returns what is between the quote at p[i] and the next, or the end.
+func inQuotes(p []byte, i int) (from, to int) {
+	if n := bytes.IndexByte(p[i+1:], p[i]); n >= 0 {
+		return i + 1, i + 1 + n
+	}
+	return i + 1, len(p)
+}
+
+// quotedValue is a value in quotes behind white space.
+func quotedValue(p []byte, _, j int) (from, to int) {
+	i := blanks(p, j)
+	if i == j || !isQuote(byteAt(p, i)) {
+		return 0, 0
+	}
+	return inQuotes(p, i)
+}
+
+// plainValue is the word behind white space, or what is in quotes there.
+func plainValue(p []byte, i, j int) (from, to int) {
+	if from, to = quotedValue(p, i, j); from < to {
+		return from, to
+	}
+	if from = blanks(p, j); from == j {
+		return 0, 0
+	}
+	return from, until(p, from, &textEnd)
+}
+
+// wordBehind is the word right behind.
+func wordBehind(p []byte, _, j int) (from, to int) { return j, until(p, j, &nameEnd) }
+
+// userVerbs are what follows "user bob" where it is no prose.
+var userVerbs = regexp.MustCompile(`^(?:, class| \{| (?:logged|login|logout|log|from|has|at|on|via|class|uid|authentication|full-name|exit|exited|enter|entered|entering|authenticated|performed|requested|committed|tty|terminal|connected|disconnected|issued)\b)`)
+
+// maxFollow is how much of what follows or precedes a name is looked at.
+const maxFollow = 32
+
+// userValue: user=bob, User 'bob', { "user" : "bob" }, user bob, class operator,
+// login user bob.
+func userValue(p []byte, i, j int) (from, to int) {
+	if byteAt(p, j) == 's' {
+		j++
+	}
+	for _, more := range []string{"-name", "name", "id"} {
+		if hasFold(p[j:], more) {
+			j += len(more)
+			break
+		}
+	}
+	if c := byteAt(p, j); wordPart(c) || c == '-' {
+		return 0, 0
+	}
+	if from, to = assigned(p, j, &nameEnd); from < to {
+		return from, to
+	}
+	if from, to = quotedValue(p, i, j); from < to {
+		return from, to
+	}
+	if byteAt(p, j) != ' ' {
+		return 0, 0
+	}
+	from = j + 1
+	to = until(p, from, &nameEnd)
+	if userVerbs.Match(p[to:min(len(p), to+maxFollow)]) || bytes.HasSuffix(p[:i], []byte("login ")) {
+		return from, to
+	}
+	return 0, 0
+}
+
+// doneBy is what stands before "by bob" where it is no prose.
+var doneBy = regexp.MustCompile(`(?i)(?:\b(?:configured|committed|commit|changed?|locked|edited|issued|requested|initiated|performed|rebooted|opened|created|modified|executed|started|stopped|terminated|approved|authored|scheduled|saved|loaded|done|out|in|halted|deleted|added|back|rollback)|\bago\)|[0-9]:[0-9]{2}(?: [A-Z]{1,5})?) $`)
+
+// byValue: configured by bob, 2026-09-17 11:17:32 CEST by bob via cli.
+func byValue(p []byte, i, j int) (from, to int) {
+	from = j
+	if hasFold(p[from:], "user ") {
+		from += len("user ")
+	}
+	if to = until(p, from, &nameEnd); hasFold(p[to:], " via ") || doneBy.Match(p[max(0, i-maxFollow):i]) {
+		return from, to
+	}
+	return 0, 0
+}
+
+// forValue: Accepted password for bob from 192.0.2.1.
+func forValue(p []byte, _, j int) (from, to int) {
+	from = j
+	for _, word := range []string{"invalid ", "illegal ", "user "} {
+		if hasFold(p[from:], word) {
+			from += len(word)
+		}
+	}
+	if to = until(p, from, &nameEnd); hasFold(p[to:], " from ") {
+		return from, to
+	}
+	return 0, 0
+}
+
+// homeEnd marks what ends the name of a folder.
+var homeEnd = bytesOf(" \t\r\n/\"'<>:;,()[]")
+
+// homeValue: /var/home/bob/file.
+func homeValue(p []byte, i, j int) (from, to int) {
+	if byteAt(p, i-1) != '/' {
+		return 0, 0
+	}
+	return j, until(p, j, &homeEnd)
+}
+
+// sshdValue: sshd: bob@pts/0, sshd[123]: bob [priv].
+func sshdValue(p []byte, _, j int) (from, to int) {
+	if byteAt(p, j) == '[' {
+		j = until(p, j, &homeEnd)
+		if n := bytes.IndexByte(p[j:], ']'); n >= 0 {
+			j += n + 1
+		}
+	}
+	if !bytes.HasPrefix(p[j:], []byte(": ")) {
+		return 0, 0
+	}
+	from = j + 2
+	to = until(p, from, &nameEnd)
+	if n := bytes.IndexByte(p[from:to], '@'); n >= 0 {
+		return from, from + n
+	}
+	if bytes.HasPrefix(p[to:], []byte(" [")) {
+		return from, to
+	}
+	return 0, 0
+}
+
+// loginValue: login=bob, login-name = "bob".
+func loginValue(p []byte, _, j int) (from, to int) {
+	if hasFold(p[j:], "-name") {
+		j += len("-name")
+	}
+	if i := blanks(p, j); byteAt(p, i) != '=' {
+		return 0, 0
+	}
+	return assigned(p, j, &nameEnd)
+}
+
+// terminalValue: bob terminal pts/0 (pid 2345) on since 2026-09-17.
+func terminalValue(p []byte, i, j int) (from, to int) {
+	k := blanks(p, until(p, blanks(p, j), &spaceClass))
+	if !bytes.HasPrefix(p[k:], []byte("(pid")) {
+		return 0, 0
+	}
+	to = i
+	for to > 0 && spaceClass[p[to-1]] {
+		to--
+	}
+	from = to
+	for from > 0 && !spaceClass[p[from-1]] {
+		from--
+	}
+	return from, to
+}

@@ -23,7 +23,7 @@ type maskRules struct {
 	addresses bool // of either kind
 	elements  map[string][]*maskTarget
 	attrs     map[string][]*maskTarget
-	suffixes  bool          // names that end like secretSuffixes are masked
+	suffixes  bool          // names that end like those of secrets are masked
 	anywhere  []*maskTarget // patterns for any text
 	// filter has a bit for each hash of a name that may be masked, as most names
 	// are not and need no look at a map.
@@ -47,9 +47,6 @@ var secretElements = []string{"password", "secret", "passphrase", "encrypted-pas
 	"hello-authentication-key", "md5-key", "md5/key", "privacy-key", "encryption-key", "wep-key", "psk", "key-string",
 	"key-data", "license-key", "key-value", "ssh-rsa", "ssh-dsa", "ssh-dss", "ssh-ecdsa", "ssh-ed25519",
 	"authorized-key", "root-authentication", "cak", "root-password"}
-
-// secretSuffixes end the names of others.
-var secretSuffixes = []string{"-password", "-secret", "-passphrase"}
 
 // descriptionElements hold what people wrote.
 var descriptionElements = []string{"lldp-remote-port-description", "lldp-port-description", "lldp-remote-system-description",
@@ -89,13 +86,6 @@ func (r *maskRules) addClass(c MaskClass) {
 		r.addPaths(secretElements, maskTarget{class: c, deep: true})
 		r.addPaths([]string{"@password", "@secret", "@key"}, maskTarget{class: c})
 		r.suffixes = true
-		for _, s := range secretSuffixes {
-			for first := range 32 {
-				for n := len(s) + 1; n < 32+len(s); n++ {
-					r.mark(nameHash(byte(first), s[len(s)-1], n))
-				}
-			}
-		}
 	case MaskDescriptions:
 		r.addPaths(descriptionElements, maskTarget{class: c})
 		r.addPaths([]string{"description"}, maskTarget{class: c, outside: "chassis"})
@@ -120,14 +110,14 @@ func (r *maskRules) add(name string, t *maskTarget) {
 		name, of = name[1:], r.attrs
 	}
 	of[name] = append(of[name], t)
-	r.mark(nameHash(name[0], name[len(name)-1], len(name)))
+	h := nameHash([]byte(name))
+	r.filter[h/64] |= 1 << (h % 64)
 }
 
-func (r *maskRules) mark(h uint) { r.filter[h/64] |= 1 << (h % 64) }
-
-// nameHash is the hash of a name of n bytes.
-func nameHash(first, last byte, n int) uint {
-	return uint(first&31)<<10 | uint(last&31)<<5 | uint(min(n, 31))
+// nameHash is made of the ends and the length of a name.
+func nameHash(name []byte) uint {
+	n := len(name)
+	return (uint(name[0]&31)<<10 | uint(name[n-1]&31)<<5 | uint(n&31)) ^ uint(name[n/2]&31)<<7
 }
 
 // mayMask tells whether a local name may be one that is masked.
@@ -135,8 +125,21 @@ func (r *maskRules) mayMask(local []byte) bool {
 	if len(local) == 0 {
 		return false
 	}
-	h := nameHash(local[0], local[len(local)-1], len(local))
-	return r.filter[h/64]&(1<<(h%64)) != 0
+	h := nameHash(local)
+	return r.filter[h/64]&(1<<(h%64)) != 0 || r.suffixes && secretName(local)
+}
+
+// secretName tells whether a name ends like that of a secret.
+func secretName(local []byte) bool {
+	switch local[len(local)-1] {
+	case 'd':
+		return bytes.HasSuffix(local, []byte("-password"))
+	case 't':
+		return bytes.HasSuffix(local, []byte("-secret"))
+	case 'e':
+		return bytes.HasSuffix(local, []byte("-passphrase"))
+	}
+	return false
 }
 
 // secretTarget is of elements whose name tells that they hold a secret.
@@ -154,7 +157,7 @@ func (r *maskRules) element(s *scan, local []byte) (all *maskTarget, patterns []
 			all = t
 		}
 	}
-	if all == nil && r.suffixes && slices.ContainsFunc(secretSuffixes, func(x string) bool { return strings.HasSuffix(string(local), x) }) {
+	if all == nil && r.suffixes && secretName(local) {
 		all = secretTarget
 	}
 	return all, patterns

@@ -122,6 +122,9 @@ func cloneHash(h hash.Hash) hash.Hash {
 // drop takes src[from:to] out of what is handed on.
 func (o *outflow) drop(from, to int) {
 	if from > o.taken {
+		if cap(o.buf) == 0 {
+			o.buf = make([]byte, 0, len(o.src)+len(o.src)/16)
+		}
 		o.buf = append(o.buf, o.src[o.taken:from]...)
 	}
 	o.taken = to

@@ -29,9 +29,25 @@ var namePart = func() (class [256]bool) {
 	return class
 }()
 
+// leafName marks the bytes of names without a prefix.
+var leafName = func() (class [256]bool) {
+	class = namePart
+	class[':'] = false
+	return class
+}()
+
+// rpcErrorName is an error wherever it stands.
+const rpcErrorName = "rpc-error"
+
 // stepTag takes the tag at b[i].
 func (s *scan) stepTag(b []byte, i int, last bool) int {
 	if s.tag == (tagEnd{}) {
+		if b[i+1] != '/' {
+			s.endText(i)
+			if n := s.leaves(b, i); n > i {
+				return n
+			}
+		}
 		if n := s.commonTag(b, i); n > i {
 			return n
 		}
@@ -56,6 +72,60 @@ func (s *scan) stepTag(b []byte, i int, last bool) int {
 		j++
 	}
 	return s.tagAt(b, i, j, quote, last)
+}
+
+// leaves takes elements at b[i] that hold nothing but a little text, and the white
+// space between them, and returns where they end. They are most of a reply, so
+// they are not opened and closed: it is enough to know that there is nothing in
+// them for the digest or the mask.
+func (s *scan) leaves(b []byte, i int) int {
+	if s.lost || len(s.ends) == maxDepth || !s.reply.steady() || s.mask != nil && !s.mask.steady() {
+		return i
+	}
+	for {
+		n := s.leaf(b, i)
+		if n == i {
+			return i
+		}
+		i = n
+		for n < len(b) && spaceClass[b[n]] {
+			n++
+		}
+		if n+2 >= len(b) || b[n] != '<' || !nameClass[b[n+1]] {
+			return i
+		}
+		i = n
+	}
+}
+
+// leaf takes one such element, or returns i.
+func (s *scan) leaf(b []byte, i int) int {
+	j := i + 1
+	for j < len(b) && leafName[b[j]] {
+		j++
+	}
+	name := b[i+1 : j]
+	if j+2 > len(b) || b[j] != '>' || b[j+1] == '\n' || len(name) == len(rpcErrorName) && string(name) == rpcErrorName {
+		return i
+	}
+	j++
+	k, seen := j, uint8(0)
+	for k < len(b) {
+		c := textClass[b[k]]
+		if c == isStop {
+			break
+		}
+		seen |= c
+		k++
+	}
+	end := k + 2 + len(name)
+	if end >= len(b) || b[k] != '<' || b[k+1] != '/' || b[end] != '>' || string(b[k+2:end]) != string(name) {
+		return i
+	}
+	if s.mask != nil && (s.mask.rules.mayMask(name) || !s.mask.dull(k-j, seen) && s.mask.interesting(b[j:k], seen)) {
+		return i
+	}
+	return end + 1
 }
 
 // commonTag takes a tag that is whole and has no attributes, as most; otherwise

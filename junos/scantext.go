@@ -11,8 +11,10 @@ import (
 const (
 	isBlack uint8 = 1 << iota // no white space
 	isSpace
-	isSign  // stands in what the patterns of a mask look for
-	isJoint // stands in addresses
+	isSign  // stands in what a mask looks for
+	isSlash // of a path
+	isColon // behind a name, or in an address
+	isJoint // in an address
 	isStop  // ends plain text
 )
 
@@ -27,12 +29,13 @@ var textClass = func() (class [256]uint8) {
 	for _, c := range " \t\r\n" {
 		class[c] = isSpace
 	}
-	for _, c := range "$@=:\"'#/(" {
+	for _, c := range "$=\"'#" {
 		class[c] |= isSign
 	}
-	for _, c := range ".:-" {
-		class[c] |= isJoint
-	}
+	class['/'] |= isSlash
+	class[':'] |= isColon
+	class['.'] |= isJoint
+	class['-'] |= isJoint
 	class['<'], class['&'] = isStop, isStop
 	return class
 }()
