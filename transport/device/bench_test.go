@@ -69,7 +69,7 @@ func rawDial(s *sshd) (io.Closer, error) {
 // BenchmarkTransfer carries a megabyte from a real sshd.
 func BenchmarkTransfer(b *testing.B) {
 	const size = 1 << 20
-	dev, bastion := startSSHD(b, "Subsystem netconf /usr/bin/yes"), startSSHD(b)
+	dev, bastion := startSSHD(b, "Subsystem\tnetconf /usr/bin/yes"), startSSHD(b)
 	for name, via := range map[string][]Hop{"direct": nil, "bastion": {bastion.hop("b")}} {
 		b.Run(name, func(b *testing.B) {
 			c, err := quick(b).Dial(b.Context(), Target{Device: dev.hop("r1"), Via: via})
