@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"lwc/cmd/lwc-demo/site"
-	"lwc/junos"
-	"lwc/transport/wire"
 )
 
 // Time limits of the demo's steps; each is many times what it takes.
@@ -88,11 +86,55 @@ func (d *demo) mainJob(ctx context.Context) error {
 	if err != nil && !(errors.As(err, &exit) && exit.Code == exitSomeFailed) {
 		return err
 	}
-	return d.summary(ctx)
+	if err := d.summary(ctx); err != nil {
+		return err
+	}
+	return d.probe(ctx)
 }
 
-// exitSomeFailed is lwc-cloud's exit code for a complete run with failed devices.
+// Exit codes of lwc-cloud: a complete run with failed devices, or a test that
+// one of the devices did not pass.
 const exitSomeFailed = 3
+
+// probe tests the connection to a device that is well, through the bastion where
+// there is one, and to one that is not.
+func (d *demo) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, collectTime)
+	defer cancel()
+	good, bad, err := d.site.Expected()
+	if err != nil {
+		return err
+	}
+	names := []string{good[len(good)-1]}
+	for name, kind := range bad {
+		if kind == "subsystem" {
+			names = append(names, name)
+		}
+	}
+	d.say("\n$ lwc-cloud probe --collector %s --wait %s", site.Collector, strings.Join(names, " "))
+	var said strings.Builder
+	err = d.site.CloudTo(ctx, io.MultiWriter(d.out, &said), append([]string{"probe", "--collector", site.Collector, "--wait"}, names...)...)
+	var exit *site.ExitError
+	if err != nil && !(errors.As(err, &exit) && exit.Code == exitSomeFailed && len(names) > 1) {
+		return err
+	}
+	return probed(said.String(), names)
+}
+
+// probed compares what a test said with what is true of its devices: the first
+// can be collected, the others refuse NETCONF.
+func probed(said string, names []string) error {
+	for i, name := range names {
+		want := name + ": fails at subsystem\n"
+		if i == 0 {
+			want = name + ": can be collected\n"
+		}
+		if !strings.Contains(said, want) {
+			return fmt.Errorf("testing the connection to %s: it does not say %q", name, strings.TrimSpace(want))
+		}
+	}
+	return nil
+}
 
 func (d *demo) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
@@ -185,8 +227,7 @@ func (d *demo) judge(rows []row) error {
 	if err != nil {
 		return err
 	}
-	daily, _ := junos.Profile(wire.DefaultProfile)
-	if err := missing(rows, good, bad, len(daily)); err != nil {
+	if err := missing(rows, good, bad, len(site.Items())); err != nil {
 		return err
 	}
 	documents := 0

@@ -29,6 +29,21 @@ func TestMissing(t *testing.T) {
 	}
 }
 
+func TestProbed(t *testing.T) {
+	names := []string{"mx-1", "acx-2"}
+	fine := "mx-1: can be collected\n  auth  ok\nacx-2: fails at subsystem\n"
+	for said, ok := range map[string]bool{
+		fine: true,
+		strings.Replace(fine, "can be collected", "fails at auth", 1):    false,
+		strings.Replace(fine, "fails at subsystem", "fails at hello", 1): false,
+		"mx-1: can be collected\n":                                       false,
+	} {
+		if err := probed(said, names); (err == nil) != ok {
+			t.Errorf("%q: %v", said, err)
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	var out, errs strings.Builder
 	if o, err := parse([]string{"--once", "--portal", "127.0.0.1:0"}, &out, &errs); err != nil || !o.once || o.addr != "127.0.0.1:0" {

@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"lwc/junos"
+	"lwc/transport/wire"
 )
 
 // Simulated is one device or bastion as junosim's inventory describes it.
@@ -98,6 +101,13 @@ func (s *Site) simFlags(ctx context.Context) ([]string, error) {
 		args = append(args, "--latency", s.cfg.Latency)
 	}
 	return append(args, "--log", s.SentLog()), nil
+}
+
+// Items are what is collected of each device: the profile that devices have
+// unless their fleet says otherwise.
+func Items() []junos.Item {
+	items, _ := junos.Profile(wire.DefaultProfile)
+	return items
 }
 
 // SentLog is where junosim writes a line for each document that it sent.

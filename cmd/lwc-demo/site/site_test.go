@@ -2,17 +2,18 @@ package site
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"lwc/junos"
 	"lwc/testdata/need"
 	"lwc/transport/wire"
 )
@@ -156,12 +157,18 @@ func readLines(path string, each func([]byte) error) error {
 }
 
 type storedDocument struct {
-	ID     string `json:"id"`
-	Device string `json:"device"`
-	Item   string `json:"item"`
-	Run    string `json:"run"`
-	SHA256 string `json:"sha256"`
+	ID     string         `json:"id"`
+	Device string         `json:"device"`
+	Item   string         `json:"item"`
+	Run    string         `json:"run"`
+	SHA256 string         `json:"sha256"`
+	Raw    string         `json:"raw_sha256"`
+	Flags  []string       `json:"flags"`
+	Masked map[string]int `json:"masked"`
 }
+
+// sentAs is the hash of what the device sent.
+func (d storedDocument) sentAs() string { return cmp.Or(d.Raw, d.SHA256) }
 
 func stored(ctx context.Context, t *testing.T, s *Site) []storedDocument {
 	t.Helper()
@@ -173,7 +180,8 @@ func stored(ctx context.Context, t *testing.T, s *Site) []storedDocument {
 }
 
 // checkStored proves that each item of each good device is stored exactly once,
-// and that its bytes are what junosim sent.
+// and that its bytes are what junosim sent, but for what was masked on the way:
+// there the hash of the device's bytes is.
 func checkStored(ctx context.Context, t *testing.T, s *Site) {
 	t.Helper()
 	good, _, err := s.Expected()
@@ -184,11 +192,12 @@ func checkStored(ctx context.Context, t *testing.T, s *Site) {
 		seen[p]++
 		raw, err := s.Cloud(ctx, "facts", "get", "--run", d.Run, d.Device, d.Item)
 		must(t, err)
-		if got := wire.Digest([]byte(raw)); got != d.SHA256 || !sentHashes[p][got] {
-			t.Errorf("%s %s: the stored bytes hash to %s, the store says %s, junosim sent %v", d.Device, d.Item, got, d.SHA256, sentHashes[p])
+		if got := wire.Digest([]byte(raw)); got != d.SHA256 || !sentHashes[p][d.sentAs()] {
+			t.Errorf("%s %s: the stored bytes hash to %s, the store says %+v, junosim sent %v", d.Device, d.Item, got, d, sentHashes[p])
 		}
+		checkMasked(t, d, raw)
 	}
-	items, _ := junos.Profile(wire.DefaultProfile)
+	items := Items()
 	if len(docs) != len(good)*len(items) {
 		t.Errorf("%d documents are stored, want %d devices × %d items", len(docs), len(good), len(items))
 	}
@@ -198,6 +207,18 @@ func checkStored(ctx context.Context, t *testing.T, s *Site) {
 				t.Errorf("%s %s is stored %d times", name, it.Name, n)
 			}
 		}
+	}
+}
+
+// checkMasked proves that a document differs from what was sent only where it
+// says so, and that a commit log names nobody.
+func checkMasked(t *testing.T, d storedDocument, raw string) {
+	t.Helper()
+	if masked := slices.Contains(d.Flags, "masked"); masked != (d.Raw != "") || masked != (len(d.Masked) > 0) {
+		t.Errorf("%s %s: flags %v, hash of the device's bytes %q, masked %v", d.Device, d.Item, d.Flags, d.Raw, d.Masked)
+	}
+	if d.Item == "show-system-commit" && strings.Contains(raw, "<user>") && (d.Raw == "" || d.Masked["user-names"] == 0) {
+		t.Errorf("%s %s names users: %s", d.Device, d.Item, raw)
 	}
 }
 
@@ -215,8 +236,8 @@ func runs(ctx context.Context, t *testing.T, s *Site) []runState {
 	return all
 }
 
-// The main job: 21 good devices × 16 items stored as they were sent, the three
-// bad ones named with the true reason.
+// The main job: every item of 21 good devices stored as it was sent but for what
+// is masked, the three bad ones named with the true reason.
 func TestMainJob(t *testing.T) {
 	ctx, s := running(t, Config{Behind: 6, Faulty: true})
 	collect(ctx, t, s)
@@ -273,8 +294,7 @@ func TestKilledInMidRun(t *testing.T) {
 			ctx, s := running(t, Config{Behind: 6, Latency: "60ms"})
 			_, err := s.Cloud(ctx, "collect", "--collector", Collector)
 			must(t, err)
-			items, _ := junos.Profile(wire.DefaultProfile)
-			want := len(items) * 24
+			want := len(Items()) * 24
 			must(t, s.lwcd.waitFor(ctx, "part of the run to be stored", func() bool { return len(stored(ctx, t, s)) > want/4 }))
 			cut(ctx, t, s)
 			if n := len(stored(ctx, t, s)); n >= want {
