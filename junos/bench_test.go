@@ -3,7 +3,9 @@ package junos_test
 import (
 	"context"
 	"io"
+	"syscall"
 	"testing"
+	"time"
 
 	"lwc/junos"
 	"lwc/junos/junostest"
@@ -31,6 +33,7 @@ func benchmarkScan(b *testing.B, mask *junos.Mask) {
 	}
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
+	began := cpuTime(b)
 	for b.Loop() {
 		for item, doc := range docs {
 			if n, r := junos.Scan(item, mask, doc); r.Outcome != junos.OK || n < len(doc)/2 {
@@ -38,7 +41,17 @@ func benchmarkScan(b *testing.B, mask *junos.Mask) {
 			}
 		}
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(size), "ms/MB")
+	b.ReportMetric(float64(cpuTime(b)-began)/float64(b.N)/float64(size), "ms/MB")
+}
+
+// cpuTime is what the process used of the processors, which says more than the
+// clock on a machine that does other things, too.
+func cpuTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // ask returns the reply of a device to an item.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -311,5 +312,36 @@ func leaks(t *testing.T, mask *Mask, doc []byte, at int, canary string) {
 	with := string(doc[:at]) + " $9$" + canary + " " + string(doc[at:])
 	if out, _ := inPieces([]byte(with), 5, mask); strings.Contains(string(out), canary) {
 		t.Errorf("%q became %q", with, out)
+	}
+}
+
+// Long texts and many lines take no more memory than short ones.
+func TestScanMemoryIsFlat(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a second")
+	}
+	mask := newTestMask(t, MaskConfig{})
+	for name, piece := range map[string]string{
+		"one text":  strings.Repeat("x", 32<<10),
+		"one value": "<user>" + strings.Repeat("y", 32<<10),
+		"lines":     strings.Repeat("<a>1 2</a>\n<b>user bob has "+crypt9+"</b>\n", 700),
+	} {
+		s := newScan("", mask)
+		s.write([]byte("<r><o>"))
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for range 32 << 20 / len(piece) {
+			s.write([]byte(piece))
+			if name == "one value" {
+				piece = piece[len(piece)-32<<10:]
+			}
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 1<<20 {
+			t.Errorf("%s: %d bytes more in use", name, grown)
+		}
+		runtime.KeepAlive(s)
 	}
 }

@@ -2,7 +2,7 @@ package junos
 
 import (
 	"bytes"
-	"regexp"
+	"strings"
 )
 
 // sshKeySize is the shortest public key of SSH that is looked for.
@@ -207,8 +207,24 @@ func plainValue(p []byte, i, j int) (from, to int) {
 // wordBehind is the word right behind.
 func wordBehind(p []byte, _, j int) (from, to int) { return j, until(p, j, &nameEnd) }
 
-// userVerbs are what follows "user bob" where it is no prose.
-var userVerbs = regexp.MustCompile(`^(?:, class| \{| (?:logged|login|logout|log|from|has|at|on|via|class|uid|authentication|full-name|exit|exited|enter|entered|entering|authenticated|performed|requested|committed|tty|terminal|connected|disconnected|issued)\b)`)
+// setOf is a set of words, which are apart by white space.
+func setOf(words string) map[string]bool {
+	set := map[string]bool{}
+	for _, w := range strings.Fields(words) {
+		set[w] = true
+	}
+	return set
+}
+
+// userVerbs are what follows "user bob" where it is no prose, and doneBy what
+// stands before "by bob".
+var (
+	userVerbs = setOf(`logged login logout log from has at on via class uid authentication full-name exit exited enter
+		entered entering authenticated performed requested committed tty terminal connected disconnected issued`)
+	doneBy = setOf(`configured committed commit change changed locked edited issued requested initiated performed rebooted
+		opened created modified executed started stopped terminated approved authored scheduled saved loaded done out in
+		halted deleted added back rollback ago)`)
+)
 
 // maxFollow is how much of what follows or precedes a name is looked at.
 const maxFollow = 32
@@ -239,14 +255,35 @@ func userValue(p []byte, i, j int) (from, to int) {
 	}
 	from = j + 1
 	to = until(p, from, &nameEnd)
-	if userVerbs.Match(p[to:min(len(p), to+maxFollow)]) || bytes.HasSuffix(p[:i], []byte("login ")) {
+	if saysUser(p[to:]) || bytes.HasSuffix(p[:i], []byte("login ")) {
 		return from, to
 	}
 	return 0, 0
 }
 
-// doneBy is what stands before "by bob" where it is no prose.
-var doneBy = regexp.MustCompile(`(?i)(?:\b(?:configured|committed|commit|changed?|locked|edited|issued|requested|initiated|performed|rebooted|opened|created|modified|executed|started|stopped|terminated|approved|authored|scheduled|saved|loaded|done|out|in|halted|deleted|added|back|rollback)|\bago\)|[0-9]:[0-9]{2}(?: [A-Z]{1,5})?) $`)
+// saysUser tells whether what follows a name shows that it is one.
+func saysUser(p []byte) bool {
+	if hasFold(p, ", class") || hasFold(p, " {") {
+		return true
+	}
+	return byteAt(p, 0) == ' ' && userVerbs[string(p[1:until(p, 1, &nameEnd)])]
+}
+
+// saysDone tells whether what precedes "by" shows that a name follows: a verb, or
+// the time at which it was done.
+func saysDone(p []byte) bool {
+	p = bytes.TrimRight(p[max(0, len(p)-maxFollow):], " ")
+	word := p[bytes.LastIndexByte(p, ' ')+1:]
+	if doneBy[string(bytes.ToLower(word))] {
+		return true
+	}
+	if len(word) < len(p) && len(word) <= 5 && len(bytes.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")) == 0 {
+		p = p[:len(p)-len(word)-1]
+		word = p[bytes.LastIndexByte(p, ' ')+1:]
+	}
+	n := len(word)
+	return n >= 4 && word[n-3] == ':' && len(bytes.Trim(word, "0123456789:")) == 0
+}
 
 // byValue: configured by bob, 2026-09-17 11:17:32 CEST by bob via cli.
 func byValue(p []byte, i, j int) (from, to int) {
@@ -254,7 +291,7 @@ func byValue(p []byte, i, j int) (from, to int) {
 	if hasFold(p[from:], "user ") {
 		from += len("user ")
 	}
-	if to = until(p, from, &nameEnd); hasFold(p[to:], " via ") || doneBy.Match(p[max(0, i-maxFollow):i]) {
+	if to = until(p, from, &nameEnd); hasFold(p[to:], " via ") || saysDone(p[:i]) {
 		return from, to
 	}
 	return 0, 0

@@ -28,6 +28,7 @@ type maskRules struct {
 	// filter has a bit for each hash of a name that may be masked, as most names
 	// are not and need no look at a map.
 	filter [1 << 15 / 64]uint64
+	ends   [1 << 10 / 64]uint64 // the same for the ends of names, to be asked first
 }
 
 // userElements hold log-in names.
@@ -86,6 +87,9 @@ func (r *maskRules) addClass(c MaskClass) {
 		r.addPaths(secretElements, maskTarget{class: c, deep: true})
 		r.addPaths([]string{"@password", "@secret", "@key"}, maskTarget{class: c})
 		r.suffixes = true
+		for _, s := range secretSuffixes {
+			r.markEnd(s)
+		}
 	case MaskDescriptions:
 		r.addPaths(descriptionElements, maskTarget{class: c})
 		r.addPaths([]string{"description"}, maskTarget{class: c, outside: "chassis"})
@@ -112,6 +116,18 @@ func (r *maskRules) add(name string, t *maskTarget) {
 	of[name] = append(of[name], t)
 	h := nameHash([]byte(name))
 	r.filter[h/64] |= 1 << (h % 64)
+	r.markEnd(name)
+}
+
+func (r *maskRules) markEnd(name string) {
+	e := nameTail([]byte(name))
+	r.ends[e/64] |= 1 << (e % 64)
+}
+
+// nameTail is made of the last two bytes of a name.
+func nameTail(name []byte) uint {
+	n := len(name) - 1
+	return uint(name[max(n-1, 0)]&31)<<5 | uint(name[n]&31)
 }
 
 // nameHash is made of the ends and the length of a name.
@@ -125,19 +141,24 @@ func (r *maskRules) mayMask(local []byte) bool {
 	if len(local) == 0 {
 		return false
 	}
+	e := nameTail(local)
+	return r.ends[e/64]&(1<<(e%64)) != 0 && r.mayMaskAll(local)
+}
+
+func (r *maskRules) mayMaskAll(local []byte) bool {
 	h := nameHash(local)
 	return r.filter[h/64]&(1<<(h%64)) != 0 || r.suffixes && secretName(local)
 }
 
+// secretSuffixes end the names of other elements that hold a secret.
+var secretSuffixes = [...]string{"-password", "-secret", "-passphrase"}
+
 // secretName tells whether a name ends like that of a secret.
 func secretName(local []byte) bool {
-	switch local[len(local)-1] {
-	case 'd':
-		return bytes.HasSuffix(local, []byte("-password"))
-	case 't':
-		return bytes.HasSuffix(local, []byte("-secret"))
-	case 'e':
-		return bytes.HasSuffix(local, []byte("-passphrase"))
+	for _, s := range secretSuffixes {
+		if len(local) > len(s) && string(local[len(local)-len(s):]) == s {
+			return true
+		}
 	}
 	return false
 }

@@ -8,9 +8,10 @@ import (
 var (
 	privateKeyStart = regexp.MustCompile(`-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----`)
 	privateKeyEnd   = regexp.MustCompile(`-----END [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----`)
-	// communityUse is what follows "community public" in a configuration.
-	communityUse = regexp.MustCompile(`^ (?:\{|authorization|clients|client-list-name|view|routing-instance)`)
 )
+
+// communityUse is what follows "community public" in a configuration.
+var communityUse = map[string]bool{" {": true, " authorization": true, " clients": true, " client-list-name": true, " view": true, " routing-instance": true}
 
 // communityValue: snmp community public, community 'public', community=public,
 // trap-community public. What looks like a BGP community is none.
@@ -35,7 +36,7 @@ func communityValue(p []byte, i, j int) (from, to int) {
 	}
 	to = until(p, from, &textEnd)
 	before := p[max(0, i-5):i]
-	if hasFold(before, "snmp ") || hasFold(before, "snmp-") || hasFold(before, "trap ") || hasFold(before, "trap-") || communityUse.Match(p[to:min(len(p), to+maxFollow)]) {
+	if hasFold(before, "snmp ") || hasFold(before, "snmp-") || hasFold(before, "trap ") || hasFold(before, "trap-") || communityUse[string(p[to:until(p, min(to+1, len(p)), &spaceClass)])] {
 		return from, to
 	}
 	return 0, 0

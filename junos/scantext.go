@@ -40,6 +40,10 @@ var textClass = func() (class [256]uint8) {
 	return class
 }()
 
+// shortText is how much of a text may have to be looked at again, since more of it
+// comes, so that most text is masked where it is.
+const shortText = 256
+
 // spaceClass marks white space.
 var spaceClass = [256]bool{' ': true, '\t': true, '\r': true, '\n': true}
 
@@ -54,8 +58,11 @@ func (s *scan) stepText(b []byte, i int, last bool) int {
 		seen |= c
 		j++
 	}
-	if j == i {
+	switch {
+	case j == i:
 		return s.stepReference(b, i, last)
+	case j == len(b) && !last && j-i < shortText && s.mask != nil && s.mask.idle():
+		return i
 	}
 	if len(s.ends) == 0 && seen != isSpace {
 		s.outside()
