@@ -159,7 +159,7 @@ func (m *masker) lose() {
 
 // text takes the text src[i:j].
 func (m *masker) text(b []byte, i, j int) {
-	switch whole := j+1 < len(b) && b[j] == '<' && b[j+1] != '!'; {
+	switch whole := textEnds(b, j); {
 	case m.all != nil:
 		m.hide(i, j, b[i:j])
 	case whole && len(m.unit.raw) == 0 && shortLines(b[i:j]):

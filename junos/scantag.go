@@ -167,11 +167,11 @@ func (s *scan) tagAt(b []byte, i, j int, quote byte, last bool) int {
 		return i
 	}
 	s.tag = tagEnd{}
-	switch {
-	case j == len(b):
+	if j == len(b) || b[j] == '<' {
+		if s.mask != nil && s.mask.busy {
+			s.mask.endUnit(i)
+		}
 		return s.broken(b, i, j, "an unfinished tag")
-	case b[j] == '<':
-		return s.broken(b, i, j, "a less-than sign inside a tag")
 	}
 	s.endText(i)
 	s.element(b, i, j)

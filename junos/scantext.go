@@ -70,12 +70,18 @@ func (s *scan) stepText(b []byte, i int, last bool) int {
 	switch {
 	case s.mask == nil:
 		s.digestText(b[i:j])
-	case s.mask.idle() && j+1 < len(b) && b[j] == '<' && b[j+1] != '!' && !s.mask.interesting(b[i:j], seen):
+	case s.mask.idle() && textEnds(b, j) && !s.mask.interesting(b[i:j], seen):
 		s.digestText(b[i:j])
 	default:
 		s.mask.text(b, i, j)
 	}
 	return j
+}
+
+// textEnds tells whether a text certainly ends before b[j]: at a '<' that is no
+// text itself and begins no CDATA.
+func textEnds(b []byte, j int) bool {
+	return j+1 < len(b) && b[j] == '<' && (nameClass[b[j+1]] || b[j+1] == '/' || b[j+1] == '?')
 }
 
 // literal takes b[i:j] as text as it stands, without references.
