@@ -44,8 +44,8 @@ func (v *visit) identify(ctx context.Context, s talk) error {
 	return v.item(ctx, s)
 }
 
-// unsupported tells whether the device has said, in this release and this boot,
-// that it does not know the item. Somebody who asks for one device wants to see
+// unsupported tells whether the device has said, in this release and this boot
+// and to this account, that it does not know the item. Somebody who asks for one device wants to see
 // for himself.
 func (v *visit) unsupported(it junos.Item) bool {
 	_, known := v.record.unsupported[it.Name]
@@ -73,8 +73,7 @@ func (v *visit) weigh(ctx context.Context, f *fleet, s talk) error {
 		return err
 	}
 	if h != nil {
-		v.load, _ = junos.ParseLoad(h.doc)
-		v.runs(itemLoad, h)
+		v.learn(itemLoad, h)
 	}
 	return nil
 }
@@ -92,6 +91,8 @@ func (v *visit) leaveOut(f *fleet) {
 
 func (v *visit) reasonAgainst(f *fleet, it junos.Item) string {
 	switch {
+	case v.early[it.Name] != nil:
+		return "" // asked in this visit already, and answered with "later"
 	case v.unsupported(it):
 		return fmt.Sprintf("not asked: the device said before that it does not support this in %s; it is asked again when it runs another, when the collector has restarted, or when this device alone is collected", v.record.release)
 	case gated(it) && v.load > maxCPU(f):
@@ -103,7 +104,7 @@ func (v *visit) reasonAgainst(f *fleet, it junos.Item) string {
 // answered takes a whole reply to the next item of todo.
 func (v *visit) answered(it junos.Item, h *half) {
 	v.todo = v.todo[1:]
-	v.learn(it, h)
+	v.learn(it.Name, h)
 	if _, before := v.early[it.Name]; h.result.Outcome == junos.RetryLater && !before {
 		v.early[it.Name] = h
 		v.again = append(v.again, it)
@@ -123,15 +124,15 @@ func (v *visit) runs(item string, h *half) {
 }
 
 // learn reads from a reply what the collector itself wants to know.
-func (v *visit) learn(it junos.Item, h *half) {
-	v.runs(it.Name, h)
-	if it.Name == itemLoad {
+func (v *visit) learn(item string, h *half) {
+	v.runs(item, h)
+	if item == itemLoad {
 		v.load, _ = junos.ParseLoad(h.doc)
 		v.weighed = true
 	}
-	if h.result.Outcome == junos.Unsupported {
-		v.record.unsupported[it.Name] = struct{}{}
-	} else if h.result.Outcome == junos.OK {
-		delete(v.record.unsupported, it.Name)
+	if lasting(h.result) {
+		v.record.unsupported[item] = struct{}{}
+	} else {
+		delete(v.record.unsupported, item)
 	}
 }

@@ -108,7 +108,7 @@ func itemOnly(err error) bool {
 // nothingUsable is the failure of a device whose documents are all errors or no
 // XML: it was reached, and nothing is known of it.
 func nothingUsable(last junos.Result) failure {
-	f := failure{phase: phaseCollect, kind: kindRPCError, advice: adviceOf(last)}
+	f := failure{phase: phaseCollect, kind: kindRPCError, advice: last.Advice()}
 	switch last.Outcome {
 	case junos.Denied:
 		f.kind = kindDenied

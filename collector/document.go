@@ -164,11 +164,12 @@ func (v *visit) judge(res junos.Result) {
 	}
 }
 
-// wordsOf is what the manifest says of a document that is an error of the device.
+// wordsOf is what the manifest says of a document that is an error of the device
+// or not whole.
 func wordsOf(res junos.Result) string {
 	switch res.Outcome {
-	case junos.Denied, junos.DeviceError, junos.RetryLater, junos.Malformed:
-		return clip(adviceOf(res), 500)
+	case junos.Denied, junos.DeviceError, junos.RetryLater, junos.Malformed, junos.Partial:
+		return clip(res.Advice(), 500)
 	}
 	return ""
 }

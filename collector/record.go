@@ -23,6 +23,7 @@ type place struct {
 // busy uses it.
 type record struct {
 	release     release
+	account     login               // that the device knew when it said what follows
 	unsupported map[string]struct{} // items, in this release
 	depth       int                 // of the next session; 0: nothing is known
 	objected    bool                // it does not bear several requests at once
@@ -69,6 +70,15 @@ func (r *record) runs(now release) {
 	}
 	if now.schema != "" {
 		r.release.schema = now.schema
+	}
+}
+
+// as takes note of the account that is logged in. To another one, the command line
+// may know more commands: what an account may not use, it calls unknown.
+func (r *record) as(account login) {
+	if r.account != account {
+		r.account = account
+		clear(r.unsupported)
 	}
 }
 

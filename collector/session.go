@@ -26,6 +26,7 @@ func (v *visit) session(ctx context.Context, f *fleet, d *device) failure {
 		return v.probe.examine(ctx, v, f, d, ch)
 	}
 	v.record = v.c.records.of(d)
+	v.record.as(d.login)
 	v.depth = v.record.nextDepth(d.Pipeline)
 	s, err := v.open(ctx, f, ch)
 	if err != nil {
