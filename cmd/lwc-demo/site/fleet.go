@@ -26,6 +26,7 @@ type Simulated struct {
 	Username string `json:"username"`
 	Password string `json:"password"`
 	Bastion  string `json:"bastion"`
+	Fault    string `json:"fault"` // of Config.FaultShare: "stall", "slow-auth:5s"
 }
 
 // Inventory is what junosim says of its fleet.
@@ -80,6 +81,9 @@ func (s *Site) simFlags(ctx context.Context) ([]string, error) {
 	}
 	if s.cfg.Canary != "" {
 		args = append(args, "--canary", s.cfg.Canary, "--password", s.cfg.Canary+"-device", "--bastion-password", s.cfg.Canary+"-bastion")
+	}
+	if s.cfg.FaultShare != "" {
+		args = append(args, "--faulty", s.cfg.FaultShare)
 	}
 	out, err := exec.CommandContext(ctx, s.binary("junosim"), append(args, "--inventory")...).Output()
 	if err != nil {
@@ -161,12 +165,16 @@ func (s *Site) FleetFile() (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The demo's site, as code: lwc-cloud apply -f fleet.yaml\ncollector: %s\n", Collector)
 	// Half a day away, so that the daily run does not mix with the one on demand.
-	fmt.Fprintf(&b, "schedule: {start: %q, window: 2h, timezone: UTC}\n\ncredentials:\n", time.Now().UTC().Add(12*time.Hour).Format("15:04"))
+	fmt.Fprintf(&b, "schedule: {start: %q, window: 2h, timezone: UTC}\n", time.Now().UTC().Add(12*time.Hour).Format("15:04"))
+	if err := writeLimits(&b, s.cfg.Limits); err != nil {
+		return "", err
+	}
+	fmt.Fprint(&b, "\ncredentials:\n")
 	login := inv.Devices[0]
 	fmt.Fprintf(&b, "  - {id: lab, kind: password, username: %s, password: %q}\n", login.Username, login.Password)
 	fmt.Fprintf(&b, "  - {id: stale, kind: password, username: %s, password: %q}\n", login.Username, "not-the-password"+s.cfg.Canary)
-	for _, j := range inv.Bastions {
-		fmt.Fprintf(&b, "  - {id: %s, kind: password, username: %s, password: %q}\n", j.Name, j.Username, j.Password)
+	for _, h := range append(withOwnLogin(inv.Devices), inv.Bastions...) {
+		fmt.Fprintf(&b, "  - {id: %s, kind: password, username: %s, password: %q}\n", h.Name, h.Username, h.Password)
 	}
 	writeHosts(&b, inv, s.cfg)
 	path := s.path("fleet.yaml")
@@ -183,6 +191,9 @@ func writeHosts(w io.Writer, inv Inventory, cfg Config) {
 	fmt.Fprint(w, "\ndevices:\n")
 	for i, d := range inv.Devices {
 		credential, via := "lab", ""
+		if d.refusesLogins() {
+			credential = d.Name
+		}
 		switch cfg.faultOf(i) {
 		case wrongPassword:
 			credential = "stale"

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+
+	"lwc/transport/wire"
 )
 
 // The addresses of the site; documentation and benchmark ranges (RFC 5737, RFC
@@ -24,8 +26,8 @@ const (
 	collectorExt = "192.0.2.2/24"
 	siteAddr     = "198.18.0.1"
 	collectorInt = "198.18.0.2/16"
-	devicePrefix = "198.18.1.0/24" // all addresses of it are the simulator's
-	nobody       = "198.18.2.1"    // no device has it
+	devicePrefix = "198.18.128.0/17" // all addresses of it are the simulator's
+	nobody       = "198.18.2.1"      // no device has it
 )
 
 // CloudURL is where the cloud end answers inside the site.
@@ -51,6 +53,11 @@ type Config struct {
 	Mosquitto string // path of the program; empty: the embedded broker
 	// Canary is put into facts and credentials, to be looked for afterwards.
 	Canary string
+	// FaultShare deals faults out to the devices, as junosim --faulty takes them:
+	// "0.2=stall,silent". The inventory tells which device has which; empty: none.
+	FaultShare string
+	// Limits of the collection; zero values are the collector's own.
+	Limits wire.CollectLimits
 	// Latency is how long a device takes for each reply; a Go duration, empty:
 	// no time.
 	Latency string
@@ -219,11 +226,14 @@ mode = "enforce"
 [internal]
 interface = "lwcint0"
 addresses = [%q]
+# The devices are behind a router, as a thousand are: the kernel keeps no more
+# than 1,024 neighbours.
+routes = ["%s via %s"]
 
 [external]
 interface = "lwcext0"
 addresses = [%q]
-`, s.StateDir(), tokenFile, collectorInt, collectorExt), 0o600)
+`, s.StateDir(), tokenFile, collectorInt, devicePrefix, siteAddr, collectorExt), 0o600)
 }
 
 // StateDir is the one folder that lwcd may write to.

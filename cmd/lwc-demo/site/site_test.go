@@ -42,6 +42,12 @@ func running(t *testing.T, cfg Config) (context.Context, *Site) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), testTime)
 	t.Cleanup(cancel)
+	return ctx, start(ctx, t, cfg)
+}
+
+// start is running with a time limit of the caller's.
+func start(ctx context.Context, t *testing.T, cfg Config) *Site {
+	t.Helper()
 	cfg.Bin, cfg.Dir = binaries(t), t.TempDir()
 	if cfg.Devices == 0 {
 		cfg.Devices = 24
@@ -60,7 +66,7 @@ func running(t *testing.T, cfg Config) (context.Context, *Site) {
 	_, err = s.Cloud(ctx, "apply", "-f", file)
 	must(t, err)
 	must(t, s.WaitApplied(ctx))
-	return ctx, s
+	return s
 }
 
 // finish stops the site and shows its logs when the test failed.
