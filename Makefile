@@ -12,7 +12,7 @@ FUZZTIME ?= 1m
 # What the tests use beside Go: real peers, and the programs that judge.
 TEST_DEPS := openssh-server openssh-client mosquitto chromium python3-junos-eznc nftables iproute2
 
-.PHONY: help build demo test deps lint unit fuzz screenshot bench bench-fleet bench-scan bench-collect clean
+.PHONY: help build demo test deps lint unit fuzz screenshot fleet-faults bench bench-fleet bench-scan bench-collect clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -41,6 +41,9 @@ fuzz: ## run every fuzz target for FUZZTIME (1m each)
 	@for p in $$($(GO) list ./...); do \
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep ^Fuzz); do \
 	    echo "== $$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+fleet-faults: build ## 1,000 simulated devices, a fifth with faults, through the whole chain: 6 minutes
+	LWC_FLEET_FAULTS=1000 $(GO) test -count=1 -timeout 45m -v -run FleetWithFaults ./cmd/lwc-demo/site
 
 screenshot: build ## take the README's picture of the portal from a running site
 	@.ci/deps chromium
