@@ -18,9 +18,7 @@ func (v *visit) dial(ctx context.Context, f *fleet, d *device) (Channel, failure
 	ch, err := v.c.conf.Dialer.Dial(ctx, t)
 	if err == nil {
 		v.r.logins.report(logins, len(logins), false, "")
-		for i, l := range logins {
-			v.c.refusals.remove(l, names[i])
-		}
+		v.c.refusals.remove(logins, names)
 		for _, h := range d.via {
 			v.c.bastions.passed(h.id)
 		}
@@ -45,14 +43,15 @@ func (v *visit) dial(ctx context.Context, f *fleet, d *device) (Channel, failure
 func (v *visit) dialFailed(d *device, fail failure) {
 	logins, names := d.logins(), d.hopNames()
 	at := slices.Index(names, fail.hop)
-	switch {
-	case at < 0 && fail.refused():
+	if at < 0 && fail.refused() {
 		at = len(names) - 1
-	case fail.phase == phaseSubsystem:
-		v.r.logins.report(logins, len(logins), false, "")
-		return
 	}
-	v.r.logins.report(logins, max(at, 0), fail.refused(), names[max(at, 0)])
+	done := max(at, 0)
+	if fail.phase == phaseSubsystem {
+		done = len(names)
+	}
+	v.c.refusals.remove(logins[:done], names)
+	v.r.logins.report(logins, done, fail.refused(), names[max(at, 0)])
 	if fail.refused() {
 		v.c.refusals.add(logins[at], names[at])
 		v.c.event(wire.EventCredential, v.id, fmt.Sprintf(

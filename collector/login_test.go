@@ -48,34 +48,6 @@ func TestWrongCredentialIsTriedOnce(t *testing.T) {
 	})
 }
 
-// A device that does not answer delays the proof by a few seconds, not by its
-// time-outs.
-func TestProofHasPatience(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l, k := newLogins(), []login{{"lab", "1", ""}}
-		if v := l.try(k); v.wait != 0 || v.by != "" {
-			t.Fatalf("the first: %+v", v)
-		}
-		v := l.try(k)
-		if v.wait != proofPatience || proofPatience > 5*time.Second {
-			t.Fatalf("the second: %+v", v)
-		}
-		began := time.Now()
-		if err := v.pause(t.Context()); err != nil || time.Since(began) != proofPatience {
-			t.Fatalf("paused %v: %v", time.Since(began), err)
-		}
-		if v := l.try(k); v.wait != 0 {
-			t.Fatalf("after its patience: %+v", v)
-		}
-		l.report(k, 1, false, "")
-		for range 10 {
-			if v := l.try(k); v.wait != 0 {
-				t.Fatalf("after the proof: %+v", v)
-			}
-		}
-	})
-}
-
 // A connection that is cut during the log-in may be a refusal: no second try.
 func TestCutDuringLoginIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -193,6 +165,29 @@ func TestRefusalIsRememberedBySchedule(t *testing.T) {
 		r.sleep(24 * time.Hour)
 		if m := r.up.runs(); !m[len(m)-1].Devices[0].OK {
 			t.Errorf("after the change: %+v", m[len(m)-1])
+		}
+	})
+}
+
+// A log-in that works again is no refusal any more, also where the device then
+// offers no NETCONF.
+func TestLoginBeforeAFailureCountsAsOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		d := r.desired(1, 1)
+		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
+		r.site.behave["edge-01"] = behaviour{dial: func(attempt int) error {
+			return []error{&dialError{phase: "auth", kind: "auth", hop: "edge-01"},
+				&dialError{phase: "subsystem", kind: "subsystem", hop: "edge-01"}, nil}[attempt]
+		}}
+		r.apply(d)
+		r.sleep(24 * time.Hour)
+		if _, m := r.collect("edge-01"); m.Devices[0].Kind != "subsystem" {
+			t.Fatalf("%+v", m.Devices)
+		}
+		r.sleep(24 * time.Hour)
+		if m := r.up.runs(); len(m) != 3 || !m[2].Devices[0].OK {
+			t.Errorf("%+v", m)
 		}
 	})
 }

@@ -6,13 +6,18 @@ import (
 	"time"
 )
 
-// proofPatience is how long the first log-in with a credential may take before
-// a second device is tried with it: longer than an AAA server takes to answer,
-// shorter than a connect to a device that is off.
-const proofPatience = 3 * time.Second
+// maxProvers is how many log-ins with a credential that has proved good nowhere
+// are under way at once: accounts lock after a few failures, and with a slow AAA
+// server all that are under way may fail.
+const maxProvers = 3
+
+// proverGaps are the pauses before the second and the third of them, after the
+// newest: a device that is off costs the others a second, and an AAA server that
+// answers in time is asked by one device only.
+var proverGaps = [maxProvers]time.Duration{0, time.Second, 2 * time.Second}
 
 // logins decides, within one run, who may log in with which credential. The
-// first device to use a log-in proves it; the others wait for that. After a
+// first devices to use a log-in prove it; the others wait for that. After a
 // refusal nobody uses it again: accounts lock after a few failures.
 type logins struct {
 	mu    sync.Mutex // guards all that follows
@@ -23,7 +28,8 @@ type logins struct {
 type proof struct {
 	good      bool
 	refusedBy string    // name of the hop; empty: not refused
-	since     time.Time // the newest attempt to prove it; zero: none is under way
+	provers   int       // log-ins under way
+	newest    time.Time // when the newest of them began
 }
 
 func newLogins() *logins {
@@ -39,34 +45,43 @@ func (l *logins) proof(k login) *proof {
 	return p
 }
 
-// verdict is the answer of try: go on, or wait, or do not log in at all.
+// verdict is the answer of try: go on, or hold, or do not log in at all.
 type verdict struct {
 	stop  login  // refused before; by is who did
 	by    string // empty: not stopped
-	wait  time.Duration
-	moved <-chan struct{} // ends a wait early
+	hold  bool
+	wait  time.Duration   // how long to hold at most; 0: until moved
+	moved <-chan struct{} // ends a hold early
 }
 
-// try asks for leave to log in along ks. Who gets it reports the outcome.
+// try asks for leave to log in along ks. Who gets it reports the outcome, once.
 func (l *logins) try(ks []login) verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
+	var full bool
 	var wait time.Duration
 	for _, k := range ks {
 		p := l.proof(k)
-		if p.refusedBy != "" {
+		switch {
+		case p.refusedBy != "":
 			return verdict{stop: k, by: p.refusedBy}
-		}
-		if !p.good && !p.since.IsZero() {
-			wait = max(wait, proofPatience-now.Sub(p.since))
+		case p.good || p.provers == 0:
+		case p.provers >= maxProvers:
+			full = true
+		default:
+			wait = max(wait, p.newest.Add(proverGaps[p.provers]).Sub(now))
 		}
 	}
-	if wait > 0 {
-		return verdict{wait: wait, moved: l.moved}
+	switch {
+	case full:
+		return verdict{hold: true, moved: l.moved}
+	case wait > 0:
+		return verdict{hold: true, wait: wait, moved: l.moved}
 	}
 	for _, k := range ks {
-		l.proof(k).since = now
+		p := l.proof(k)
+		p.provers, p.newest = p.provers+1, now
 	}
 	return verdict{}
 }
@@ -78,7 +93,7 @@ func (l *logins) report(ks []login, done int, refused bool, by string) {
 	defer l.mu.Unlock()
 	for i, k := range ks {
 		p := l.proof(k)
-		p.since = time.Time{}
+		p.provers--
 		switch {
 		case i < done:
 			p.good = true
@@ -90,14 +105,18 @@ func (l *logins) report(ks []login, done int, refused bool, by string) {
 	l.moved = make(chan struct{})
 }
 
-// pause waits as a verdict says.
+// pause holds as a verdict says.
 func (v verdict) pause(ctx context.Context) error {
-	t := time.NewTimer(v.wait)
-	defer t.Stop()
+	var late <-chan time.Time
+	if v.wait > 0 {
+		t := time.NewTimer(v.wait)
+		defer t.Stop()
+		late = t.C
+	}
 	select {
 	case <-v.moved:
 		return nil
-	case <-t.C:
+	case <-late:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -124,10 +143,13 @@ func (r *refusals) add(l login, hop string) {
 	r.seen[refusal{l, hop}] = struct{}{}
 }
 
-func (r *refusals) remove(l login, hop string) {
+// remove forgets the refusals of log-ins that have succeeded now.
+func (r *refusals) remove(ls []login, hops []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.seen, refusal{l, hop})
+	for i, l := range ls {
+		delete(r.seen, refusal{l, hops[i]})
+	}
 }
 
 // find returns the first hop on the way to d that refused this log-in before.

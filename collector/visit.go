@@ -104,7 +104,7 @@ func (v *visit) attempt(ctx context.Context) failure {
 		}
 		verdict, f := v.attemptNow(ctx)
 		release()
-		if verdict.wait == 0 {
+		if !verdict.hold {
 			return f
 		}
 		if err := verdict.pause(ctx); err != nil {
@@ -147,7 +147,7 @@ func (v *visit) takeTurn(ctx context.Context) (release func(), err error) {
 	return release, nil
 }
 
-// attemptNow is attempt in a slot. When the verdict says to wait, nothing has
+// attemptNow is attempt in a slot. When the verdict says to hold, nothing has
 // been done yet.
 func (v *visit) attemptNow(ctx context.Context) (verdict, failure) {
 	fleet := v.c.holdCurrent()
@@ -175,7 +175,7 @@ func (v *visit) attemptNow(ctx context.Context) (verdict, failure) {
 	if leave.by != "" {
 		return verdict{}, notTried(leave.stop, leave.by)
 	}
-	if leave.wait > 0 {
+	if leave.hold {
 		return leave, failure{}
 	}
 	v.ticket.use()
