@@ -38,15 +38,18 @@ func (p Privileges) excess(flag string) string {
 
 // lookingFlags are the permission flags that let an account look only ("Login
 // Class Permission Flags", Junos OS User Access and Authentication Guide). Each
-// but view and the -operation ones shows one part of the configuration, with
-// secrets left out.
+// but view shows one part of the configuration, with secrets left out, and has no
+// command of its own that changes anything.
 func lookingFlags() []string {
 	return []string{"view", "view-configuration", "access", "admin", "firewall", "flow-tap", "interface",
-		"pgcp-session-mirroring", "routing", "security", "snmp", "storage", "system", "trace", "unified-edge"}
+		"pgcp-session-mirroring", "routing", "snmp", "storage", "system", "unified-edge"}
 }
 
-// actingFlags are the others, by the words of the same table. A flag that ends
-// in -control and is not named here changes the part it is named after.
+// actingFlags are the others, by the words of the same table and by the commands
+// that the guide lists for each. Two of them sound as if they only looked: security
+// has the clear security commands, those for keys and certificates among them. A
+// flag that ends in -control and is not named here changes the part it is named
+// after.
 func actingFlags() map[string]string {
 	return map[string]string{
 		"all":                    "can do everything",
@@ -66,23 +69,30 @@ func actingFlags() map[string]string {
 		"rollback":               "can return to an older configuration",
 		"secret":                 "can read passwords and keys in the configuration",
 		"secret-control":         "can read and change passwords and keys in the configuration",
+		"security":               "can clear security alarms, logs, keys and certificates",
 		"shell":                  "can start a shell",
+		"trace":                  "can read and follow every log and trace file, capture traffic and, on some releases, clear logs",
 	}
 }
 
 // allowedExcess judges an allow-commands expression: each of its alternatives has
-// to begin with the word of a command that only looks. Junos reads POSIX 1003.2
-// without regard to case; lists of allow-commands-regexps come in quotes.
+// to be bound to the beginning of the command by ^ and to begin with the word of a
+// command that only looks. Junos reads POSIX 1003.2 without regard to case and
+// finds an expression anywhere in a command, so that "show" alone allows "file
+// show" too. Lists of allow-commands-regexps come in quotes.
 func allowedExcess(expression string) []string {
 	var found []string
-	for part := range strings.SplitSeq(strings.ToLower(expression), `"`) {
-		words, ok := firstWords(part, maxNesting)
+	for _, part := range alternatives(strings.ToLower(expression)) {
+		begins, ok := beginnings(part, false, maxNesting)
 		if !ok {
 			return []string{"allow-commands: is an expression that cannot be judged"}
 		}
-		for _, w := range words {
-			if !slices.Contains([]string{"show", "quit", "exit"}, w) {
-				found = append(found, fmt.Sprintf("allow-commands: allows commands that begin with %q", w))
+		for _, b := range begins {
+			switch {
+			case !slices.Contains([]string{"show", "quit", "exit"}, b.word):
+				found = append(found, fmt.Sprintf("allow-commands: allows commands that begin with %q", b.word))
+			case !b.bound:
+				found = append(found, fmt.Sprintf("allow-commands: allows commands that have %q anywhere in them, since no ^ stands before it", b.word))
 			}
 		}
 	}
@@ -90,53 +100,73 @@ func allowedExcess(expression string) []string {
 	return slices.Compact(found)
 }
 
+// alternatives takes a list in quotes apart.
+func alternatives(expression string) []string {
+	if strings.TrimSpace(expression) == "" {
+		return nil
+	}
+	if !strings.Contains(expression, `"`) {
+		return []string{expression}
+	}
+	return slices.DeleteFunc(strings.Split(expression, `"`), func(part string) bool { return strings.Trim(part, " |") == "" })
+}
+
 var plainWord = regexp.MustCompile(`^([a-z][a-z-]*)(?:[ $.]|$)`)
 
 // maxNesting of brackets is beyond what anybody writes by hand.
 const maxNesting = 16
 
-// firstWords returns the word that each alternative of an expression begins
-// with. ok is false where one begins with anything but a plain word: a class of
-// characters, a wildcard, a bracket that is not closed.
-func firstWords(expression string, depth int) (words []string, ok bool) {
-	e := strings.TrimLeft(expression, "^ ")
-	if strings.Trim(e, "$ ") == "" {
-		return nil, true
-	}
-	split, ok := splitTop(e)
-	switch {
-	case !ok || depth == 0:
+// beginning is what an alternative begins with.
+type beginning struct {
+	word  string
+	bound bool // by ^ to where the command begins
+}
+
+// beginnings returns what each alternative of an expression begins with. ok is
+// false where one begins with anything but a plain word: a class of characters, a
+// wildcard, nothing at all, a bracket that is not closed.
+func beginnings(expression string, bound bool, depth int) (all []beginning, ok bool) {
+	parts, ok := splitTop(expression)
+	if !ok || depth == 0 {
 		return nil, false
-	case len(split) > 1:
-		for _, part := range split {
-			w, ok := firstWords(part, depth-1)
-			if !ok || len(w) == 0 {
-				return nil, false
-			}
-			words = append(words, w...)
+	}
+	for _, part := range parts {
+		begins, ok := beginningsOfOne(part, bound, depth)
+		if !ok {
+			return nil, false
 		}
-		return words, true
-	case e[0] == '(':
-		inner := e[1:closing(e)]
-		rest := e[closing(e)+1:]
+		all = append(all, begins...)
+	}
+	return all, true
+}
+
+func beginningsOfOne(part string, bound bool, depth int) ([]beginning, bool) {
+	e := strings.TrimLeft(part, "^ ")
+	bound = bound || strings.HasPrefix(part, "^")
+	if strings.HasPrefix(e, "(") {
+		inner, rest := e[1:closing(e)], e[closing(e)+1:]
 		if rest != "" && !strings.ContainsRune(" $", rune(rest[0])) {
 			return nil, false // a count, or a word that goes on behind the bracket
 		}
-		words, ok = firstWords(inner, depth-1)
-		return words, ok && len(words) > 0
+		return beginnings(inner, bound, depth-1)
 	}
 	m := plainWord.FindStringSubmatch(e)
 	if m == nil {
 		return nil, false
 	}
-	return m[1:], true
+	return []beginning{{m[1], bound}}, true
 }
 
 // splitTop splits at the bars outside of brackets. ok is false where the
-// brackets do not match.
+// brackets do not match. What stands for itself, behind a backslash or in square
+// brackets, becomes NUL, which begins no word.
 func splitTop(e string) (parts []string, ok bool) {
+	e, ok = withoutLiterals(e)
+	if !ok {
+		return nil, false
+	}
 	depth, from := 0, 0
-	for i, c := range e {
+	for i, c := range []byte(e) {
 		switch {
 		case c == '(':
 			depth++
@@ -152,10 +182,44 @@ func splitTop(e string) (parts []string, ok bool) {
 	return append(parts, e[from:]), depth == 0
 }
 
+// withoutLiterals is not ok where a literal does not end, or holds what releases
+// may read differently.
+func withoutLiterals(e string) (string, bool) {
+	b := []byte(e)
+	for i := 0; i < len(b); i++ {
+		n := 1
+		switch b[i] {
+		case '\\':
+			n = 2
+		case '[':
+			n = classLength(e[i:])
+		default:
+			continue
+		}
+		if n < 2 || i+n > len(b) {
+			return "", false
+		}
+		clear(b[i : i+n])
+		i += n - 1
+	}
+	return string(b), true
+}
+
+// classLength is that of the class of characters at the beginning, 0 when it has
+// no end or holds another bracket or a backslash. A bracket that comes first, as
+// it may, is one of these.
+func classLength(e string) int {
+	n := strings.IndexByte(e, ']') + 1
+	if inside := strings.TrimPrefix(e[1:max(1, n-1)], "^"); inside == "" || strings.ContainsAny(inside, `[\`) {
+		return 0
+	}
+	return n
+}
+
 // closing finds the bracket that closes the first one.
 func closing(e string) int {
 	depth := 0
-	for i, c := range e {
+	for i, c := range []byte(e) {
 		switch c {
 		case '(':
 			depth++

@@ -48,18 +48,20 @@ func readPrivileges(doc []byte) (Privileges, error) {
 	}
 	var r rightsReader
 	for _, e := range elements(root, "authorization-information") {
-		r.element(e, false)
+		r.element(e, aboutAccount)
 	}
 	if !r.found {
 		for _, e := range elements(root, "output") {
 			r.text(e.Text())
 		}
 	}
-	if !r.found {
+	switch {
+	case !r.found, len(r.p.Permissions) == 0 && r.p.AllowCommands == "": // it was allowed to ask
 		return Privileges{}, errNoRights
-	}
-	if len(r.p.Permissions) > maxRights {
+	case len(r.p.Permissions) > maxRights:
 		return Privileges{}, fmt.Errorf("the reply names %d permissions", len(r.p.Permissions))
+	case r.long:
+		return Privileges{}, fmt.Errorf("an expression of more than %d bytes", maxExpression)
 	}
 	return r.p, nil
 }
@@ -80,24 +82,50 @@ func parseWhole(doc []byte) (*etree.Element, error) {
 type rightsReader struct {
 	p     Privileges
 	found bool
+	long  bool // an expression is longer than is kept
 }
 
-// element reads an element and what is in it. in says that it is below one that
-// is named after permissions. Releases name the elements differently, so words
-// in the names count.
-func (r *rightsReader) element(e *etree.Element, in bool) {
-	children := e.ChildElements()
-	in = in || strings.Contains(e.Tag, "permission")
-	r.found = r.found || in
+// topic is what an element is about. Releases name the elements differently, so
+// words in the names count, and what is below one is about the same.
+type topic int
+
+const (
+	aboutAccount topic = iota
+	aboutPermissions
+	aboutAllowed
+	aboutDenied
+	aboutConfiguration // commands of configuration mode
+)
+
+func (t topic) of(tag string) topic {
+	switch {
+	case t != aboutAccount:
+		return t
+	case strings.Contains(tag, "permission"):
+		return aboutPermissions
+	case strings.Contains(tag, "config"):
+		return aboutConfiguration
+	case strings.Contains(tag, "allow"):
+		return aboutAllowed
+	case strings.Contains(tag, "deny"):
+		return aboutDenied
+	}
+	return aboutAccount
+}
+
+// element reads an element and what is in it.
+func (r *rightsReader) element(e *etree.Element, above topic) {
+	about, children := above.of(e.Tag), e.ChildElements()
+	r.found = r.found || about == aboutPermissions
 	if len(children) == 0 {
-		r.leaf(e.Tag, clipText(e.Text(), maxExpression), in)
+		r.leaf(e.Tag, strings.TrimSpace(e.Text()), about)
 		return
 	}
 	if t := e.Text(); strings.Contains(t, permissionsHead) {
 		r.text(t)
 	}
 	for _, c := range children {
-		r.element(c, in)
+		r.element(c, about)
 	}
 }
 
@@ -105,24 +133,22 @@ func (r *rightsReader) element(e *etree.Element, in bool) {
 // commands takes 2 KiB.
 const maxExpression = 16 << 10
 
-func (r *rightsReader) leaf(tag, text string, in bool) {
-	has := func(words ...string) bool {
-		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(tag, w) })
-	}
+func (r *rightsReader) leaf(tag, text string, about topic) {
+	has := func(word string) bool { return strings.Contains(tag, word) }
 	switch {
 	case strings.Contains(text, permissionsHead):
 		r.text(text)
-	case has("help", "description") || text == "":
-	case in:
+	case has("help") || has("description") || text == "":
+	case about == aboutPermissions:
 		r.permission(text)
-	case has("config"): // expressions about the configuration
-	case has("allow"):
-		r.p.AllowCommands = first(r.p.AllowCommands, expression(text))
-	case has("deny"):
-		r.p.DenyCommands = first(r.p.DenyCommands, expression(text))
+	case about == aboutAllowed:
+		r.expression(&r.p.AllowCommands, text)
+	case about == aboutDenied:
+		r.expression(&r.p.DenyCommands, text)
+	case about == aboutConfiguration:
 	case has("class"):
 		r.p.Class = first(r.p.Class, clipText(text, maxFact))
-	case has("user", "login"):
+	case has("user") || has("login"):
 		r.p.User = first(r.p.User, clipText(text, maxFact))
 	}
 }
@@ -130,7 +156,7 @@ func (r *rightsReader) leaf(tag, text string, in bool) {
 // permission takes "view" and "view -- Can view current values".
 func (r *rightsReader) permission(text string) {
 	flag, _, _ := strings.Cut(text, "--")
-	if flag = clipText(flag, maxFact); flag != "" && !slices.Contains(r.p.Permissions, flag) {
+	if flag = clipText(flag, maxFact); flag != "" && len(r.p.Permissions) <= maxRights && !slices.Contains(r.p.Permissions, flag) {
 		r.p.Permissions = append(r.p.Permissions, flag)
 	}
 }
@@ -148,7 +174,7 @@ const permissionsHead = "Permissions:"
 
 var (
 	currentUser  = regexp.MustCompile(`Current user: *'([^']*)'(?:.*class *'([^']*)')?`)
-	commandsText = regexp.MustCompile(`^(Allow|Deny) regular expression: *(.*)$`)
+	commandsText = regexp.MustCompile(`^(Allow|Deny) (.*)regular expressions?: *(.*)$`)
 )
 
 func (r *rightsReader) text(t string) {
@@ -161,22 +187,33 @@ func (r *rightsReader) text(t string) {
 			r.p.User, r.p.Class = first(r.p.User, clipText(user[1], maxFact)), first(r.p.Class, clipText(user[2], maxFact))
 		case line == permissionsHead:
 			inside, r.found = true, true
-		case strings.HasSuffix(line, ":"):
+		case commands != nil && strings.Contains(commands[2], "config"):
 			inside = false
 		case commands != nil && commands[1] == "Allow":
-			r.p.AllowCommands = first(r.p.AllowCommands, expression(commands[2]))
+			r.expression(&r.p.AllowCommands, commands[3])
+			inside = false
 		case commands != nil:
-			r.p.DenyCommands = first(r.p.DenyCommands, expression(commands[2]))
+			r.expression(&r.p.DenyCommands, commands[3])
+			inside = false
+		case strings.HasSuffix(line, ":"):
+			inside = false
 		case inside:
 			r.permission(line)
 		}
 	}
 }
 
-// expression takes the word none, by which Junos says that there is none.
-func expression(text string) string {
-	if text == "none" {
-		return ""
+// expression adds to those of the elements or engines before. Junos says none
+// when there is none.
+func (r *rightsReader) expression(all *string, text string) {
+	text = strings.TrimSpace(text)
+	switch {
+	case text == "none" || text == "" || text == *all || r.long:
+		return
+	case *all != "":
+		text = *all + "|" + text
 	}
-	return clipText(text, maxExpression)
+	if r.long = len(text) > maxExpression; !r.long {
+		*all = text
+	}
 }
