@@ -47,7 +47,7 @@ var secretElements = []string{"password", "secret", "passphrase", "encrypted-pas
 	"shared-key", "private-key", "secret-key", "session-key", "auth-key", "authentication-key", "authentication-value",
 	"hello-authentication-key", "md5-key", "md5/key", "privacy-key", "encryption-key", "wep-key", "psk", "key-string",
 	"key-data", "license-key", "key-value", "ssh-rsa", "ssh-dsa", "ssh-dss", "ssh-ecdsa", "ssh-ed25519",
-	"authorized-key", "root-authentication", "cak", "root-password"}
+	"authorized-key", "root-authentication", "login/user/authentication", "cak", "root-password"}
 
 // descriptionElements hold what people wrote.
 var descriptionElements = []string{"lldp-remote-port-description", "lldp-port-description", "lldp-remote-system-description",
@@ -85,7 +85,7 @@ func (r *maskRules) addClass(c MaskClass) {
 		r.addPaths(communityElements, maskTarget{class: c})
 	case MaskSecrets:
 		r.addPaths(secretElements, maskTarget{class: c, deep: true})
-		r.addPaths([]string{"@password", "@secret", "@key"}, maskTarget{class: c})
+		r.addPaths([]string{"@password", "@secret"}, maskTarget{class: c})
 		r.suffixes = true
 		for _, s := range secretSuffixes {
 			r.markEnd(s)
