@@ -10,7 +10,7 @@ import (
 )
 
 // certified is a private key and what an authority signed of it.
-type certified struct{ key, user, host, old, other, root string }
+type certified struct{ key, user, host, old, other, root, jump string }
 
 var signed = sync.OnceValue(func() certified {
 	_, raw, err := ed25519.GenerateKey(rand.Reader)
@@ -30,6 +30,7 @@ var signed = sync.OnceValue(func() certified {
 		old:   sign(authority, key, ssh.UserCert, 1_000_000_000, "lwc"),
 		other: sign(authority, another, ssh.UserCert, forever, "lwc"),
 		root:  sign(authority, key, ssh.UserCert, forever, "root"),
+		jump:  sign(authority, key, ssh.UserCert, forever, "collector"),
 	}
 })
 

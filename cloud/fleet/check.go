@@ -128,7 +128,7 @@ func (c *checker) profiles(ps map[string][]string) {
 		path := "profiles." + name
 		c.id(path, name)
 		if len(ps[name]) == 0 {
-			c.add(path, "it lists no item: name at least one of %s", strings.Join(known, ", "))
+			c.add(path, "it lists no item: name at least one of the catalogue, as show-version (lwc-cloud catalogue lists all)")
 		}
 		seen := map[string]bool{}
 		for i, item := range ps[name] {

@@ -26,7 +26,7 @@ func source() Source {
 	env := map[string]string{"LAB": canary + "-env\n", "EMPTY": "", "HOME": "/home/x", "PHRASE": "opensesame"}
 	files := map[string]string{"/f/pw": canary + "-file\r\n", "/home/x/key": newKey(""), "/f/locked": lockedKey(),
 		"/f/signed": signed().key, "/f/signed-cert.pub": signed().user, "/f/host-cert.pub": signed().host,
-		"/f/old-cert.pub": signed().old, "/f/other-cert.pub": signed().other, "/f/root-cert.pub": signed().root}
+		"/f/old-cert.pub": signed().old, "/f/other-cert.pub": signed().other, "/f/root-cert.pub": signed().root, "/f/jump-cert.pub": signed().jump}
 	return Source{
 		Getenv: func(k string) (string, bool) { v, ok := env[k]; return v, ok },
 		ReadFile: func(n string) ([]byte, error) {
@@ -103,6 +103,27 @@ func checkNewer(t *testing.T, s Spec, signed Credential) {
 	}
 	if signed.Kind() != wire.KindPrivateKey || !strings.HasPrefix(string(signed.Certificate.Reveal()), "ssh-ed25519-cert-v01@openssh.com ") {
 		t.Errorf("the certificate was not read: %q", signed.Certificate.Reveal())
+	}
+}
+
+// The example of the documentation is a fleet that can be applied.
+func TestExample(t *testing.T) {
+	text, err := os.ReadFile("../../docs/examples/fleet.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := source()
+	read := src.ReadFile
+	src.Getenv = func(string) (string, bool) { return "x", true }
+	src.ReadFile = func(name string) ([]byte, error) {
+		return read(map[string]string{"/f/jump.key": "/f/signed", "/f/jump.key-cert.pub": "/f/jump-cert.pub"}[name])
+	}
+	f, err := ParseYAML("fleet.yaml", text, src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Spec.Devices) != 3 || len(f.Spec.Masking.Rules) != 1 || f.Spec.Limits.PerBastion != 64 {
+		t.Errorf("%+v", f.Spec)
 	}
 }
 

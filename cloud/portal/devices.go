@@ -71,7 +71,19 @@ type deviceData struct {
 	Documents []apitype.Document
 	Probe     *apitype.Probe // the newest; nil: none yet
 	Events    []wire.Event
+	Excess    bool // the account can do more than collecting needs
 	Profile   string
+}
+
+// excessive tells whether the newest word on the account's rights is that they
+// are too many: a test says how it is, an event of a collection only that.
+func (d deviceData) excessive() bool {
+	for _, e := range d.Events {
+		if e.Kind == wire.EventOverPrivileged && (d.Probe == nil || e.Time.After(d.Probe.At)) {
+			return true
+		}
+	}
+	return d.Probe != nil && len(d.Probe.Excess) > 0
 }
 
 func (p *Portal) device(v *visit) error {
@@ -92,6 +104,7 @@ func (p *Portal) device(v *visit) error {
 	if data.Events, err = p.cfg.Store.DeviceEvents(v.r.Context(), collector, id, latestRuns); err != nil {
 		return err
 	}
+	data.Excess = data.excessive()
 	return v.render("device", "devices", data)
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"lwc/cloud/api/apitest"
 	"lwc/cloud/edp"
@@ -45,6 +46,13 @@ func TestProbePages(t *testing.T) {
 	}
 	if page := standard.page(at + "edge-3"); !strings.Contains(page, "fails at auth") || strings.Contains(page, "Weak algorithms") {
 		t.Error("edge-3 is not told of")
+	}
+	if page := standard.page(at + "edge-2"); strings.Contains(page, "can do more") {
+		t.Error("edge-2 was not tested, and is told of")
+	}
+	must(t, c.Store.AddEvent(t.Context(), wire.Event{Collector: apitest.Collector, Boot: open[0].ID, Time: time.Now(), Kind: wire.EventOverPrivileged, Device: "edge-2", Text: "too much"}))
+	if page := standard.page(at + "edge-2"); !strings.Contains(page, "can do more than collecting needs") || !strings.Contains(page, "too much") {
+		t.Error("what a collection found out is not told")
 	}
 	if resp, _ := v.post(at+"nope/probe", nil); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("testing a device that is not there: %s", resp.Status)
