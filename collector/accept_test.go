@@ -182,7 +182,7 @@ func TestNewerConfigurationReplacesAndWipes(t *testing.T) {
 		old := r.c.current()
 		job := wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()}
 		r.c.Job(job)
-		r.sleep(5 * time.Second) // the first device is in its session
+		r.sleep(2 * time.Second) // the first device is in its session, and has its slot
 
 		r.site.mu.Lock()
 		r.site.password = "new"

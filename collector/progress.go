@@ -9,7 +9,8 @@ import (
 
 const (
 	// parkAfter is how long a device may stand still before its slot is lent to
-	// another: longer than any answer of a healthy one takes.
+	// another: longer than most answers of a healthy one take, and where one takes
+	// longer, nothing is lost.
 	parkAfter = 3 * time.Second
 	// parkBelow is what a device must send within parkAfter to count as going on,
 	// in bytes: a device on a line of 64 kbit/s sends six times as much.
@@ -24,45 +25,58 @@ type progress struct {
 	bytes    atomic.Int64
 
 	mu    sync.Mutex // guards what follows
-	seen  int64      // bytes at the last look
-	moved bool       // something was finished since the last look
+	seen  int64      // bytes, when they counted last
+	at    time.Time  // when that was
 	timer *time.Timer
 	ended bool
 }
 
 // watchProgress begins to watch. The caller calls end.
 func watchProgress(slot *lease, p *patience) *progress {
-	w := &progress{slot: slot, patience: p, moved: true}
+	w := &progress{slot: slot, patience: p, at: time.Now()}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timer = time.AfterFunc(parkAfter, w.look)
 	return w
 }
 
-// look is called every parkAfter.
+// look is called when a device may have stood still for parkAfter.
 func (p *progress) look() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
 		return
 	}
-	got := p.bytes.Load()
+	if rest := parkAfter - time.Since(p.at); rest > 0 {
+		p.timer.Reset(rest)
+		return
+	}
 	switch {
-	case p.moved || got-p.seen >= parkBelow:
+	case p.bytes.Load()-p.seen >= parkBelow:
 		p.slot.resume()
 	case p.patience.running():
 		p.slot.park()
 	}
-	p.seen, p.moved = got, false
+	p.again()
 	p.timer.Reset(parkAfter)
 }
+
+// again begins to count anew. The caller holds mu.
+func (p *progress) again() { p.seen, p.at = p.bytes.Load(), time.Now() }
 
 // step says that the device has finished something: a log-in, a reply.
 func (p *progress) step() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.moved = true
+	p.again()
 	p.slot.resume()
+}
+
+// turn says that it is the device's turn now, after a wait of the collector.
+func (p *progress) turn() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.again()
 }
 
 func (p *progress) end() {

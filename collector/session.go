@@ -213,8 +213,14 @@ func (v *visit) aside(ctx context.Context, s talk, name string) (*half, error) {
 // bounded by itself.
 func (v *visit) blocked(ctx context.Context, wait func(context.Context) (*lease, error)) (*lease, error) {
 	v.patience.stop()
-	defer v.patience.run()
+	defer v.resume()
 	ctx, cancel := context.WithTimeoutCause(ctx, v.c.conf.BlockedTimeout, errBlocked)
 	defer cancel()
 	return wait(ctx)
+}
+
+// resume lets the time count against the device again.
+func (v *visit) resume() {
+	v.progress.turn()
+	v.patience.run()
 }

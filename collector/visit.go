@@ -16,7 +16,8 @@ type visit struct {
 	r        *run
 	id       string
 	patience *patience
-	begun    time.Time
+	begun    time.Time // the first dial, once there was one
+	dialled  bool
 	ticket   *ticket
 	progress *progress
 	probe    *probe           // nil: a collection
@@ -179,7 +180,10 @@ func (v *visit) attemptNow(ctx context.Context) (verdict, failure) {
 		return leave, failure{}
 	}
 	v.ticket.use()
-	v.patience.run()
+	if !v.dialled {
+		v.dialled, v.begun = true, time.Now()
+	}
+	v.resume()
 	defer v.patience.stop()
 	return verdict{}, v.session(ctx, fleet, d)
 }
