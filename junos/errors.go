@@ -1,6 +1,9 @@
 package junos
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Kind is what went wrong with a session, in the closed set that operators and
 // schedulers act on.
@@ -71,14 +74,11 @@ func (e *Error) advice() string {
 	case KindFraming:
 		return "The device sent bytes that NETCONF framing does not allow. Try again; if it happens again, collect the Junos release and open a case."
 	case KindClosed:
-		if e.Phase == PhaseRPC && e.Pipelined {
-			return "The device closed the session while several requests were under way. It may not bear that: set pipeline to 1 for it. If it closes the session then too, look at its session limit (\"system services netconf ssh connection-limit\") and its log."
-		}
-		return "The device closed the session early. It may have reached its session limit (\"system services netconf ssh connection-limit\"), restarted, or be short of processes; try again later."
+		return e.closedAdvice()
 	case KindRPCTimeout:
 		return "The device did not answer this command in time. It may be busy: check the load of its routing engine, or leave the command out of its profile."
 	case KindStalled:
-		return "The device began to answer and then stopped. Check the path to it (packet loss, MTU, an idle timer of a firewall) and the load of its routing engine."
+		return "The device began to answer and then stopped, or next to stopped. Check the path to it (packet loss, MTU, an idle timer of a firewall) and the load of its routing engine."
 	case KindTooLarge:
 		return "The reply is larger than the limit for one document. Raise max_document_bytes in the limits of its collector, or leave the command out of its profile."
 	case KindMessageID:
@@ -87,4 +87,19 @@ func (e *Error) advice() string {
 		return "The collection was stopped before the device had answered. Nothing is wrong with the device."
 	}
 	return "The session with the device failed. Try again later."
+}
+
+// closedAdvice tells apart who closed the session and why.
+func (e *Error) closedAdvice() string {
+	switch {
+	case errors.Is(e.Err, errUnended):
+		return "This command was not asked: the reply to the one before did not end, so the session was closed. It is asked in the next session. If it happens again, look for the command before that takes too long, and at the load of the routing engine."
+	case errors.Is(e.Err, errClosed), errors.Is(e.Err, errAbandoned):
+		return "The collector ended the session before the device had answered. Nothing is wrong with the device."
+	case e.Phase == PhaseHello:
+		return "The device accepted the log-in and closed the session before its NETCONF hello. It may have reached its session limit (\"system services netconf ssh connection-limit\"), or be short of processes; try again later. If it always does, look at its log."
+	case e.Pipelined:
+		return "The device closed the session while several requests were under way. It may not bear that: set pipeline to 1 for it. If it closes the session then too, look at its session limit (\"system services netconf ssh connection-limit\") and its log."
+	}
+	return "The device closed the session early. It may have restarted or be short of processes, an administrator may have closed the session, or a firewall on the path may have cut it. Try again later; if it happens at the same command again, look for core dumps."
 }

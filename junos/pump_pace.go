@@ -2,48 +2,46 @@ package junos
 
 import "time"
 
-// pace is how fast a reply must come: no wait for bytes may last as long as
-// stall, and all waits that together last as long must bring rate bytes a second.
-// Only the time in which the session waits for the device counts, not that in
-// which the caller does other things. The wait for the first byte of a reply is
-// the device's to think and has no rate.
+// pace is how fast a reply must come: no wait for bytes may last as long as stall,
+// and no reply may use up its patience. That is two stalls at first and at most;
+// waits use it up, and bytes buy it back at the rate. A device that pauses between
+// the parts of a small reply, for one engine after the other, is thus borne, and
+// one that drips is not. Only the time in which the session waits for the device
+// counts, not that in which the caller does other things. The wait for the first
+// byte of a reply is the device's to think and has no rate.
 type pace struct {
 	stall time.Duration
 	rate  int64
 
-	begun  bool          // the reply's first byte has come
-	waited time.Duration // since the window began, without the wait under way
-	bytes  int64         // that came since
+	begun    bool          // the reply's first byte has come
+	patience time.Duration // what is left of it, without the wait under way
 }
 
 // restart begins with the next reply.
-func (p *pace) restart() { p.begun, p.waited, p.bytes = false, 0, 0 }
+func (p *pace) restart() { p.begun = false }
 
 // check judges a wait that has lasted so long, and returns when to look again.
 func (p *pace) check(lasted time.Duration) (time.Duration, error) {
 	if lasted >= p.stall {
 		return 0, errStall
 	}
-	if p.begun && p.waited+lasted >= p.stall {
-		if p.bytes < int64(float64(p.rate)*p.stall.Seconds()) {
-			return 0, errSlow
-		}
-		p.waited, p.bytes = -lasted, 0
+	if !p.begun {
+		return p.stall - lasted, nil
 	}
-	if p.begun {
-		return p.stall - max(lasted, p.waited+lasted), nil
+	if lasted >= p.patience {
+		return 0, errSlow
 	}
-	return p.stall - lasted, nil
+	return min(p.stall, p.patience) - lasted, nil
 }
 
 // came notes what a wait brought.
 func (p *pace) came(n int, lasted time.Duration) {
 	if !p.begun {
-		p.begun = true
+		p.begun, p.patience = true, 2*p.stall
 		return
 	}
-	p.waited += lasted
-	p.bytes += int64(n)
+	bought := time.Duration(float64(n) / float64(p.rate) * float64(time.Second))
+	p.patience = min(p.patience-lasted+bought, 2*p.stall)
 }
 
 // alarm is one timer for all waits of a session. It is left to run when a wait

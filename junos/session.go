@@ -18,10 +18,10 @@ type Options struct {
 	// StallTimeout is the longest wait for the first byte of a reply, and for
 	// each byte after it. Zero: 60 s.
 	StallTimeout time.Duration
-	// MinRate is how many bytes a second a reply must keep up, from its first
-	// byte on, over each StallTimeout spent waiting for it; one that drips more
-	// slowly is stalled. Time in which the caller does not read does not count.
-	// Zero: 64, since a routing engine out of breath flushes 4 KiB a minute.
+	// MinRate is how many bytes a second a reply must keep up from its first byte
+	// on; one that drips more slowly is stalled when it is two StallTimeouts
+	// behind. Time in which the caller does not read does not count. Zero: 64,
+	// since a routing engine out of breath flushes 4 KiB a minute.
 	MinRate int64
 	// MaxReply is the largest document in bytes. Zero: 1 GiB, since a reply is
 	// never held.
@@ -169,7 +169,8 @@ func (s *Session) Pipelined() bool { return s.pipelined.Load() }
 // Call sends one item of the catalogue and waits for the beginning of its reply.
 // What is left of the reply before is read and thrown away first, as are the
 // replies to items sent ahead whose turn this Call passes over; when one of them
-// does not end within the stall timeout, the session is closed. The context holds
+// does not end within the stall timeout, the session is closed and the error, of
+// KindClosed, says that the item was not asked for. The context holds
 // for the reply too. Errors are of type *Error, but for an item that is not of the
 // catalogue; after KindCancelled, KindRPCTimeout, KindStalled and KindTooLarge the
 // session can be used again.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -33,13 +34,13 @@ func TestMinRate(t *testing.T) {
 		stalls bool
 		after  time.Duration // how long it is borne at most, after the thinking
 	}{
-		{"a byte a second", 0, 0, time.Second, "x", true, 61 * time.Second},
-		{"a byte just in time", 0, 0, 59 * time.Second, "x", true, 119 * time.Second},
-		{"after long thinking", 0, 59 * time.Second, time.Second, "x", true, 61 * time.Second},
+		{"a byte a second", 0, 0, time.Second, "x", true, 122 * time.Second},
+		{"a byte just in time", 0, 0, 59 * time.Second, "x", true, 121 * time.Second},
+		{"after long thinking", 0, 59 * time.Second, time.Second, "x", true, 122 * time.Second},
 		{"nothing more", 0, 0, time.Hour, "<rpc-reply>", true, 60 * time.Second},
 		{"5 KiB a minute", 0, 30 * time.Second, 55 * time.Second, strings.Repeat("x", 5<<10), false, 0},
 		{"100 bytes a second", 0, 0, time.Second, strings.Repeat("x", 100), false, 0},
-		{"100 bytes a second, 200 asked", 200, 0, time.Second, strings.Repeat("x", 100), true, 61 * time.Second},
+		{"100 bytes a second, 200 asked", 200, 0, time.Second, strings.Repeat("x", 100), true, 240 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -54,6 +55,36 @@ func TestMinRate(t *testing.T) {
 				}
 				s.Close()
 				time.Sleep(time.Hour) // the peer wakes up
+			})
+		})
+	}
+}
+
+// A device may think again after the start tag, and between the parts of a small
+// reply: for each member of a stack, and for one that is dead.
+func TestPauses(t *testing.T) {
+	for name, pauses := range map[string][]time.Duration{
+		"after the start tag": {59 * time.Second, 40 * time.Second},
+		"ten members":         slices.Repeat([]time.Duration{10 * time.Second}, 10),
+		"a dead member":       {5 * time.Second, 5 * time.Second, 55 * time.Second, 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := open(t, Options{StallTimeout: time.Minute}, hello10, func(p *peer) {
+					p.recv()
+					time.Sleep(40 * time.Second)
+					p.send("<rpc-reply>")
+					for _, pause := range pauses {
+						time.Sleep(pause)
+						p.send("<a>" + strings.Repeat("x", 500) + "</a>")
+					}
+					p.send("</rpc-reply>" + delimiter)
+					p.recv()
+				})
+				if _, res, err := collect(t, s); err != nil || res.Outcome != OK {
+					t.Errorf("%v, %+v", err, res)
+				}
+				s.Close()
 			})
 		})
 	}

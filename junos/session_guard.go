@@ -2,6 +2,7 @@ package junos
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -15,9 +16,9 @@ type guard struct {
 	late  atomic.Bool           // the time was over
 	busy  atomic.Pointer[watch] // of the Write under way
 
-	// The next Write mostly comes with the context of the last, so its end stays
-	// awaited between them.
-	last *watch
+	mu   sync.Mutex // held for last and over, since Close may come at any time
+	last *watch     // the next Write mostly comes with the context of the last, so its end stays awaited
+	over bool
 }
 
 // watch waits for the end of a context.
@@ -37,18 +38,24 @@ func newGuard(limit time.Duration, close func() error) *guard {
 }
 
 func (g *guard) begin(ctx context.Context) {
-	if g.last == nil || g.last.done != ctx.Done() {
-		g.watch(ctx)
-	}
+	w := g.await(ctx)
 	g.timer.Reset(g.limit)
-	g.busy.Store(g.last)
+	g.busy.Store(w)
 	if ctx.Err() != nil { // before busy was set, perhaps
 		g.close()
 	}
 }
 
-func (g *guard) watch(ctx context.Context) {
-	g.stop()
+// await returns nil after stop: the channel is closed.
+func (g *guard) await(ctx context.Context) *watch {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.over || g.last != nil && g.last.done == ctx.Done() {
+		return g.last
+	}
+	if g.last != nil {
+		g.last.forget()
+	}
 	w := &watch{done: ctx.Done()}
 	w.forget = context.AfterFunc(ctx, func() {
 		if g.busy.Load() == w {
@@ -56,6 +63,7 @@ func (g *guard) watch(ctx context.Context) {
 		}
 	})
 	g.last = w
+	return w
 }
 
 func (g *guard) end() {
@@ -63,10 +71,14 @@ func (g *guard) end() {
 	g.timer.Stop()
 }
 
-// stop leaves nothing behind; no Write is under way any more.
+// stop leaves nothing behind once the Write under way, which the closed channel
+// ends, has called end.
 func (g *guard) stop() {
 	g.timer.Stop()
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if g.last != nil {
 		g.last.forget()
 	}
+	g.last, g.over = nil, true
 }

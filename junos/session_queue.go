@@ -64,6 +64,9 @@ func (s *Session) announce(items []Item) {
 	}
 }
 
+// errUnended is why the session ends when a reply that nobody waits for goes on.
+var errUnended = errors.New("the reply before did not end")
+
 // drain throws away what is left of the oldest reply.
 func (s *Session) drain(ctx context.Context) error {
 	q := s.queue[0]
@@ -79,8 +82,11 @@ func (s *Session) drain(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return because(ctx)
 	}
-	err = fmt.Errorf("%w: the reply before did not end: %w", errClosed, err)
+	err = fmt.Errorf("%w: %w", errUnended, err)
 	s.fail(err)
+	if kindOf(err, false) == KindRPCTimeout {
+		return s.over() // it was the other request that took too long
+	}
 	return err
 }
 
