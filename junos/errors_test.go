@@ -9,7 +9,7 @@ import (
 
 // Every kind, and every reason for which a session may be closed, has words of
 // its own that say what to do.
-func TestAdvice(t *testing.T) {
+func TestErrorAdvice(t *testing.T) {
 	device := errors.New("EOF")
 	seen := map[string]string{(&Error{}).advice(): "no kind"}
 	for what, e := range map[string]Error{
