@@ -25,20 +25,22 @@ type config struct {
 	collectorID string // proposed; empty when the token is bound to one
 	ports       netguard.Config
 	budget      int64 // bytes
+	patience    patience
 	level       slog.Level
 }
 
 // file is the raw form. Values that need a check of their own are read as text,
 // so that errors name the key and what to do.
 type file struct {
-	StateDir    string  `toml:"state_dir"`
-	TokenFile   string  `toml:"enrolment_token_file"`
-	CollectorID string  `toml:"collector_id"`
-	Guard       guard   `toml:"guard"`
-	Internal    port    `toml:"internal"`
-	External    port    `toml:"external"`
-	Collect     collect `toml:"collect"`
-	Log         logging `toml:"log"`
+	StateDir    string   `toml:"state_dir"`
+	TokenFile   string   `toml:"enrolment_token_file"`
+	CollectorID string   `toml:"collector_id"`
+	Guard       guard    `toml:"guard"`
+	Internal    port     `toml:"internal"`
+	External    port     `toml:"external"`
+	Collect     collect  `toml:"collect"`
+	Timeouts    timeouts `toml:"timeouts"`
+	Log         logging  `toml:"log"`
 }
 
 type guard struct {
@@ -194,6 +196,7 @@ func (c *checker) config(f file) config {
 			c.addf("log.level", "%q is not a level: use debug, info, warn or error", f.Log.Level)
 		}
 	}
+	conf.patience = c.timeouts(f.Timeouts)
 	conf.ports = c.ports(f)
 	return conf
 }

@@ -7,8 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"lwc/junos"
 	"lwc/netguard"
+	"lwc/transport/device"
 )
 
 func TestConfigDefaults(t *testing.T) {
@@ -49,6 +52,29 @@ func TestConfigPorts(t *testing.T) {
 	}
 }
 
+// Each phase has its own time-out; what is not set has the default of who waits.
+func TestConfigTimeouts(t *testing.T) {
+	const open = "[guard]\nmode = \"unprotected\"\n"
+	c, err := parseConfig("lwcd.toml", open)
+	if err != nil || c.patience != (patience{}) {
+		t.Errorf("unset: %+v, %v", c.patience, err)
+	}
+	c, err = parseConfig("lwcd.toml", open+`[timeouts]
+connect = "1s"
+key_exchange = "2s"
+auth = "1m30s"
+channel = "4s"
+hello = "2m"
+stall = "6s"
+device = "24h"
+`)
+	want := patience{dial: device.Timeouts{Connect: time.Second, KeyExchange: 2 * time.Second, Auth: 90 * time.Second, Channel: 4 * time.Second},
+		session: junos.Options{HelloTimeout: 2 * time.Minute, StallTimeout: 6 * time.Second}, device: 24 * time.Hour}
+	if err != nil || c.patience != want {
+		t.Errorf("%+v, %v", c.patience, err)
+	}
+}
+
 // Each bad line gives one error with file, line and key, and says what to do.
 func TestConfigErrors(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
@@ -72,6 +98,16 @@ func TestConfigErrors(t *testing.T) {
 		{"[internal]\nroutes = [\"10.0.0.0\"]", `f:2: internal.routes: "10.0.0.0" is not a route: write it as "10.0.0.0/8 via 10.1.0.1"`},
 		{"[external]\ndns = [\n \"ns1\"\n]", `f:2: external.dns: "ns1" is not the address of a name server`},
 		{"[collect]\nmemory_mib = 99999999", `f:2: collect.memory_mib: 99999999 is not between 1 and 16384`},
+		{"[timeouts]\nauth = 30", `f:2: timeouts.auth: the value is of the wrong type: write a text in quotes`},
+		{"[timeouts]\nauth = \"30\"", `f:2: timeouts.auth: "30" is not a duration: write it as 10s or 2m30s`},
+		{"[timeouts]\nkey_exchange = \"0s\"", `f:2: timeouts.key_exchange: 0s is not between 1s and 2m0s`},
+		{"[timeouts]\nhello = \"-3s\"", `f:2: timeouts.hello: -3s is not between 1s and 2m0s`},
+		{"[timeouts]\nchannel = \"2m1s\"", `f:2: timeouts.channel: 2m1s is not between 1s and 2m0s`},
+		{"[timeouts]\nstall = \"4s\"", `f:2: timeouts.stall: 4s is not between 5s and 30m0s`},
+		{"[timeouts]\ndevice = \"25h\"", `f:2: timeouts.device: 25h0m0s is not between 1m0s and 24h0m0s`},
+		{"[timeouts]\nstall = \"5m\"\ndevice = \"2m\"", `f:3: timeouts.device: 2m0s for a whole device is shorter than the 5m0s that one answer may take`},
+		{"[timeouts]\nstall = \"20m\"", `timeouts.device: 15m0s for a whole device is shorter than the 20m0s`},
+		{"[timeouts]\nconect = \"1s\"", `f:2: timeouts.conect: is not a key of this configuration`},
 		{"[log]\nlevel = \"loud\"", `f:2: log.level: "loud" is not a level: use debug, info, warn or error`},
 		{strings.Replace(twoPorts, "192.0.2.1\"", "198.51.100.1\"", 1), `f:7: external.gateway: `},
 		{strings.Replace(twoPorts, "10.1.0.2/24", "192.0.2.3/24", 1), `need separate subnets`},

@@ -76,9 +76,10 @@ func (l *link) make() error {
 	l.up = uplink.New(uplink.Config{Identity: id, Dial: l.ports.external().DialContext, Boot: boot, BootKey: key,
 		Firmware: release(), Capabilities: capabilities(), Handler: handler{l}, Logger: l.log.With("task", "uplink"),
 		Ports: l.ports.wireState, Health: l.health})
-	l.dialer = dial.New(&device.Dialer{Net: l.ports.internal().DialContext})
+	l.dialer = dial.New(&device.Dialer{Net: l.ports.internal().DialContext, Timeouts: l.conf.patience.dial})
 	l.coll = collector.New(collector.Config{Collector: id.Collector, Boot: boot, BootKey: key, Dialer: l.dialer,
-		Uplink: l.up, Logger: l.log.With("task", "collector"), BudgetBytes: l.conf.budget})
+		Uplink: l.up, Logger: l.log.With("task", "collector"), BudgetBytes: l.conf.budget,
+		Session: l.conf.patience.session, DeviceTimeout: l.conf.patience.device})
 	l.ports.onViolation(func(text string) {
 		l.up.SendEvent(wire.Event{Kind: wire.EventPortViolation, Text: text})
 	})
