@@ -225,11 +225,11 @@ func TestNoSecretInAnyBody(t *testing.T) {
 	must(t, err)
 	secrets := []string{apitest.Canary}
 	for _, cred := range fleet.Credentials {
-		secrets = append(secrets, string(cred.Cipher))
+		secrets = append(secrets, string(cred.Cipher), base64.StdEncoding.EncodeToString(cred.Cipher))
 	}
 	key, err := c.Vault.Unseal(vault.MaskingKey(apitest.Collector), fleet.Masking.Cipher)
 	must(t, err)
-	secrets = append(secrets, string(key), base64.StdEncoding.EncodeToString(key), hex.EncodeToString(key), string(fleet.Masking.Cipher))
+	secrets = append(secrets, string(key), base64.StdEncoding.EncodeToString(key), hex.EncodeToString(key), string(fleet.Masking.Cipher), base64.StdEncoding.EncodeToString(fleet.Masking.Cipher))
 	check := func(who, path, body string) {
 		if body == "" {
 			t.Errorf("%s gets nothing at %s", who, path)
