@@ -2,6 +2,7 @@ package wire
 
 import (
 	"crypto"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -26,10 +27,15 @@ type Packing struct {
 const headRoom = 4 << 10
 
 // Split compresses plain and cuts it into frames that carry h. It fills in V,
-// SHA256, Size, Enc, Part, Parts and Envelope; Seq is counted up from h.Seq.
+// SHA256, Size, Enc, Part, Parts and Envelope; Seq is counted up from h.Seq. Of a
+// body that it does not sign, it takes the SHA256 from h where h has one, and the
+// Size agrees: who read the body has hashed it, and who receives it checks it.
 // The result never shares memory with plain.
 func Split(h Header, plain []byte, p Packing) ([][]byte, error) {
-	h.V, h.SHA256, h.Size, h.Enc = Version, Digest(plain), int64(len(plain)), EncZstd
+	if p.Key != nil || len(h.SHA256) != 2*sha256.Size || h.Size != int64(len(plain)) {
+		h.SHA256, h.Size = Digest(plain), int64(len(plain))
+	}
+	h.V, h.Enc = Version, EncZstd
 	if err := p.sign(&h); err != nil {
 		return nil, err
 	}
