@@ -331,7 +331,7 @@ func TestScanMemoryIsFlat(t *testing.T) {
 		var before, after runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&before)
-		for range 32 << 20 / len(piece) {
+		for range 16 << 20 / len(piece) {
 			s.write([]byte(piece))
 			if name == "one value" {
 				piece = piece[len(piece)-32<<10:]

@@ -94,23 +94,10 @@ func (m *masker) interesting(p []byte, seen uint8) bool {
 	switch {
 	case seen&isBlack == 0:
 		return false
-	case m.plain == 0, len(m.find.extra) > 0, seen&isSign != 0, m.rules.addresses && seen&(isJoint|isColon) != 0,
-		seen&isSlash != 0 && bytes.Contains(p, []byte("/home/")), seen&isColon != 0 && colonBehindLetter(p):
+	case m.plain == 0, len(m.find.extra) > 0, m.rules.addresses && seen&(isJoint|isColon) != 0:
 		return true
-	case seen&isSpace == 0:
-		return len(p) >= sshKeySize
 	}
-	p = bytes.Trim(p, " \t\r\n")
-	return len(p) >= sshKeySize || bytes.ContainsAny(p, " \t\r\n")
-}
-
-func colonBehindLetter(p []byte) bool {
-	for i, c := range p {
-		if c == ':' && i > 0 && isLetter(p[i-1]) {
-			return true
-		}
-	}
-	return false
+	return hasWord(p)
 }
 
 // open takes the start tag of an element, which is the innermost open one.

@@ -156,11 +156,11 @@ func (f *finder) look(p []byte, from int) {
 	if f.rules.addresses {
 		f.addresses(p, from)
 	}
-	if f.rules.classes[MaskUserNames] {
+	if f.rules.users {
 		f.structure(p, from)
 	}
 	f.byWords(p, from)
-	if f.rules.classes[MaskSecrets] && bytes.Contains(p[from:], []byte("PRIVATE KEY")) {
+	if f.rules.secrets && bytes.Contains(p[from:], []byte("PRIVATE KEY")) {
 		f.privateKeys(p, from)
 	}
 }

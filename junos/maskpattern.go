@@ -46,7 +46,7 @@ var maskWords = func() (by [256][]maskWord) {
 		{"private-key", MaskSecrets, secretValue},
 		{"encryption-key", MaskSecrets, secretValue},
 		{"api-key", MaskSecrets, secretValue},
-		{"key", MaskSecrets, quotedValue},
+		{"key", MaskSecrets, quotedValue}, // and of PRIVATE KEY
 		{"ascii-text", MaskSecrets, plainValue},
 		{"hexadecimal-text", MaskSecrets, plainValue},
 		{"hexadecimal", MaskSecrets, plainValue},
@@ -95,6 +95,28 @@ func (f *finder) byWords(p []byte, from int) {
 			}
 		}
 	}
+}
+
+// hasWord tells whether there is any word of a class in a text, and so anything for
+// byWords, structure or privateKeys to find.
+func hasWord(p []byte) bool {
+	for i, c := range p {
+		if !wordStart[c] {
+			continue
+		}
+		if isLetter(c) {
+			if i > 0 && isLetter(p[i-1]) {
+				continue
+			}
+			c |= 0x20
+		}
+		for k := range maskWords[c] {
+			if hasFold(p[i:], maskWords[c][k].word) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // hasFold tells whether p begins with the word, of which letters are lower case.

@@ -21,6 +21,8 @@ type maskRules struct {
 	key       []byte
 	classes   map[MaskClass]bool
 	addresses bool // of either kind
+	users     bool // log-in names, and
+	secrets   bool
 	elements  map[string][]*maskTarget
 	attrs     map[string][]*maskTarget
 	suffixes  bool          // names that end like those of secrets are masked
@@ -73,6 +75,7 @@ func newMaskRules(key []byte, classes []MaskClass, custom []MaskRule) (*maskRule
 		r.addClass(c)
 	}
 	r.addresses = r.classes[MaskMACs] || r.classes[MaskIPs]
+	r.users, r.secrets = r.classes[MaskUserNames], r.classes[MaskSecrets]
 	return r, nil
 }
 

@@ -221,7 +221,7 @@ func hashed(doc []byte, sum string, size int64) bool {
 	return sum == hex.EncodeToString(want[:]) && size == int64(len(doc))
 }
 
-func TestAdvice(t *testing.T) {
+func TestResultAdvice(t *testing.T) {
 	for doc, want := range map[string]string{
 		"<a>1</a>":                            "",
 		"<a/>":                                "without data",

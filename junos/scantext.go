@@ -11,9 +11,8 @@ import (
 const (
 	isBlack uint8 = 1 << iota // no white space
 	isSpace
-	isSign  // stands in what a mask looks for
-	isSlash // of a path
-	isColon // behind a name, or in an address
+	isSign  // stands in what a mask looks for without white space
+	isColon // the same, and stands in addresses
 	isJoint // in an address
 	isStop  // ends plain text
 )
@@ -29,10 +28,9 @@ var textClass = func() (class [256]uint8) {
 	for _, c := range " \t\r\n" {
 		class[c] = isSpace
 	}
-	for _, c := range "$=\"'#" {
+	for _, c := range "$=\"'#/" {
 		class[c] |= isSign
 	}
-	class['/'] |= isSlash
 	class[':'] |= isColon
 	class['.'] |= isJoint
 	class['-'] |= isJoint
