@@ -25,17 +25,26 @@ type Item struct {
 	// Sensitivity names what a customer may not want to leave the site.
 	Sensitivity []string
 
-	rpc string
+	rpc   string
+	older string // the operation as other releases spell it; empty: all agree
 }
 
 // RPC returns the NETCONF operation that is sent for the item.
 func (i Item) RPC() string { return i.rpc }
 
+// Older returns the item with the other name that releases have for its operation,
+// to be asked where a device answers Unsupported. There is none for most items.
+func (i Item) Older() (Item, bool) {
+	o := i.own()
+	o.rpc, o.older = i.older, ""
+	return o, i.older != ""
+}
+
 // genuine tells whether the item is the one of the catalogue by that name: what
 // would be sent for it, in either way, is what the catalogue says.
 func (i Item) genuine() bool {
 	n, ok := index[i.Name]
-	return ok && i.rpc == items[n].rpc && i.CLI == items[n].CLI
+	return ok && i.rpc != "" && (i.rpc == items[n].rpc || i.rpc == items[n].older) && i.CLI == items[n].CLI
 }
 
 // own returns a copy that the caller may change without changing the catalogue.

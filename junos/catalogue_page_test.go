@@ -57,7 +57,11 @@ func pageTable(b *strings.Builder, title string, rows []row) {
 	fmt.Fprintf(b, "\n### %s\n\n| command | what is sent | why | platforms | profiles | size | may tell |\n|---|---|---|---|---|---|---|\n", title)
 	for _, r := range rows {
 		i := r.item()
-		fmt.Fprintf(b, "| `%s` | `%s` | %s | %s | %s | %s | %s |\n", i.CLI, i.RPC(), i.Why,
+		sent := "`" + i.RPC() + "`"
+		if o, ok := i.Older(); ok {
+			sent += ", where a device does not know that `" + o.RPC() + "`"
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s | %s | %s |\n", i.CLI, sent, i.Why,
 			list(i.Platforms, "all"), list(append(words(r.profiles), "full"), ""), i.Size, list(i.Sensitivity, "-"))
 	}
 }

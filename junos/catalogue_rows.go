@@ -24,8 +24,16 @@ func (r row) rpc() string {
 }
 
 func (r row) item() Item {
-	return Item{Name: r.name(), CLI: r.cli, Why: r.why, Size: r.size, rpc: r.rpc(),
+	return Item{Name: r.name(), CLI: r.cli, Why: r.why, Size: r.size, rpc: r.rpc(), older: r.older(),
 		Platforms: words(r.platforms), Sensitivity: words(r.sensitivity)}
+}
+
+// older is the operation where releases misspell its name.
+func (r row) older() string {
+	if r.op == "get-buffer-informations" {
+		return "<get-buffer-informaton/>"
+	}
+	return ""
 }
 
 // words is nil for none.

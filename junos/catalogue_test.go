@@ -67,6 +67,37 @@ func TestCatalogueChangesNothing(t *testing.T) {
 	}
 }
 
+// Of the other names that may be sent, each is that of one operation without an
+// argument, of the same length but for a letter or two.
+func TestCatalogueOlderNames(t *testing.T) {
+	found := 0
+	for _, i := range Catalogue() {
+		o, ok := i.Older()
+		if !ok {
+			if o.genuine() {
+				t.Errorf("%s: an empty operation is genuine", i.Name)
+			}
+			continue
+		}
+		found++
+		m := operation.FindStringSubmatch(o.RPC())
+		if m == nil || m[2] != "" || max(len(i.RPC())-len(o.RPC()), len(o.RPC())-len(i.RPC())) > 2 || !o.genuine() || o.Name != i.Name {
+			t.Errorf("%s may send %s", i.Name, o.RPC())
+		}
+		for w := range strings.SplitSeq(m[1], "-") {
+			if slices.Contains(forbidden, w) {
+				t.Errorf("%s has the word %s", o.RPC(), w)
+			}
+		}
+		if _, more := o.Older(); more {
+			t.Errorf("%s has a third name", i.Name)
+		}
+	}
+	if buffers, _ := Lookup("show-system-buffers"); found != 1 || buffers.older != "<get-buffer-informaton/>" {
+		t.Errorf("%d items have another name", found)
+	}
+}
+
 func TestCatalogueIsDescribed(t *testing.T) {
 	all := Catalogue()
 	if len(all) < 40 {

@@ -16,6 +16,7 @@ const maxWrite = 4096 - 1
 // in which it was asked, so the oldest is the one whose reply comes.
 type request struct {
 	name   string
+	rpc    string
 	id     string
 	shared bool   // another request was under way during its time
 	reply  *Reply // of the Call that took it up; nil: none has
@@ -24,7 +25,7 @@ type request struct {
 // claim makes the item's request the oldest, whether it was sent ahead or is
 // sent now. What is under way before it is thrown away.
 func (s *Session) claim(ctx context.Context, item Item) (*request, error) {
-	at := slices.IndexFunc(s.queue, func(q *request) bool { return q.reply == nil && q.name == item.Name })
+	at := slices.IndexFunc(s.queue, func(q *request) bool { return q.reply == nil && q.rpc == item.rpc })
 	before := at
 	if at < 0 {
 		before = len(s.queue)
@@ -46,7 +47,7 @@ func (s *Session) claim(ctx context.Context, item Item) (*request, error) {
 // sendNext puts the item where it is sent first. What was announced before it is
 // passed over.
 func (s *Session) sendNext(item Item) {
-	if at := slices.IndexFunc(s.plan, func(i Item) bool { return i.Name == item.Name }); at >= 0 {
+	if at := slices.IndexFunc(s.plan, func(i Item) bool { return i.rpc == item.rpc }); at >= 0 {
 		s.plan = s.plan[at:]
 		return
 	}
@@ -57,7 +58,7 @@ func (s *Session) sendNext(item Item) {
 func (s *Session) announce(items []Item) {
 	s.plan = slices.Clone(items)
 	for _, q := range s.queue {
-		at := slices.IndexFunc(s.plan, func(i Item) bool { return i.Name == q.name })
+		at := slices.IndexFunc(s.plan, func(i Item) bool { return i.rpc == q.rpc })
 		if q.reply == nil && at >= 0 {
 			s.plan = slices.Delete(s.plan, at, at+1)
 		}
@@ -130,7 +131,7 @@ func (s *Session) batches(depth int) (all [][]byte) {
 			all = append(all, b[:one:one])
 			b = slices.Clone(b[one:])
 		}
-		s.enqueue(s.plan[0].Name, id)
+		s.enqueue(s.plan[0], id)
 		s.plan = s.plan[1:]
 	}
 	return append(all, b)
@@ -146,8 +147,8 @@ func (s *Session) appendRPC(b []byte, id, operation string) []byte {
 	return appendFrame(b, `<rpc xmlns="`+base10URN+`" message-id="`+id+`">`+operation+`</rpc>`, s.hello.chunked)
 }
 
-func (s *Session) enqueue(name, id string) {
-	q := &request{name: name, id: id, shared: len(s.queue) > 0}
+func (s *Session) enqueue(item Item, id string) {
+	q := &request{name: item.Name, rpc: item.rpc, id: id, shared: len(s.queue) > 0}
 	if q.shared {
 		s.pipelined.Store(true)
 		for _, other := range s.queue {
