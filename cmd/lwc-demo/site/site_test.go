@@ -163,14 +163,15 @@ func readLines(path string, each func([]byte) error) error {
 }
 
 type storedDocument struct {
-	ID     string         `json:"id"`
-	Device string         `json:"device"`
-	Item   string         `json:"item"`
-	Run    string         `json:"run"`
-	SHA256 string         `json:"sha256"`
-	Raw    string         `json:"raw_sha256"`
-	Flags  []string       `json:"flags"`
-	Masked map[string]int `json:"masked"`
+	ID      string         `json:"id"`
+	Device  string         `json:"device"`
+	Item    string         `json:"item"`
+	Run     string         `json:"run"`
+	Outcome string         `json:"outcome"`
+	SHA256  string         `json:"sha256"`
+	Raw     string         `json:"raw_sha256"`
+	Flags   []string       `json:"flags"`
+	Masked  map[string]int `json:"masked"`
 }
 
 func (d storedDocument) masked() bool { return slices.Contains(d.Flags, "masked") }
@@ -231,8 +232,11 @@ func checkMasked(t *testing.T, d storedDocument, raw string) {
 }
 
 type runState struct {
-	ID    string `json:"id"`
-	State string `json:"state"`
+	ID       string `json:"id"`
+	State    string `json:"state"`
+	Expected int    `json:"expected"`
+	Stored   int    `json:"stored"`
+	Skipped  int    `json:"skipped"`
 }
 
 func runs(ctx context.Context, t *testing.T, s *Site) []runState {
