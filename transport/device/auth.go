@@ -3,9 +3,11 @@ package device
 import (
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
@@ -14,6 +16,8 @@ import (
 var (
 	errSpent  = errors.New("the password was refused")
 	errPrompt = errors.New("the server asks for something else than a password")
+	errOver   = errors.New("the log-in was given up")
+	errWeak   = errors.New("the server takes the key only with a signature by SHA-1")
 )
 
 // methodError says that the server does not offer the configured method.
@@ -42,11 +46,14 @@ const maxRounds = 4
 
 // login is one attempt to log in: it counts what was sent.
 type login struct {
-	user     string
+	legacy bool
+	ear    ear
+
+	mu       sync.Mutex // guards password and signer, which are gone when the log-in is over
 	password []byte     // empty: none
 	signer   ssh.Signer // nil: none
-	ear      ear
 
+	weak    atomic.Bool // the server wants a signature that only Legacy allows
 	sent    atomic.Bool // the password, or a signature, went out
 	strange atomic.Bool // the server asked what is not answered
 	rounds  atomic.Int32
@@ -59,9 +66,8 @@ func (l *login) methods() ([]ssh.AuthMethod, error) {
 	var methods []ssh.AuthMethod
 	if l.signer != nil {
 		methods = append(methods, ssh.PublicKeysCallback(func() ([]ssh.Signer, error) {
-			l.sent.Store(true)
 			l.trying("publickey")
-			return []ssh.Signer{l.signer}, nil
+			return l.key()
 		}))
 	}
 	if len(l.password) > 0 {
@@ -81,11 +87,60 @@ func (l *login) trying(method string) { l.method.Store(&method) }
 // reveal gives the password once, to whichever method needs it first: each
 // refusal counts towards the lock of the account.
 func (l *login) reveal() (string, error) {
-	if l.sent.Swap(true) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case len(l.password) == 0:
+		return "", errOver
+	case l.sent.Swap(true):
 		return "", errSpent
 	}
 	return string(l.password), nil
 }
+
+// key gives the private key.
+func (l *login) key() ([]ssh.Signer, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s, ok := l.signer.(ssh.AlgorithmSigner)
+	switch {
+	case l.signer == nil:
+		return nil, errOver
+	case ok && !l.legacy:
+		l.sent.Store(true)
+		return []ssh.Signer{strong{s, l}}, nil
+	}
+	l.sent.Store(true)
+	return []ssh.Signer{l.signer}, nil
+}
+
+// end forgets the credential. A log-in that was given up may go on in a goroutine
+// for a while, and a connection that stands keeps what it was made with; the
+// password may be wiped by its owner then.
+func (l *login) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.password, l.signer = nil, nil
+}
+
+// strong is a private key that does not sign by SHA-1. The SSH package falls back
+// to that by itself where a server does not say what it takes.
+type strong struct {
+	ssh.AlgorithmSigner
+	login *login
+}
+
+// SignWithAlgorithm implements ssh.AlgorithmSigner.
+func (s strong) SignWithAlgorithm(rand io.Reader, data []byte, algorithm string) (*ssh.Signature, error) {
+	if isWeak(algorithm) {
+		s.login.weak.Store(true)
+		return nil, errWeak
+	}
+	return s.AlgorithmSigner.SignWithAlgorithm(rand, data, algorithm)
+}
+
+// isWeak tells a signature algorithm that rests on SHA-1.
+func isWeak(algorithm string) bool { return algorithm == ssh.KeyAlgoRSA || algorithm == dsa }
 
 // answer is the keyboard-interactive side (RFC 4256). Instructions without a
 // prompt are let pass; the one prompt that is answered hides its input and asks
@@ -111,6 +166,9 @@ func (l *login) answer(name, instruction string, prompts []string, echos []bool)
 // explain tells what is known about a refusal besides the words of the SSH
 // package, and whether the server says that the account is locked.
 func (l *login) explain(err error) (Kind, error) {
+	if l.weak.Load() {
+		return KindAlgorithms, &algorithmError{"signature by the private key", "SHA-1 only", true}
+	}
 	kind := KindAuth
 	if l.ear.saidLocked() {
 		kind = KindLockedOut

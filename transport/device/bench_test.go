@@ -126,6 +126,7 @@ func TestGoroutinesOfADevice(t *testing.T) {
 
 // What is negotiated with a modern server is the best of both for the least.
 func TestNegotiation(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t, echo, "KexAlgorithms curve25519-sha256,sntrup761x25519-sha512@openssh.com",
 		"Ciphers chacha20-poly1305@openssh.com,aes256-gcm@openssh.com,aes128-gcm@openssh.com")
 	hop := s.hop("r1")

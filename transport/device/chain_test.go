@@ -17,6 +17,7 @@ import (
 // Chains of one, two and three OpenSSH bastions; each connection of a chain is
 // made once for all who go that way.
 func TestChains(t *testing.T) {
+	t.Parallel()
 	dev := startSSHD(t, echo)
 	hops := []Hop{startSSHD(t).hop("b1"), startSSHD(t).hop("b2"), startSSHD(t).hop("b3")}
 	d := quick(t)
@@ -48,6 +49,7 @@ func TestChains(t *testing.T) {
 
 // An OpenSSH server at its limit of log-ins is throttled, never anything else.
 func TestMaxStartups(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t, echo, "MaxStartups 2:100:2")
 	d := quick(t)
 	var wg sync.WaitGroup
@@ -74,6 +76,7 @@ func TestMaxStartups(t *testing.T) {
 }
 
 func TestBastionsThatForwardOrNot(t *testing.T) {
+	t.Parallel()
 	dev := startSSHD(t, echo)
 	forced, closed := startSSHD(t, "ForceCommand /bin/false"), startSSHD(t, "DisableForwarding yes")
 	c, err := quick(t).Dial(t.Context(), Target{Device: dev.hop("r1"), Via: []Hop{forced.hop("b")}})
@@ -91,6 +94,7 @@ func TestBastionsThatForwardOrNot(t *testing.T) {
 
 // A server that lets only one failure pass says so when it ends the connection.
 func TestTooManyFailures(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t, echo, "MaxAuthTries 1")
 	hop := s.hop("r1")
 	hop.Auth = s.other
@@ -123,6 +127,7 @@ func readText(t *testing.T, path ...string) string {
 // Keys of every sort that ssh-keygen writes open the door, with and without a
 // passphrase.
 func TestPrivateKeys(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t, echo)
 	d, dir := quick(t), t.TempDir()
 	for i, sort := range []string{"-t ed25519", "-t ecdsa -b 256", "-t ecdsa -b 384", "-t ecdsa -b 521", "-t rsa -b 2048",
@@ -156,6 +161,7 @@ func TestPrivateKeys(t *testing.T) {
 
 // A real sshd takes user certificates; ours are those of ssh-keygen.
 func TestUserCertificates(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	keygen(t, dir, "-t", "ed25519", "-N", "", "-f", "ca")
 	keygen(t, dir, "-t", "ed25519", "-N", "", "-f", "other")
@@ -191,6 +197,7 @@ func TestUserCertificates(t *testing.T) {
 // Host certificates of a pinned authority are taken for the name or address of
 // the hop, and for nothing else.
 func TestHostCertificates(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	keygen(t, dir, "-t", "ed25519", "-N", "", "-f", "ca")
 	keygen(t, dir, "-t", "ed25519", "-N", "", "-f", "other")
@@ -211,6 +218,7 @@ func TestHostCertificates(t *testing.T) {
 		{"another authority", "ed25519", []string{"-h", "-n", "r1"}, mark("other"), "another authority"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			key := fmt.Sprint("host", i)
 			keygen(t, dir, "-t", c.sort, "-N", "", "-f", key)
 			keygen(t, dir, append(append([]string{"-s", "ca", "-I", "host"}, c.args...), key+".pub")...)
@@ -236,6 +244,7 @@ func TestHostCertificates(t *testing.T) {
 // What stands in for the subsystem, in the order of the field: a command, then
 // the CLI where that is allowed.
 func TestStandIns(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	script := func(name, text string) string {
 		path := writeFile(t, dir, name, "#!/bin/sh\n"+text)

@@ -72,11 +72,11 @@ func (c *Conn) explain(err error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), proofTime)
 	defer cancel()
-	depth, cause := c.via.fault(ctx)
+	bad, cause := c.via.fault(ctx)
 	if cause == nil {
 		return err
 	}
-	return &Error{Phase: PhaseSession, Kind: KindClosed, Hop: c.names[depth], Bastion: true, Err: cause}
+	return &Error{Phase: PhaseSession, Kind: KindClosed, Hop: c.names[bad.depth], Bastion: true, Err: cause}
 }
 
 // Info tells what became known while dialling. The caller must not change it.

@@ -8,7 +8,8 @@ import (
 
 // Diagnosis says for an operator in which phase it happened, of which kind it
 // is, and what to do. The kind of what is wrong with a bastion itself begins
-// with "bastion-".
+// with "bastion-", but for two: "forward-refused" is of bastions alone, and
+// "cancelled" is nobody's fault.
 func (e *Error) Diagnosis() (phase, kind, advice string) {
 	kind = string(e.Kind)
 	if e.Bastion && e.Kind != KindForwardRefused && e.Kind != KindCancelled {
@@ -44,7 +45,7 @@ func (e *Error) networkAdvice(who string) string {
 	case KindThrottled:
 		return e.throttledAdvice(who)
 	case KindTimeout:
-		return fmt.Sprintf("%s accepted the connection and then went silent (%s). Check its load and the path to it: MTU, packet loss, firewalls that inspect SSH.", who, e.Phase)
+		return e.timeoutAdvice(who)
 	case KindClosed:
 		return e.closedAdvice(who)
 	case KindCancelled:
@@ -65,6 +66,13 @@ func (e *Error) throttledAdvice(who string) string {
 	return fmt.Sprintf("%s cut the connection before the log-in: it is at its limit of connections or attempts per minute. Wait a minute or more; if it stays, raise connection-limit and rate-limit or lower the concurrency. If it never worked, check that the port is that of SSH.", who)
 }
 
+func (e *Error) timeoutAdvice(who string) string {
+	if e.Phase == PhaseConnect || e.Phase == PhaseForward {
+		return fmt.Sprintf("%s was not ready in the time that the log-in was given. Check its load and the path to it; if it stays, see why log-ins there take so long.", who)
+	}
+	return fmt.Sprintf("%s accepted the connection and then went silent (%s). Check its load and the path to it: MTU, packet loss, firewalls that inspect SSH.", who, e.Phase)
+}
+
 func (e *Error) closedAdvice(who string) string {
 	if e.Bastion {
 		return fmt.Sprintf("%s cut its connection (%s), and with it those to the devices behind it. It may have restarted; the next collection dials it anew. If it stays, see the log of its SSH server.", who, e.Phase)
@@ -75,10 +83,7 @@ func (e *Error) closedAdvice(who string) string {
 func (e *Error) sessionAdvice(who string) string {
 	switch e.Kind {
 	case KindProtocol:
-		if errors.Is(e.Err, errFlood) {
-			return fmt.Sprintf("%s sends log-in banners without end, so the log-in was given up. See its log-in message and what answers at its address.", who)
-		}
-		return fmt.Sprintf("What answers at the address of %s does not speak SSH as it should. Check address and port.", lower(who))
+		return e.protocolAdvice(who)
 	case KindHostKeyUnknown:
 		return e.unknownKeyAdvice(who)
 	case KindHostKeyChanged:
@@ -93,6 +98,16 @@ func (e *Error) sessionAdvice(who string) string {
 		return fmt.Sprintf("%s refused the netconf subsystem twice, and what could stand in for it. Enable NETCONF with \"set system services netconf ssh\", and check that the account's class may use it.", who)
 	}
 	return fmt.Sprintf("%s could not be dialled: %v.", who, e.Err)
+}
+
+func (e *Error) protocolAdvice(who string) string {
+	switch {
+	case errors.Is(e.Err, errFlood):
+		return fmt.Sprintf("%s sends log-in banners without end, so the log-in was given up. See its log-in message and what answers at its address.", who)
+	case errors.Is(e.Err, errWordless):
+		return fmt.Sprintf("What answers at the address of %s has closed every connection without a word for some minutes, as no SSH server does that is only busy. Check address and port, and that the collector's address is allowed to log in there; then, that not all its connections are taken.", lower(who))
+	}
+	return fmt.Sprintf("What answers at the address of %s does not speak SSH as it should. Check address and port.", lower(who))
 }
 
 func (e *Error) shownKey() string {

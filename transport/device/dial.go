@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -37,11 +38,16 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (*Conn, error) {
 }
 
 func (t *trip) run(ctx context.Context) (c *Conn, e *Error) {
-	if t.hops, e = t.dialer.prepare(t.target); e != nil {
-		return nil, e
-	}
 	if t.dialer.isClosed() {
 		return nil, (&Error{Phase: PhaseConnect, Kind: KindCancelled, Err: errDialerClosed}).blame(0)
+	}
+	defer func() {
+		for _, h := range t.hops {
+			h.key.drop()
+		}
+	}()
+	if t.hops, e = t.dialer.prepare(t.target); e != nil {
+		return nil, e
 	}
 	device := func(via *link, stood bool) (e *Error) {
 		t.rec = record{}
@@ -57,28 +63,78 @@ func (t *trip) run(ctx context.Context) (c *Conn, e *Error) {
 	return c, e
 }
 
-// device tries the ports of the device. The second is tried only where the first
-// did not serve: never after a refused log-in or host key.
+// try is one log-in at a device.
+type try struct {
+	port     uint16
+	standIns bool // what can stand in for the subsystem is allowed
+	known    Mode // that worked there before, in place of the subsystem; empty: none
+}
+
+// tries returns the ways into a device, in order: what worked before, and then
+// the usual ones.
+func tries(port uint16, w way) []try {
+	known := w.mode
+	if known == ModeNETCONF {
+		known = ""
+	}
+	usual := []try{{port: netconfPort}, {sshPort, true, known}}
+	switch {
+	case port != 0:
+		return []try{{port, true, known}}
+	case w.port == sshPort:
+		return append([]try{{sshPort, known != "", known}}, usual...)
+	}
+	return usual
+}
+
+// missed is a try that failed.
+type missed struct {
+	port uint16
+	*Error
+}
+
+// device tries the ways into the device. Another is tried only where the one
+// before did not serve: never after a refused log-in or host key.
 func (t *trip) device(ctx context.Context, via *link) (*Conn, *Error) {
 	h := *t.hops[len(t.hops)-1]
-	if h.Port != 0 {
-		return t.at(ctx, &h, via, true)
+	at, memory := place{h.address, h.Port}, &t.dialer.memory
+	var all []missed
+	for _, try := range tries(h.Port, memory.wayTo(at)) {
+		if slices.ContainsFunc(all, func(m missed) bool { return m.port == try.port && m.Kind != KindSubsystem }) {
+			continue // nothing serves there
+		}
+		h.Port = try.port
+		c, e := t.at(ctx, &h, via, try)
+		if e == nil {
+			memory.entered(at, way{try.port, c.info.Mode})
+			return c, nil
+		}
+		if all = append(all, missed{try.port, e}); !e.elsewhere() || ctx.Err() != nil {
+			break
+		}
 	}
-	h.Port = netconfPort
-	c, first := t.at(ctx, &h, via, false)
-	if first == nil || !first.elsewhere() || ctx.Err() != nil {
-		return c, first
+	return nil, most(all)
+}
+
+// most returns of several failures the one to act on: the last, unless it says
+// no more than that another port serves better.
+func most(all []missed) *Error {
+	last := all[len(all)-1]
+	if last.elsewhere() { // else it is where the tries ended
+		slices.SortStableFunc(all, func(a, b missed) int { return int(b.port) - int(a.port) })
+		last = all[len(all)-1]
 	}
-	h.Port = sshPort
-	c, second := t.at(ctx, &h, via, true)
-	switch {
-	case second == nil:
-		return c, nil
-	case first.Kind == KindSubsystem && second.elsewhere() && second.Kind != KindSubsystem:
-		return nil, first
+	e := last.Error
+	for _, m := range all {
+		switch {
+		case m.Error == last.Error || m.port == last.port:
+		case m.Kind == KindSubsystem && last.elsewhere() && last.Kind != KindSubsystem:
+			return m.Error
+		default:
+			e.Err = fmt.Errorf("port %d: %w (port %d: %w)", last.port, e.Err, m.port, m.Err)
+		}
 	}
-	second.Err = fmt.Errorf("port %d: %w (port %d before: %w)", sshPort, second.Err, netconfPort, first.Err)
-	return nil, second
+	return e
 }
 
 // elsewhere tells whether another port may serve what this one did not.
@@ -90,14 +146,13 @@ func (e *Error) elsewhere() bool {
 	return false
 }
 
-// at logs in at one port of the device. standIns allows what can stand in for the
-// subsystem.
-func (t *trip) at(ctx context.Context, h *hop, via *link, standIns bool) (*Conn, *Error) {
+// at logs in at one port of the device.
+func (t *trip) at(ctx context.Context, h *hop, via *link, try try) (*Conn, *Error) {
 	c, e := t.dialer.enter(ctx, h, via, &t.rec)
 	if e != nil {
 		return nil, e
 	}
-	s, e := t.open(ctx, c, standIns)
+	s, e := t.open(ctx, c, try)
 	if e != nil {
 		return nil, e
 	}

@@ -1,6 +1,7 @@
 package device
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,18 +11,18 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/crypto/ssh"
+	"lwc/transport/secret"
 )
 
 // hop is a Hop that was read: what can be known to be wrong is found before any
 // packet.
 type hop struct {
 	Hop
-	pins   pins
-	signer ssh.Signer // nil: none
-	// base tells bastions apart by the way there, address and credential; exact
-	// by the pins as well.
-	base, exact digest
+	pins pins
+	key  *opened // held by who prepared the hop
+	// address tells hops apart by the way there and the address; base by the
+	// credential too, and exact by the pins as well.
+	address, base, exact digest
 }
 
 // maxHops bounds a chain of bastions.
@@ -38,12 +39,10 @@ func (d *Dialer) prepare(t Target) ([]*hop, *Error) {
 		if err != nil {
 			return hops, (&Error{Phase: PhaseConfig, Kind: KindConfig, Err: err}).blame(i)
 		}
-		if i < len(t.Via) {
-			if h.Port == 0 {
-				h.Port = sshPort
-			}
-			d.identify(h, hops)
+		if i < len(t.Via) && h.Port == 0 {
+			h.Port = sshPort
 		}
+		d.identify(h, hops)
 		hops = append(hops, h)
 	}
 	return hops, nil
@@ -62,18 +61,46 @@ func (d *Dialer) read(raw Hop) (*hop, error) {
 		return nil, err
 	}
 	h.pins.principals = []string{raw.Address, raw.Name}
-	h.signer, err = d.signer(raw.Auth)
-	return h, err
+	h.key = d.keys.open(d.pool.digest(raw.Auth.PrivateKey.Reveal(), raw.Auth.Passphrase.Reveal(), raw.Auth.Certificate.Reveal()), raw.Auth, d.idle())
+	if h.key.err != nil {
+		h.key.drop()
+		return nil, h.key.err
+	}
+	return h, nil
 }
 
-// identify makes the names under which the pool knows a bastion.
+// own returns a hop for a goroutine that may outlive the caller, who wipes the
+// password when he is done.
+func (h *hop) own() *hop {
+	own := *h
+	own.Auth = Auth{User: h.Auth.User, Password: secret.New(bytes.Clone(h.Auth.Password.Reveal()))}
+	own.key.hold()
+	return &own
+}
+
+// wipe ends what own or read returned.
+func (h *hop) wipe() {
+	h.Auth.Password.Wipe()
+	h.key.drop()
+}
+
+// bare returns the hop without what logs in.
+func (h *hop) bare() *hop {
+	bare := *h
+	bare.Auth, bare.key = Auth{}, nil
+	return &bare
+}
+
+// identify makes the names under which the pool knows a bastion, and the memory
+// every hop.
 func (d *Dialer) identify(h *hop, before []*hop) {
 	var base, exact digest
 	if n := len(before); n > 0 {
 		base, exact = before[n-1].base, before[n-1].exact
 	}
 	a := h.Auth
-	h.base = d.pool.digest(base[:], []byte(h.Address), fmt.Append(nil, h.Port, h.Legacy), []byte(a.User),
+	h.address = d.pool.digest(base[:], []byte(h.Address))
+	h.base = d.pool.digest(h.address[:], fmt.Append(nil, h.Port, h.Legacy), []byte(a.User),
 		a.Password.Reveal(), a.PrivateKey.Reveal(), a.Passphrase.Reveal(), a.Certificate.Reveal())
 	var names string // matter to certificates only
 	if len(h.pins.authorities) > 0 {
@@ -116,7 +143,14 @@ func (d *Dialer) attempt(ctx context.Context, s *handshake, via *link) (*client,
 	}
 	c, e := s.run(ctx, newLine(conn, via))
 	if e != nil && via != nil && (isCut(e.Err) || e.Kind == KindTimeout) {
-		return nil, via.guilty(ctx, e.Phase, e)
+		e = via.guilty(ctx, e.Phase, e)
+	}
+	at := place{s.hop.address, s.hop.Port}
+	switch said, greeted := s.greeting.heardOf(); {
+	case greeted:
+		d.memory.spoke(at)
+	case e != nil && e.Kind == KindThrottled && e.at == 0 && !said && d.memory.cut(at):
+		e.Kind, e.Err = KindProtocol, errWordless
 	}
 	return c, e
 }
@@ -156,10 +190,13 @@ func (d *Dialer) dial(ctx context.Context, s *handshake) (net.Conn, *Error) {
 		s.rec.step(StageConnect, look.end(began), conn.RemoteAddr().String(), nil)
 		return conn, nil
 	}
+	phase, kind := connectKind(err)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
+		if phase, kind = PhaseConnect, causeKind(err); kind == KindTimeout {
+			kind = KindConnect // nothing answered
+		}
 	}
-	phase, kind := connectKind(err)
 	if phase != PhaseResolve {
 		s.rec.step(StageConnect, look.end(began), hostPort(plain(s.hop.Address, maxDetail), s.hop.Port), err)
 	}

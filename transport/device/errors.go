@@ -44,7 +44,7 @@ const (
 	KindAlgorithms     Kind = "algorithms"       // nothing in common
 	KindAuth           Kind = "auth"             // log-in refused: do not repeat it
 	KindLockedOut      Kind = "auth-locked-out"  // the server says that the account is locked: do not repeat it
-	KindForwardRefused Kind = "forward-refused"  // the bastion does not forward
+	KindForwardRefused Kind = "forward-refused"  // the bastion does not forward: always a bastion's, so that it takes no "bastion-"
 	KindSubsystem      Kind = "subsystem"        // no netconf subsystem
 	KindTimeout        Kind = "timeout"          // connected, then silence
 	KindClosed         Kind = "closed"           // connected, then cut
@@ -153,6 +153,15 @@ func linkKind(err error) Kind {
 		return KindTimeout
 	}
 	return KindClosed
+}
+
+// causeKind decides what the end of a context means: a caller may give a cause of
+// his own to a cancel.
+func causeKind(cause error) Kind {
+	if errors.Is(cause, errTime) || errors.Is(cause, context.DeadlineExceeded) {
+		return KindTimeout
+	}
+	return KindCancelled
 }
 
 // isCut tells whether the other side ended the connection without a word. The

@@ -44,7 +44,7 @@ func (h *handshake) kind(err error, timed context.Context) (Kind, error) {
 	case errors.Is(cause, errFlood), errors.Is(err, errNoise):
 		return KindProtocol, foreign{err}
 	case cause != nil:
-		return linkKind(cause), cause
+		return causeKind(cause), cause
 	case d != nil:
 		return h.disconnectKind(d), d
 	case isCut(err):

@@ -11,17 +11,23 @@ import (
 	"lwc/transport/secret"
 )
 
-// impatient is for faults that are found by a deadline only.
-func impatient(t *testing.T) *Dialer {
+// patient returns a Dialer that waits shortly where the fault is found by a
+// deadline only, and in no other phase.
+func patient(t *testing.T, kind Kind, phase Phase) *Dialer {
 	d := quick(t)
-	d.Timeouts.KeyExchange, d.Timeouts.Auth = 400*time.Millisecond, 600*time.Millisecond
-	d.Timeouts.Channel = time.Second
+	switch {
+	case kind == KindTimeout && phase == PhaseKeyExchange:
+		d.Timeouts.KeyExchange = 400 * time.Millisecond
+	case kind == KindTimeout:
+		d.Timeouts.Auth = 600 * time.Millisecond
+	}
 	return d
 }
 
 // Each way in which a device can keep one out has its phase and kind, direct and
 // behind a bastion, and as a bastion has it too.
 func TestEveryFaultHasItsKind(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		fault junostest.Fault
 		phase Phase
@@ -50,6 +56,7 @@ func TestEveryFaultHasItsKind(t *testing.T) {
 		{junostest.NoSubsystem, "", "", ""},
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {
+			t.Parallel()
 			faults := map[string]junostest.Fault{"qfx-0001": c.fault, "qfx-0002": c.fault}
 			if onBastions(c.fault) {
 				faults["bastion-2"] = c.fault
@@ -84,7 +91,7 @@ func checkFault(t *testing.T, to Target, bastionAuth Auth, phase Phase, kind Kin
 	if phase == PhaseConnect && len(to.Via) > 0 && !bastion {
 		phase = PhaseForward
 	}
-	conn, err := impatient(t).Dial(t.Context(), to)
+	conn, err := patient(t, kind, phase).Dial(t.Context(), to)
 	if kind == "" {
 		if err != nil {
 			t.Errorf("%s: %v", at, err)
@@ -105,6 +112,7 @@ func checkFault(t *testing.T, to Target, bastionAuth Auth, phase Phase, kind Kin
 
 // Old algorithms are for the hop that is told to be old, and for no other.
 func TestLegacyIsPerHop(t *testing.T) {
+	t.Parallel()
 	f := startFleet(t, junostest.Config{Devices: 1, Bastions: 1, Behind: 1, Models: []junostest.Model{junostest.QFX},
 		Faults: map[string]junostest.Fault{"qfx-0001": junostest.OldAlgorithms, "bastion-1": junostest.OldAlgorithms}})
 	to := target(f, f.Devices()[0])
@@ -135,6 +143,7 @@ func TestLegacyIsPerHop(t *testing.T) {
 
 // A reset comes while the connection is made or right after.
 func TestReset(t *testing.T) {
+	t.Parallel()
 	f := startFleet(t, junostest.Config{Devices: 1, Faults: map[string]junostest.Fault{"mx-0001": "throttle:rst"}})
 	_, err := quick(t).Dial(t.Context(), target(f, f.Devices()[0]))
 	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != KindThrottled {
@@ -144,6 +153,7 @@ func TestReset(t *testing.T) {
 
 // Refusals to forward are told apart.
 func TestForwardFaults(t *testing.T) {
+	t.Parallel()
 	for fault, want := range map[junostest.Fault]struct {
 		kind Kind
 		hop  string
@@ -156,6 +166,7 @@ func TestForwardFaults(t *testing.T) {
 
 // Certificates of the fleet's authorities do for hosts and users.
 func TestFleetCertificates(t *testing.T) {
+	t.Parallel()
 	f := startFleet(t, junostest.Config{Devices: 2, Bastions: 1, Behind: 1, HostCA: true})
 	for _, dev := range f.Devices() {
 		to := target(f, dev)
@@ -177,6 +188,7 @@ func TestFleetCertificates(t *testing.T) {
 
 // The steps tell stage by stage what was found.
 func TestSteps(t *testing.T) {
+	t.Parallel()
 	f := startFleet(t, junostest.Config{Devices: 1, Bastions: 1, Behind: 1, Models: []junostest.Model{junostest.QFX}})
 	d, to := quick(t), target(f, f.Devices()[0])
 	to.Via[0].Address = "localhost"

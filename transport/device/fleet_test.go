@@ -58,6 +58,7 @@ func readHello(t *testing.T, c *Conn) {
 }
 
 func TestFleet(t *testing.T) {
+	t.Parallel()
 	for _, auth := range []string{"password", "keyboard-interactive", "publickey"} {
 		f := startFleet(t, junostest.Config{Devices: 6, Bastions: 2, Behind: 3, Auth: []string{auth, "publickey"}})
 		var wg sync.WaitGroup
@@ -81,6 +82,7 @@ func TestFleet(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		fault junostest.Fault
 		phase Phase
@@ -93,12 +95,15 @@ func TestFaults(t *testing.T) {
 		{junostest.Unreachable, PhaseConnect, KindRefused},
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {
+			t.Parallel()
 			faults := map[string]junostest.Fault{}
 			fleet := junostest.Config{Devices: 2, Bastions: 1, Behind: 1, Models: []junostest.Model{junostest.QFX}, Faults: faults}
 			faults["qfx-0001"], faults["qfx-0002"] = c.fault, c.fault
 			f := startFleet(t, fleet)
 			d := quick(t)
-			d.Timeouts.KeyExchange = 500 * time.Millisecond
+			if c.kind == KindTimeout {
+				d.Timeouts.KeyExchange = 500 * time.Millisecond
+			}
 			for _, dev := range f.Devices() {
 				if dev.Addr.Port() == 0 {
 					continue // nothing that could be dialled
@@ -116,6 +121,7 @@ func TestFaults(t *testing.T) {
 
 // Faults of a bastion are named as such.
 func TestFaultsOfBastion(t *testing.T) {
+	t.Parallel()
 	for fault, kind := range map[junostest.Fault]Kind{junostest.RefuseAuth: KindAuth, junostest.Throttle: KindThrottled} {
 		f := startFleet(t, junostest.Config{Devices: 1, Bastions: 1, Behind: 1})
 		b := f.Bastions()[0]

@@ -95,7 +95,7 @@ func FuzzCredential(f *testing.F) {
 		if costly(private) {
 			return
 		}
-		s, err := parseSigner(Auth{User: "u", PrivateKey: secret.New(private), Passphrase: secret.New(phrase), Certificate: secret.New(cert)})
+		_, s, err := parseSigner(Auth{User: "u", PrivateKey: secret.New(private), Passphrase: secret.New(phrase), Certificate: secret.New(cert)})
 		if err == nil && s == nil && len(private) > 0 {
 			t.Error("neither a key nor an error")
 		}

@@ -37,10 +37,11 @@ func (g *greeting) Read(p []byte) (int, error) {
 	if g.done {
 		return n, err
 	}
+	g.total += n
 	for _, c := range p[:n] {
 		g.see(c)
 	}
-	if g.total += n; !g.done && g.total > maxPreamble {
+	if !g.done && g.total > maxPreamble {
 		return 0, errNoise
 	}
 	return n, err
@@ -74,6 +75,16 @@ func (g *greeting) line() {
 		}
 	}
 	g.said = g.said || len(bytes.TrimSpace(g.begin)) > 0 && !bytes.HasPrefix(g.begin, []byte("SSH-"))
+}
+
+// heardOf tells whether the server said anything, and whether its version.
+func (g *greeting) heardOf() (said, version bool) {
+	if g == nil { // it did not come to that
+		return false, false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.total > 0 || g.done, g.done
 }
 
 // foreign tells whether the server said something that is neither SSH nor a limit.

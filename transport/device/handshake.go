@@ -49,6 +49,7 @@ type shaken struct {
 // run returns a client, or an *Error after closing the connection. It returns
 // when ctx ends, whatever the connection does.
 func (h *handshake) run(ctx context.Context, l *line) (*client, *Error) {
+	defer h.login.end()
 	config, err := h.config()
 	if err != nil {
 		l.abandon(func() { l.Close() })
@@ -62,7 +63,9 @@ func (h *handshake) run(ctx context.Context, l *line) (*client, *Error) {
 	stop := context.AfterFunc(timed, func() { l.Close() })
 	h.greeting = &greeting{Conn: l, heard: h.heard}
 	done := make(chan shaken, 1)
+	h.hop.key.hold()
 	l.spawn(func() {
+		defer h.hop.key.drop()
 		c, channels, requests, err := ssh.NewClientConn(h.greeting, h.hop.name(), config)
 		done <- shaken{c, channels, requests, err}
 	})
@@ -94,7 +97,7 @@ func discard(l *line, s shaken) {
 
 // config offers the secure algorithms, ECDSA and Ed25519 host keys before RSA.
 func (h *handshake) config() (*ssh.ClientConfig, error) {
-	h.login.user, h.login.password, h.login.signer = h.hop.Auth.User, h.hop.Auth.Password.Reveal(), h.hop.signer
+	h.login.password, h.login.signer, h.login.legacy = h.hop.Auth.Password.Reveal(), h.hop.key.signer, h.hop.Legacy
 	methods, err := h.login.methods()
 	if err != nil {
 		return nil, err
@@ -104,7 +107,7 @@ func (h *handshake) config() (*ssh.ClientConfig, error) {
 		return nil, errors.New("the pinned host keys are of no supported type")
 	}
 	config := &ssh.ClientConfig{
-		User: h.login.user, Auth: methods, AuthCallback: h.listen, BannerCallback: h.banner,
+		User: h.hop.Auth.User, Auth: methods, AuthCallback: h.listen, BannerCallback: h.banner,
 		ClientVersion:     "SSH-2.0-lwc",
 		HostKeyAlgorithms: h.hop.pins.algorithms(types, h.hop.Legacy),
 		HostKeyCallback:   func(_ string, _ net.Addr, key ssh.PublicKey) error { return h.check(key) },

@@ -208,6 +208,8 @@ func (p pins) checkCert(cert *ssh.Certificate) error {
 		return errors.New("it is not that of a host")
 	case !contains(p.authorities, cert.SignatureKey):
 		return errors.New("another authority signed it")
+	case cert.Signature == nil || isWeak(cert.Signature.Format):
+		return errors.New("its signature rests on SHA-1")
 	}
 	if err := current(cert); err != nil {
 		return err

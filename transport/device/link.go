@@ -90,7 +90,7 @@ func (l *link) givenUp(ctx context.Context) *Error {
 	case <-t.C:
 	}
 	cause := context.Cause(ctx)
-	return (&Error{Phase: PhaseConnect, Kind: linkKind(cause), Err: cause}).blame(l.depth)
+	return (&Error{Phase: PhaseConnect, Kind: causeKind(cause), Err: cause}).blame(l.depth)
 }
 
 // kill ends the connection and all that goes through it.
@@ -172,13 +172,13 @@ func (l *link) ping(patience time.Duration) {
 const proofTime = 2 * time.Second
 
 // fault tells which bastion of the chain is dead or silent, if one is.
-func (l *link) fault(ctx context.Context) (depth int, err error) {
+func (l *link) fault(ctx context.Context) (bad *link, err error) {
 	if l.parent != nil {
-		if depth, err := l.parent.fault(ctx); err != nil {
-			return depth, err
+		if bad, err := l.parent.fault(ctx); err != nil {
+			return bad, err
 		}
 	}
-	return l.depth, l.prove(ctx)
+	return l, l.prove(ctx)
 }
 
 func (l *link) prove(ctx context.Context) error {
@@ -212,15 +212,22 @@ func (l *link) end() error {
 }
 
 // guilty turns a failure behind the bastions into one of theirs, where one of
-// them is dead: then nothing is known about what stands behind it.
+// them is dead: then nothing is known about what stands behind it. No new device
+// is led through one that is silent; the keep-alive decides over the others.
 func (l *link) guilty(ctx context.Context, phase Phase, e *Error) *Error {
-	depth, err := l.fault(ctx)
+	bad, err := l.fault(ctx)
 	if err == nil {
 		return e
 	}
 	kind := KindClosed
 	if errors.Is(err, errMute) {
 		kind = KindTimeout
+		for at := l; at.depth >= bad.depth; at = at.parent {
+			at.retire()
+			if at == bad {
+				break
+			}
+		}
 	}
-	return (&Error{Phase: phase, Kind: kind, Err: err, stale: phase == PhaseForward}).blame(depth)
+	return (&Error{Phase: phase, Kind: kind, Err: err, stale: phase == PhaseForward}).blame(bad.depth)
 }

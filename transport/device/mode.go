@@ -28,7 +28,7 @@ var (
 )
 
 // open asks a logged-in device for a session, as long as the phase lasts.
-func (t *trip) open(ctx context.Context, c *client, standIns bool) (*session, *Error) {
+func (t *trip) open(ctx context.Context, c *client, try try) (*session, *Error) {
 	times := t.dialer.Timeouts.withDefaults()
 	timed, cancel := context.WithTimeoutCause(ctx, times.Channel, errTime)
 	defer cancel()
@@ -39,22 +39,23 @@ func (t *trip) open(ctx context.Context, c *client, standIns bool) (*session, *E
 	}
 	done := make(chan result, 1)
 	c.crew.spawn(func() {
-		s, err := c.negotiate(timed, times, standIns, t.target.AllowCLI)
+		s, err := c.negotiate(timed, times, try, t.target.AllowCLI)
 		done <- result{s, err}
 	})
 	var r result
+	kind := subsystemKind
 	select {
 	case r = <-done:
 	case <-timed.Done():
-		r.err = context.Cause(timed)
+		r.err, kind = context.Cause(timed), causeKind
 	}
 	if r.err == nil {
 		t.rec.step(StageSubsystem, began, string(r.s.mode), nil)
 		return r.s, nil
 	}
-	e := &Error{Phase: PhaseSubsystem, Kind: subsystemKind(r.err), Err: foreign{r.err}}
+	e := &Error{Phase: PhaseSubsystem, Kind: kind(r.err), Err: foreign{r.err}}
 	if via := c.line.via; via != nil && (e.Kind == KindClosed || e.Kind == KindTimeout) {
-		e = via.guilty(timed, PhaseSubsystem, e)
+		e = via.guilty(ctx, PhaseSubsystem, e) // timed may be over
 	}
 	t.rec.step(StageSubsystem, began, "", e.Err)
 	c.close(0)
@@ -62,9 +63,17 @@ func (t *trip) open(ctx context.Context, c *client, standIns bool) (*session, *E
 }
 
 // negotiate goes down from the subsystem to what stands in for it. A refusal is
-// tried again once: a device short of processes refuses too.
-func (c *client) negotiate(ctx context.Context, times Timeouts, standIns, cli bool) (*session, error) {
+// tried again once: a device short of processes refuses too. Where a stand-in
+// worked before, it is taken at the first refusal: the subsystem may have been
+// enabled since, and to ask for it once costs no more than a round trip.
+func (c *client) negotiate(ctx context.Context, times Timeouts, try try, cli bool) (*session, error) {
 	ch, err := c.start("subsystem", "netconf")
+	if errors.Is(err, errProgram) && try.known != "" {
+		s, err := c.standIn(times, cli && try.known == ModeCLI)
+		if err == nil || !errors.Is(err, errProgram) {
+			return s, err
+		}
+	}
 	if errors.Is(err, errProgram) && pause(ctx, times.Retry) {
 		ch, err = c.start("subsystem", "netconf")
 	}
@@ -73,19 +82,23 @@ func (c *client) negotiate(ctx context.Context, times Timeouts, standIns, cli bo
 		return &session{ch, nil, ModeNETCONF}, nil
 	case !errors.Is(err, errProgram):
 		return nil, err
-	case !standIns:
+	case !try.standIns:
 		return nil, errSubsystem
 	}
+	s, err := c.standIn(times, cli)
+	if errors.Is(err, errProgram) {
+		return nil, errSubsystem
+	}
+	return s, err
+}
+
+// standIn is what a device is asked by that does not start the subsystem.
+func (c *client) standIn(times Timeouts, cli bool) (*session, error) {
 	s, err := c.xmlMode(times.Channel / 2)
-	switch {
-	case err == nil:
-		return s, nil
-	case !errors.Is(err, errProgram):
-		return nil, err
-	case cli:
+	if cli && errors.Is(err, errProgram) {
 		return &session{mode: ModeCLI}, nil
 	}
-	return nil, errSubsystem
+	return s, err
 }
 
 // pause returns false when the context ends before the time is over.

@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -16,7 +17,14 @@ import (
 	"lwc/transport/secret"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets more tests run at a time than there are processors: they wait
+// for the processes of real servers most of the time.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // echo in the configuration of an sshd stands for a subsystem that answers with
 // what it is told.
@@ -63,6 +71,7 @@ func wantError(t *testing.T, err error, phase Phase, kind Kind, hop string) *Err
 }
 
 func TestDirect(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t, echo)
 	conn, err := quick(t).Dial(t.Context(), Target{Device: s.hop("r1")})
 	if err != nil {
@@ -88,6 +97,7 @@ func TestDirect(t *testing.T) {
 }
 
 func TestCloseEndsRead(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t, echo)
 	conn, err := quick(t).Dial(t.Context(), Target{Device: s.hop("r1")})
 	if err != nil {
@@ -105,6 +115,7 @@ func TestCloseEndsRead(t *testing.T) {
 }
 
 func TestHostKeys(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t, echo)
 	_, foreign := newKey(t, ssh.KeyAlgoED25519)
 	_, foreignRSA := newKey(t, ssh.KeyAlgoRSA)
@@ -126,6 +137,7 @@ func TestHostKeys(t *testing.T) {
 		{"none", nil, KindHostKeyUnknown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			hop := s.hop("r1")
 			hop.HostKeys = c.pins
 			conn, err := quick(t).Dial(t.Context(), Target{Device: hop})
@@ -145,6 +157,7 @@ func TestHostKeys(t *testing.T) {
 }
 
 func TestTrustFirst(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t, echo)
 	hop := s.hop("r1")
 	hop.HostKeys, hop.TrustFirst = nil, true
@@ -171,6 +184,7 @@ func TestTrustFirst(t *testing.T) {
 // The credential went to a host that was trusted blindly: whether it was taken
 // or not, the next log-in must find the same host.
 func TestTrustFirstOfARefusedLogin(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t, echo)
 	hop := s.hop("r1")
 	hop.Auth, hop.HostKeys, hop.TrustFirst = s.other, nil, true
@@ -182,6 +196,7 @@ func TestTrustFirstOfARefusedLogin(t *testing.T) {
 }
 
 func TestAuthRefused(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t, echo)
 	hop := s.hop("r1")
 	hop.Auth = s.other
@@ -200,6 +215,7 @@ func TestAuthRefused(t *testing.T) {
 }
 
 func TestNoSubsystem(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t)
 	_, err := quick(t).Dial(t.Context(), Target{Device: s.hop("r1")})
 	e := wantError(t, err, PhaseSubsystem, KindSubsystem, "r1")
@@ -209,6 +225,7 @@ func TestNoSubsystem(t *testing.T) {
 }
 
 func TestThroughBastions(t *testing.T) {
+	t.Parallel()
 	b1, b2, dev := startSSHD(t), startSSHD(t), startSSHD(t, echo)
 	target := Target{Device: dev.hop("r1"), Via: []Hop{b1.hop("b1"), b2.hop("b2")}}
 	conn, err := quick(t).Dial(t.Context(), target)
@@ -239,6 +256,7 @@ func TestThroughBastions(t *testing.T) {
 }
 
 func TestForwarding(t *testing.T) {
+	t.Parallel()
 	open, closed := startSSHD(t), startSSHD(t, "AllowTcpForwarding no")
 	narrow, dev := startSSHD(t, "PermitOpen 127.0.0.1:1"), startSSHD(t, echo)
 	nothing := dev.hop("r1")
@@ -258,6 +276,7 @@ func TestForwarding(t *testing.T) {
 		{"device has no such name", open.hop("b"), unnamed, KindResolve, "r1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			_, err := quick(t).Dial(t.Context(), Target{Device: c.device, Via: []Hop{c.via}})
 			wantError(t, err, PhaseForward, c.kind, c.hop)
 		})
@@ -266,6 +285,7 @@ func TestForwarding(t *testing.T) {
 
 // sshd is at its limit of log-ins under way.
 func TestThrottled(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t, echo, "MaxStartups 1:100:1")
 	held := s.hold(t)
 	defer held.Close()
@@ -276,6 +296,7 @@ func TestThrottled(t *testing.T) {
 // The device behind the bastion accepts and says nothing: the phase ends in
 // time, and so does a caller's context.
 func TestSilentBehindBastion(t *testing.T) {
+	t.Parallel()
 	b := startSSHD(t)
 	hop := b.hop("r1")
 	hop.Port = silent(t)
@@ -292,6 +313,7 @@ func TestSilentBehindBastion(t *testing.T) {
 
 // A port that is not configured is 830, and 22 where nothing answers there.
 func TestPorts(t *testing.T) {
+	t.Parallel()
 	s := startSSHD(t, echo)
 	for _, c := range []struct {
 		name    string

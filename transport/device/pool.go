@@ -111,14 +111,18 @@ func (d *Dialer) join(hops []*hop) (l *link, stood bool, e *Error) {
 		}
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	l = &link{dialer: d, hop: last, depth: len(hops) - 1, cancel: cancel, refs: 1, most: last.MaxSessions,
+	l = &link{dialer: d, hop: last.bare(), depth: len(hops) - 1, cancel: cancel, refs: 1, most: last.MaxSessions,
 		ready: make(chan struct{}), dead: make(chan struct{}), free: make(chan struct{}), poke: make(chan struct{}, 1)}
 	if p.links == nil {
 		p.links, p.all = map[digest][]*link{}, map[*link]struct{}{}
 	}
 	p.all[l] = struct{}{}
 	p.links[last.base] = append(p.links[last.base], l)
-	p.crew.spawn(func() { d.raise(ctx, l, slices.Clone(hops)) })
+	own := make([]*hop, len(hops))
+	for i, h := range hops {
+		own[i] = h.own()
+	}
+	p.crew.spawn(func() { d.raise(ctx, l, own) })
 	return l, false, nil
 }
 
@@ -170,6 +174,9 @@ func (d *Dialer) expire(l *link) {
 func (d *Dialer) raise(ctx context.Context, l *link, hops []*hop) {
 	defer l.cancel(nil)
 	err := d.logIn(ctx, l, hops)
+	for _, h := range hops {
+		h.wipe()
+	}
 	d.settle(l, err)
 	if err == nil {
 		l.tend()
@@ -184,7 +191,7 @@ func (d *Dialer) raise(ctx context.Context, l *link, hops []*hop) {
 
 func (d *Dialer) logIn(ctx context.Context, l *link, hops []*hop) *Error {
 	enter := func(via *link, _ bool) (e *Error) {
-		l.client, e = d.enter(ctx, l.hop, via, &l.rec)
+		l.client, e = d.enter(ctx, hops[l.depth], via, &l.rec)
 		return e
 	}
 	var e *Error
@@ -260,7 +267,7 @@ func (d *Dialer) Close() error {
 		}
 	}
 	p.crew.wait()
-	d.keys.clear()
+	d.keys.close()
 	return nil
 }
 

@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -58,6 +59,7 @@ func (r *relay) copy(to, from net.Conn) {
 // The path to a bastion goes dead without a word: the keep-alive finds out, and
 // what was read through it is told about the bastion.
 func TestSilentBastionIsFound(t *testing.T) {
+	t.Parallel()
 	b, dev := startSSHD(t), startSSHD(t, echo)
 	r := newRelay(t, b.addr())
 	d := quick(t)
@@ -86,6 +88,7 @@ func TestSilentBastionIsFound(t *testing.T) {
 // A connection that stands, but is dead, is found out by the opening that fails,
 // and dialled anew within the same Dial.
 func TestDeadConnectionIsDialledAnew(t *testing.T) {
+	t.Parallel()
 	b, dev := startSSHD(t), startSSHD(t, echo)
 	r := newRelay(t, b.addr())
 	d := quick(t)
@@ -134,9 +137,6 @@ func mute(t *testing.T, accept bool) Hop {
 	}), pin)
 }
 
-// settleTime is until a Dial hangs where it should: nothing moves any more.
-const settleTime = 150 * time.Millisecond
-
 // The end of the context releases a Dial within 100 ms, wherever it hangs, direct
 // or through a bastion, also through one that hangs itself; and no goroutine is
 // left when the Dialer is closed.
@@ -144,13 +144,19 @@ func TestCancelReleases(t *testing.T) {
 	f := startFleet(t, junostest.Config{Devices: 5, Models: []junostest.Model{junostest.QFX}, Faults: map[string]junostest.Fault{
 		"qfx-0001": junostest.Silent, "qfx-0002": junostest.StallBanner, "qfx-0003": junostest.StallKex, "qfx-0004": junostest.StallAuth, "qfx-0005": "slow-auth:1m"}})
 	b := startSSHD(t)
-	devices := map[string]Hop{"opening a session": mute(t, false), "the subsystem": mute(t, true)}
-	for i, stage := range []string{"silence", "version", "key exchange", "auth", "slow auth"} {
-		devices[stage] = target(f, f.Devices()[i]).Device
+	type peer struct {
+		stage string
+		hop   Hop
 	}
-	for stage, hop := range devices {
+	peers := map[string]peer{"opening a session": {"opening", mute(t, false)}, "the subsystem": {StageSubsystem, mute(t, true)}}
+	for i, p := range []peer{{stage: StageVersion}, {stage: StageVersion}, {stage: StageKeyExchange}, {stage: StageAuth}, {stage: StageAuth}} {
+		p.hop = target(f, f.Devices()[i]).Device
+		peers[fmt.Sprint(f.Devices()[i].Name, " ", p.stage)] = p
+	}
+	for name, p := range peers {
+		stage, hop := p.stage, p.hop
 		for _, way := range []string{"direct", "bastion", "frozen bastion", "as bastion"} {
-			t.Run(stage+" "+way, func(t *testing.T) {
+			t.Run(name+" "+way, func(t *testing.T) {
 				r := newRelay(t, b.addr())
 				to := Target{Device: hop}
 				via := b.hop("b")
@@ -161,13 +167,31 @@ func TestCancelReleases(t *testing.T) {
 				case way == "as bastion":
 					to = Target{Device: via, Via: []Hop{hop}}
 				}
-				cancelled(t, to, func() { r.frozen.Store(way == "frozen bastion") })
+				want := stage
+				if way == "as bastion" && (stage == "opening" || stage == StageSubsystem) {
+					want = StageConnect
+				} else if stage == "opening" {
+					want = StageSubsystem
+				}
+				// The steps tell where it was: it is cancelled later, until it came
+				// to the stage where it hangs.
+				for wait := 10 * time.Millisecond; ; wait *= 2 {
+					got := cancelled(t, to, wait, func() { r.frozen.Store(way == "frozen bastion") })
+					if r.frozen.Store(false); got == want {
+						return
+					}
+					if wait > 10*time.Second {
+						t.Fatalf("it never came to %s, only to %s", want, got)
+					}
+				}
 			})
 		}
 	}
 }
 
-func cancelled(t *testing.T, to Target, freeze func()) {
+// cancelled cancels a Dial after a time, and returns the stage it had come to.
+func cancelled(t *testing.T, to Target, after time.Duration, freeze func()) string {
+	t.Helper()
 	leak := goleak.IgnoreCurrent()
 	d := &Dialer{}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -176,7 +200,7 @@ func cancelled(t *testing.T, to Target, freeze func()) {
 		_, err := d.Dial(ctx, to)
 		done <- err
 	}()
-	time.Sleep(settleTime) // lets a real peer come to the stage where it hangs
+	<-time.After(after)
 	freeze()
 	began := time.Now()
 	cancel()
@@ -184,11 +208,16 @@ func cancelled(t *testing.T, to Target, freeze func()) {
 	if took := time.Since(began); took > 100*time.Millisecond {
 		t.Errorf("released after %v: %v", took, err)
 	}
-	if e, ok := err.(*Error); !ok || e.Kind != KindCancelled || len(e.Steps) == 0 {
-		t.Errorf("error %v", err)
+	e, ok := err.(*Error)
+	if !ok || e.Kind != KindCancelled {
+		t.Fatalf("error %v", err)
 	}
 	d.Close()
 	goleak.VerifyNone(t, leak, peers())
+	if len(e.Steps) == 0 || e.Steps[len(e.Steps)-1].Hop != to.Device.Name && len(to.Via) == 1 && to.Via[0].Name == "b" {
+		return "none"
+	}
+	return e.Steps[len(e.Steps)-1].Stage
 }
 
 // peers are goroutines of the servers and relays in this test.
@@ -230,6 +259,7 @@ func TestNoGoroutineOutlivesItsDevice(t *testing.T) {
 // Closing a device behind a bastion that hangs is not held up for long, and a
 // Read that is under way at it ends with the keep-alive.
 func TestCloseThroughAHungBastion(t *testing.T) {
+	t.Parallel()
 	b, dev := startSSHD(t), startSSHD(t, echo)
 	r := newRelay(t, b.addr())
 	d := quick(t)

@@ -47,6 +47,7 @@ func (d *Dialer) tunnels() (links, busy int) {
 // 256 devices at once go through one OpenSSH bastion on one connection, and
 // leave nothing behind.
 func TestManyDevicesShareABastion(t *testing.T) {
+	t.Parallel()
 	const devices = 256
 	b := startSSHD(t)
 	f := startFleet(t, junostest.Config{Devices: devices, Quiet: true})
@@ -82,6 +83,7 @@ func TestManyDevicesShareABastion(t *testing.T) {
 
 // A bastion forwards no more at a time than it may; who waits can leave.
 func TestTunnelsAreBounded(t *testing.T) {
+	t.Parallel()
 	b, dev := startSSHD(t), startSSHD(t, echo)
 	d := quick(t)
 	hop := b.hop("b")
@@ -98,7 +100,7 @@ func TestTunnelsAreBounded(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_, err := d.Dial(ctx, to)
-	wantError(t, err, PhaseForward, KindTimeout, "r1")
+	wantError(t, err, PhaseForward, KindThrottled, "b")
 	third := make(chan error)
 	go func() {
 		c, err := d.Dial(t.Context(), to)
@@ -186,6 +188,7 @@ func waiters(d *Dialer) (n int) {
 
 // A credential that a bastion refuses is tried once for a whole wave.
 func TestRefusalAtABastionIsOne(t *testing.T) {
+	t.Parallel()
 	hop, tries, open := gate(t)
 	to := Target{Device: passwordHop(1, hop.HostKeys[0]), Via: []Hop{hop}}
 	d := quick(t)
@@ -220,6 +223,7 @@ func TestRefusalAtABastionIsOne(t *testing.T) {
 // What the first device trusted is pinned for the others, who share its
 // connection; who pins another key does not.
 func TestSharingNeedsThePins(t *testing.T) {
+	t.Parallel()
 	b, dev := startSSHD(t), startSSHD(t, echo)
 	d := quick(t)
 	tcp := counting(d)
@@ -250,6 +254,7 @@ func TestSharingNeedsThePins(t *testing.T) {
 
 // The real sshd of a bastion is killed under a live device, and started anew.
 func TestBastionDies(t *testing.T) {
+	t.Parallel()
 	outer, inner, dev := startSSHD(t), startSSHD(t), startSSHD(t, echo)
 	to := Target{Device: dev.hop("r1"), Via: []Hop{outer.hop("outer"), inner.hop("inner")}}
 	for _, victim := range []struct {
@@ -288,6 +293,7 @@ func TestBastionDies(t *testing.T) {
 }
 
 func TestClosedDialer(t *testing.T) {
+	t.Parallel()
 	b, dev := startSSHD(t), startSSHD(t, echo)
 	d := quick(t)
 	c, err := d.Dial(t.Context(), Target{Device: dev.hop("r1"), Via: []Hop{b.hop("b")}})

@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -89,7 +90,7 @@ func startSSHD(t testing.TB, config ...string) *sshd {
 		"AuthorizedKeysFile "+filepath.Join(dir, "authorized"), "PermitRootLogin yes", "LogLevel VERBOSE",
 		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "UseDNS no")
 	for _, kind := range []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoRSA} {
-		private, pin := newKey(t, kind)
+		private, pin := serverKey(t, kind)
 		s.keys[kind] = pin
 		lines = append(lines, "HostKey "+writeFile(t, dir, kind, string(private.Reveal())))
 	}
@@ -138,21 +139,19 @@ func descendants(of int) (all []int) {
 
 func (s *sshd) restart(t testing.TB) {
 	cmd := exec.Command(s.program, "-D", "-e", "-f", s.config)
-	s.cmd = cmd
+	s.cmd, s.log = cmd, new(logText)
 	cmd.Stderr = s.log
 	cmd.WaitDelay = 5 * time.Second                                    // its children hold the pipe while a connection is open
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // outlives no test that panics
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for time.Now().Before(deadline) {
-		if c, err := net.Dial("tcp", s.addr()); err == nil {
-			c.Read(make([]byte, 4))
-			c.Close()
+		if strings.Contains(s.log.String(), fmt.Sprintf("listening on 127.0.0.1 port %d.", s.port)) {
 			return
 		}
-		time.Sleep(10 * time.Millisecond) // polls a real process
+		time.Sleep(5 * time.Millisecond) // polls a real process
 	}
 	t.Fatalf("sshd does not listen: %s", s.log)
 }
@@ -183,16 +182,24 @@ func (s *sshd) hop(name string) Hop {
 	return Hop{Name: name, Address: "127.0.0.1", Port: s.port, Auth: s.auth, HostKeys: []string{s.keys[ssh.KeyAlgoED25519]}}
 }
 
+// lastPort was given to a test of this process.
+var lastPort atomic.Uint32
+
 // freePort is free when it returns, which is as good as it gets for a program
-// that cannot be handed a listener.
+// that cannot be handed a listener. It is below the ports that the kernel gives
+// to others by itself, and no two tests get the same.
 func freePort(t testing.TB) uint16 {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	const first, count = 12000, 20000
+	for range count {
+		port := uint16(first + (uint32(os.Getpid())*37+lastPort.Add(1))%count)
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	return uint16(l.Addr().(*net.TCPAddr).Port)
+	t.Fatal("no port is free")
+	return 0
 }
 
 func writeFile(t testing.TB, dir, name, text string) string {
@@ -202,6 +209,22 @@ func writeFile(t testing.TB, dir, name, text string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// rsaKey is the RSA key of all servers here: to make one takes long.
+var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
+// serverKey is newKey, but for RSA always the same.
+func serverKey(t testing.TB, kind string) (private secret.Text, public string) {
+	t.Helper()
+	if kind != ssh.KeyAlgoRSA {
+		return newKey(t, kind)
+	}
+	key, err := rsaKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return marshalKey(t, key)
 }
 
 // newKey returns a private key and the line of its public half.
@@ -220,6 +243,11 @@ func newKey(t testing.TB, kind string) (private secret.Text, public string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return marshalKey(t, key)
+}
+
+func marshalKey(t testing.TB, key any) (private secret.Text, public string) {
+	t.Helper()
 	block, err := ssh.MarshalPrivateKey(key, "")
 	if err != nil {
 		t.Fatal(err)

@@ -100,8 +100,9 @@ type Dialer struct {
 	// any more, and an opened private key after it was read. Zero: 30 s.
 	Idle time.Duration
 
-	pool pool
-	keys keyring
+	pool   pool
+	keys   keyring
+	memory memory
 }
 
 // Info is what became known of the hops, by their names.

@@ -29,7 +29,11 @@ func (tunnel) SetReadDeadline(time.Time) error { return errors.ErrUnsupported }
 // SetWriteDeadline implements net.Conn.
 func (tunnel) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
 
-// slot waits for a place among the tunnels of a bastion, as long as ctx lasts.
+// errFull is a wait that was too long.
+var errFull = errors.New("all the connections that may go through the bastion at a time are in use")
+
+// slot waits for a place among the tunnels of a bastion, as long as ctx lasts:
+// how long that may be is for the caller, whose devices take the places.
 func (l *link) slot(ctx context.Context) error {
 	for {
 		p := &l.dialer.pool
@@ -46,24 +50,28 @@ func (l *link) slot(ctx context.Context) error {
 		free, unused := l.free, l.unusedChild()
 		p.mu.Unlock()
 		if unused != nil {
-			unused.kill(errUnused)
+			unused.kill(errUnused) // nobody joins it: it is removed
 		}
 		select {
 		case <-free:
 		case <-l.dead:
 			return l.end()
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return context.Cause(ctx)
+			}
+			return errFull
 		}
 	}
 }
 
-// unusedChild finds a bastion behind this one that is kept for later only. mu is
-// held.
+// unusedChild takes out of the pool a bastion behind this one that is kept for
+// later only. mu is held.
 func (l *link) unusedChild() *link {
 	for _, links := range l.dialer.pool.links {
 		for _, o := range links {
 			if o.isReady() && o.err == nil && o.parent == l && o.refs == 0 {
+				l.dialer.pool.remove(o)
 				return o
 			}
 		}
@@ -137,8 +145,14 @@ func (l *link) forwardError(ctx context.Context, err error) *Error {
 		}
 		return e
 	}
-	if ctx.Err() != nil {
-		e.Kind = linkKind(context.Cause(ctx))
+	switch {
+	case errors.Is(err, errFull):
+		e.Kind = KindThrottled
+		return e.blame(l.depth)
+	case errors.Is(ctx.Err(), context.Canceled):
+		e.Kind = KindCancelled
+		return e
+	case ctx.Err() != nil:
 		return e
 	}
 	return l.guilty(ctx, PhaseForward, e)
