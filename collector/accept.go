@@ -64,8 +64,14 @@ func (a *accepting) schedule() {
 // maxConcurrency is where file descriptors and memory of a small appliance end.
 const maxConcurrency = 1024
 
-// maxLoginRate is more than any collector reaches: a rate without effect.
-const maxLoginRate = 10000
+const (
+	// minLoginRate is one log-in in 100 s: more slowly, no fleet is done in a day.
+	minLoginRate = 0.01
+	// maxLoginRate is more than any collector reaches: a rate without effect.
+	maxLoginRate = 10000
+	// maxDocument is where a collector has no memory for a document at all.
+	maxDocument = 1 << 30
+)
 
 func (a *accepting) limits() {
 	l := &a.fleet.limits
@@ -73,16 +79,16 @@ func (a *accepting) limits() {
 		a.faults.add("limits/concurrency", "%d is not between 1 and %d; the default is used", l.Concurrency, maxConcurrency)
 		l.Concurrency = 0
 	}
-	if l.MaxDocumentBytes < 0 {
-		a.faults.add("limits/max_document_bytes", "%d is negative; the default is used", l.MaxDocumentBytes)
+	if l.MaxDocumentBytes < 0 || l.MaxDocumentBytes > maxDocument {
+		a.faults.add("limits/max_document_bytes", "%d is not between 1 and %d; the default is used", l.MaxDocumentBytes, maxDocument)
 		l.MaxDocumentBytes = 0
 	}
 	if l.PerBastion < 0 {
 		a.faults.add("limits/per_bastion", "%d is negative; the default is used", l.PerBastion)
 		l.PerBastion = 0
 	}
-	if !(l.LoginsPerSecond >= 0 && l.LoginsPerSecond <= maxLoginRate) {
-		a.faults.add("limits/logins_per_second", "%g is not between 0 and %d; the default is used", l.LoginsPerSecond, maxLoginRate)
+	if !(l.LoginsPerSecond == 0 || l.LoginsPerSecond >= minLoginRate && l.LoginsPerSecond <= maxLoginRate) {
+		a.faults.add("limits/logins_per_second", "%g is not between %g and %d; the default is used", l.LoginsPerSecond, minLoginRate, maxLoginRate)
 		l.LoginsPerSecond = 0
 	}
 	if l.MaxCPU < 0 || l.MaxCPU > 100 {
@@ -162,8 +168,10 @@ func authOf(c wire.Credential, s wire.CredentialSecret) (Auth, error) {
 	switch {
 	case c.Kind == wire.KindPassword && !s.Password.Empty():
 		auth.Password = s.Password
+		Auth{PrivateKey: s.PrivateKey, Passphrase: s.Passphrase, Certificate: s.Certificate}.wipe()
 	case c.Kind == wire.KindPrivateKey && !s.PrivateKey.Empty():
 		auth.PrivateKey, auth.Passphrase, auth.Certificate = s.PrivateKey, s.Passphrase, s.Certificate
+		s.Password.Wipe()
 	case c.Kind == wire.KindPassword || c.Kind == wire.KindPrivateKey:
 		s.Wipe()
 		return Auth{}, fmt.Errorf("it holds no %s; enter it again", c.Kind)

@@ -78,22 +78,52 @@ func (b *bastions) passed(id string) {
 	}
 }
 
-// enter takes a place in a door, and waits while it is shut.
-func (b *bastions) enter(ctx context.Context, d *door) (*lease, error) {
-	l, err := d.use.acquire(ctx, 1)
-	if err != nil {
-		return nil, err
-	}
+// enter takes a place on each bastion before a device. While one of them is left
+// alone, it holds no place on the others.
+func (b *bastions) enter(ctx context.Context, f *fleet, device string) (leave func(), err error) {
 	for {
-		b.mu.Lock()
-		wait := time.Until(d.shut)
-		b.mu.Unlock()
-		if wait <= 0 {
-			return l, nil
+		doors := b.on(f, device)
+		leave, err := take(ctx, doors)
+		if err != nil {
+			return nil, err
 		}
+		wait := b.shutFor(doors)
+		if wait <= 0 {
+			return leave, nil
+		}
+		leave()
 		if err := pause(ctx, wait); err != nil {
-			l.release()
 			return nil, err
 		}
 	}
+}
+
+// take takes a place in each door.
+func take(ctx context.Context, doors []*door) (leave func(), err error) {
+	var held []*lease
+	leave = func() {
+		for _, l := range held {
+			l.release()
+		}
+	}
+	for _, d := range doors {
+		l, err := d.use.acquire(ctx, 1)
+		if err != nil {
+			leave()
+			return nil, err
+		}
+		held = append(held, l)
+	}
+	return leave, nil
+}
+
+// shutFor is how long one of the doors is still shut.
+func (b *bastions) shutFor(doors []*door) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var wait time.Duration
+	for _, d := range doors {
+		wait = max(wait, time.Until(d.shut))
+	}
+	return wait
 }

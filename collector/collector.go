@@ -59,6 +59,7 @@ type Collector struct {
 	pins     *pins
 	pace     *pace
 	records  *records
+	weak     told   // weak algorithms, in this boot
 	maskKey  []byte // of the pseudonyms where the configuration has none
 	out      *outbox
 	inbox    *inbox

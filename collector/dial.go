@@ -61,7 +61,7 @@ func (v *visit) dialFailed(d *device, fail failure) {
 	if fail.of(kindThrottled) && at >= 0 && at < len(d.via) {
 		v.c.bastions.throttled(names[at])
 	}
-	if fail.of(kindKeyChange) {
+	if fail.of(kindKeyChange) && v.r.changed.once(names[max(at, 0)]) {
 		v.c.event(wire.EventHostKeyChanged, v.id, fail.advice)
 	}
 }
@@ -100,13 +100,14 @@ func (v *visit) reached(d *device, ch Channel) {
 	if v.res.Access == nil {
 		return
 	}
-	told := v.c.records.of(d).weak
-	for _, h := range v.res.Access.Hops {
-		names := strings.Join(weak(h), ", ")
-		if _, again := told[h.Name+" "+names]; again || names == "" {
+	for i, h := range v.res.Access.Hops {
+		names, place := strings.Join(weak(h), ", "), "bastion "+h.Name
+		if i == len(v.res.Access.Hops)-1 {
+			place = fmt.Sprintf("device %s at %s:%d", d.ID, d.Address, d.Port)
+		}
+		if names == "" || !v.c.weak.once(place+" "+names) {
 			continue
 		}
-		told[h.Name+" "+names] = struct{}{}
 		v.c.event(wire.EventLegacy, v.id, fmt.Sprintf(
 			"the connection to %q uses weak algorithms (%s), as legacy_algorithms allows: upgrade it or allow newer ones there, then take the permission back", h.Name, names))
 	}

@@ -52,7 +52,9 @@ func (c *Collector) finish(ctx context.Context, r *run) {
 	select {
 	case <-r.idle:
 	case <-ctx.Done():
-		return
+	}
+	if ctx.Err() != nil {
+		return // what was cut off is no account of a run
 	}
 	m := r.manifest(c)
 	answer := make(chan wire.Receipt, 1)

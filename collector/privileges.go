@@ -18,19 +18,24 @@ func (v *visit) checkAccount(ctx context.Context, d *device, s talk) {
 		return
 	}
 	h, err := v.aside(ctx, s, itemAuthorization)
+	if ctx.Err() == nil && (err == nil || itemOnly(err)) {
+		v.record.checked = d.login // who does not answer is not waited for again
+	}
 	if err != nil || h == nil {
 		return
 	}
-	v.record.checked = d.login
 	if p, err := junos.ParsePrivileges(h.doc); err == nil && h.result.Outcome == junos.OK {
 		v.overPrivileged(d, p.Excess())
 	}
 }
 
+// overPrivileged tells of rights beyond need, once a boot for each account on each
+// device: a probe and a collection find the same.
 func (v *visit) overPrivileged(d *device, excess []string) {
-	if len(excess) == 0 {
+	if len(excess) == 0 || v.record.excessive == d.login {
 		return
 	}
+	v.record.excessive = d.login
 	v.c.event(wire.EventOverPrivileged, v.id, clip(fmt.Sprintf(
 		"the account of the credential %q can do more on this device than show what is collected: %s. Give it the login class that is generated for the profile",
 		d.login.credential, strings.Join(excess, "; ")), 1000))

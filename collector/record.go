@@ -28,7 +28,7 @@ type record struct {
 	depth       int                 // of the next session; 0: nothing is known
 	objected    bool                // it does not bear several requests at once
 	checked     login               // whose permissions were looked at
-	weak        map[string]struct{} // weak algorithms that were told of
+	excessive   login               // whose permissions were told of
 }
 
 // release is what a device runs, from up to two sources. Either may be empty.
@@ -41,7 +41,7 @@ func (r *records) of(d *device) *record {
 	defer r.mu.Unlock()
 	k := place{d.ID, d.Address, d.Port}
 	if r.seen[k] == nil {
-		r.seen[k] = &record{unsupported: map[string]struct{}{}, weak: map[string]struct{}{}}
+		r.seen[k] = &record{unsupported: map[string]struct{}{}}
 	}
 	return r.seen[k]
 }

@@ -16,6 +16,7 @@ type run struct {
 	window  time.Time
 	started time.Time
 	logins  *logins
+	changed told          // hops whose host key is another one
 	idle    chan struct{} // closed when the run is sealed and nothing is open
 
 	// mu guards what follows, and orders the job statuses.

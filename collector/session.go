@@ -22,11 +22,11 @@ func (v *visit) session(ctx context.Context, f *fleet, d *device) failure {
 	}
 	defer ch.Close()
 	v.progress.step()
+	v.record = v.c.records.of(d)
+	v.record.as(d.login)
 	if v.probe != nil {
 		return v.probe.examine(ctx, v, f, d, ch)
 	}
-	v.record = v.c.records.of(d)
-	v.record.as(d.login)
 	v.depth = v.record.nextDepth(d.Pipeline)
 	s, err := v.open(ctx, f, ch)
 	if err != nil {
@@ -156,8 +156,10 @@ func (v *visit) itemError(ctx context.Context, it junos.Item, err error, h *half
 			return err
 		}
 	}
-	v.skipped = diagnose(ctx, err)
-	v.skipped.advice = it.Name + ": " + v.skipped.advice
+	fail := diagnose(ctx, err)
+	why := fail.kind + ": " + fail.advice
+	v.skipped = fail
+	v.skipped.advice = it.Name + ": " + fail.advice
 	if e.Kind == junos.KindTooLarge {
 		v.dropHalf() // what is cut off by a limit of ours is not a document of the device
 	}
@@ -165,7 +167,7 @@ func (v *visit) itemError(ctx context.Context, it junos.Item, err error, h *half
 	switch {
 	case v.half == nil, len(v.half.doc) == 0:
 		v.dropHalf()
-		v.failItem(it.Name, v.skipped.kind+": "+err.Error())
+		v.failItem(it.Name, why)
 	default:
 		v.publishHalfOf(it.Name)
 	}

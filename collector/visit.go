@@ -125,14 +125,11 @@ func (v *visit) takeTurn(ctx context.Context) (release func(), err error) {
 		}
 	}
 	fleet := v.c.current()
-	for _, d := range v.c.bastions.on(fleet, v.id) {
-		l, err := v.c.bastions.enter(ctx, d)
-		if err != nil {
-			release()
-			return nil, err
-		}
-		held = append(held, l.release)
+	leave, err := v.c.bastions.enter(ctx, fleet, v.id)
+	if err != nil {
+		return nil, err
 	}
+	held = append(held, leave)
 	if v.ticket, err = v.c.pace.enter(ctx, fleet.credentialOf(v.id)); err != nil {
 		release()
 		return nil, err
@@ -166,12 +163,9 @@ func (v *visit) attemptNow(ctx context.Context) (verdict, failure) {
 	if r, ok := v.c.refusals.find(d); ok && v.r.job == "" {
 		return verdict{}, refusedEarlier(r)
 	}
-	// No session is opened that would at once wait for memory.
-	mem, err := v.c.memory.acquire(ctx, chunkSize)
-	if err != nil {
+	if err := v.room(ctx); err != nil {
 		return verdict{}, diagnose(ctx, err)
 	}
-	mem.release()
 	leave := v.r.logins.try(d.logins())
 	if leave.by != "" {
 		return verdict{}, notTried(leave.stop, leave.by)
@@ -186,6 +180,23 @@ func (v *visit) attemptNow(ctx context.Context) (verdict, failure) {
 	v.resume()
 	defer v.patience.stop()
 	return verdict{}, v.session(ctx, fleet, d)
+}
+
+// room waits until there is memory: no session is opened that would at once wait
+// for it. Who holds some for answers of an earlier session waits for so long only:
+// all who wait might hold what the others need.
+func (v *visit) room(ctx context.Context) error {
+	if len(v.early) > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, v.c.conf.BlockedTimeout, errBlocked)
+		defer cancel()
+	}
+	mem, err := v.c.memory.acquire(ctx, chunkSize)
+	if err != nil {
+		return err
+	}
+	mem.release()
+	return nil
 }
 
 func (v *visit) unknown() failure {
