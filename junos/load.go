@@ -30,14 +30,18 @@ func ParseLoad(doc []byte) (cpuPercent int, ok bool) {
 	return cpuPercent, ok
 }
 
-// engineLoad takes the elements of the minute, cpu-idle1 and so on, before
-// those of five seconds, which have no number.
+// engineLoad takes the elements of the minute, cpu-idle1 and so on, before those
+// of five seconds, which have no number. An engine that is neither busy nor idle is
+// one of which the device knows nothing, as of a backup that is not up.
 func engineLoad(e *etree.Element) (int, bool) {
 	for _, window := range []string{"1", ""} {
-		if idle, ok := percent(e, "cpu-idle"+window); ok {
+		idle, toldIdle := percent(e, "cpu-idle"+window)
+		busy, toldBusy := busyLoad(e, window)
+		switch {
+		case toldIdle && toldBusy && idle == 0 && busy == 0:
+		case toldIdle:
 			return 100 - idle, true
-		}
-		if busy, ok := busyLoad(e, window); ok {
+		case toldBusy:
 			return busy, true
 		}
 	}
