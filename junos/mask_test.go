@@ -2,7 +2,10 @@ package junos
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"reflect"
 	"runtime"
 	"slices"
@@ -343,5 +346,16 @@ func TestScanMemoryIsFlat(t *testing.T) {
 			t.Errorf("%s: %d bytes more in use", name, grown)
 		}
 		runtime.KeepAlive(s)
+	}
+}
+
+// A pseudonym is the first 64 bits of the HMAC of class and value: what others
+// computed with the key, they find again.
+func TestPseudonym(t *testing.T) {
+	mac := hmac.New(sha256.New, maskKey)
+	mac.Write([]byte("user-names\x00J. R. bob"))
+	want := fmt.Sprintf("<user>user-%x</user>", mac.Sum(nil)[:8])
+	if out, _ := inPieces([]byte("<user>J.  R.\n bob</user>"), 2, newTestMask(t, MaskConfig{})); string(out) != want {
+		t.Errorf("%s, want %s", out, want)
 	}
 }
