@@ -22,7 +22,12 @@
 // What waits for a bastion that hangs ends when its keep-alive goes unanswered.
 //
 // Where the subsystem is refused, twice, the command "xml-mode netconf
-// need-trailer" stands in for it, and the CLI where Target.AllowCLI says so.
+// need-trailer" stands in for it, and the CLI where Target.AllowCLI says so. What
+// worked is remembered by device, and tried first the next time: a port that drops
+// what comes costs Timeouts.Connect once. The usual order follows where it fails.
+//
+// Opened private keys are kept for Dialer.Idle, and overwritten when they are
+// forgotten; no connection keeps the credential that it was made with.
 //
 // No log-in that failed is repeated: when to try again is for the caller, who
 // knows about other devices with the same credential.

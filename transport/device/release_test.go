@@ -92,7 +92,7 @@ func TestDeadConnectionIsDialledAnew(t *testing.T) {
 	b, dev := startSSHD(t), startSSHD(t, echo)
 	r := newRelay(t, b.addr())
 	d := quick(t)
-	d.Timeouts.Connect, d.Timeouts.KeepAlive = 300*time.Millisecond, 500*time.Millisecond
+	d.Timeouts.Connect = 300 * time.Millisecond // the keep-alive comes too late
 	hop := b.hop("b")
 	hop.Port = r.port
 	to := Target{Device: dev.hop("r1"), Via: []Hop{hop}}
@@ -112,9 +112,38 @@ func TestDeadConnectionIsDialledAnew(t *testing.T) {
 	next.Close()
 }
 
+// A bastion that goes silent after the log-in at the device is blamed for it.
+func TestBastionThatGoesSilentIsBlamed(t *testing.T) {
+	t.Parallel()
+	b := startSSHD(t)
+	r := newRelay(t, b.addr())
+	d := quick(t)
+	d.Timeouts.Channel = time.Second
+	hop, asked := b.hop("b"), make(chan struct{}, 1)
+	hop.Port = r.port
+	to := Target{Device: muted(t, func(ssh.NewChannel) { asked <- struct{}{} }), Via: []Hop{hop}}
+	go func() {
+		<-asked
+		r.frozen.Store(true)
+	}()
+	_, err := d.Dial(t.Context(), to)
+	if e := wantError(t, err, PhaseSubsystem, KindTimeout, "b"); !e.Bastion {
+		t.Error(e)
+	}
+}
+
 // mute is an SSH server that lets everybody in and then leaves every question
 // open, or takes a session and leaves the request in it.
 func mute(t *testing.T, accept bool) Hop {
+	return muted(t, func(ch ssh.NewChannel) {
+		if accept {
+			ch.Accept()
+		}
+	})
+}
+
+// muted hands on the channels that it is asked for.
+func muted(t *testing.T, asked func(ssh.NewChannel)) Hop {
 	config := &ssh.ServerConfig{NoClientAuth: true}
 	private, pin := newKey(t, ssh.KeyAlgoED25519)
 	signer, err := ssh.ParsePrivateKey(private.Reveal())
@@ -129,9 +158,7 @@ func mute(t *testing.T, accept bool) Hop {
 		}
 		go ssh.DiscardRequests(requests)
 		for ch := range channels {
-			if accept {
-				ch.Accept()
-			}
+			asked(ch)
 		}
 		conn.Wait()
 	}), pin)

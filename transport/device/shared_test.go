@@ -250,6 +250,12 @@ func TestSharingNeedsThePins(t *testing.T) {
 	hop.HostKeys = []string{dev.keys[ssh.KeyAlgoED25519]}
 	_, err = d.Dial(t.Context(), Target{Device: dev.hop("r1"), Via: []Hop{hop}})
 	wantError(t, err, PhaseKeyExchange, KindHostKeyChanged, "b")
+
+	// A credential that changed is for new dials at once.
+	hop.HostKeys, hop.Auth = []string{fp}, b.other
+	_, err = d.Dial(t.Context(), Target{Device: dev.hop("r1"), Via: []Hop{hop}})
+	wantError(t, err, PhaseAuth, KindAuth, "b")
+	roundTrip(t, c)
 }
 
 // The real sshd of a bastion is killed under a live device, and started anew.
