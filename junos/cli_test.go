@@ -134,3 +134,33 @@ func TestCLINext(t *testing.T) {
 		wantKind(t, err, KindCancelled)
 	})
 }
+
+// What stands before and after a document is held within a bound; text without
+// markup is handed on as it comes.
+func TestCLIBounds(t *testing.T) {
+	doc, noise := "<rpc-reply><a>1</a></rpc-reply>", strings.Repeat("noise\n", 20_000)
+	cli := OpenCLI(func(context.Context, string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(noise)), nil }, Options{})
+	defer cli.Close()
+	if got, res, err := askCLI(t, cli); err != nil || got != noise || res.Outcome != Malformed {
+		t.Errorf("%d bytes of text, %s, %v", len(got), res.Outcome, err)
+	}
+	r := strings.NewReader(doc + "\n" + noise)
+	out := &cliOutput{buf: make([]byte, cliBuffer), read: func(_ context.Context, b []byte) (int, error) {
+		n, err := r.Read(b)
+		if err == io.EOF {
+			err = errEnded
+		}
+		return n, err
+	}}
+	var got strings.Builder
+	for {
+		b, err := out.span(t.Context())
+		got.Write(b)
+		if err != nil {
+			break
+		}
+	}
+	if got.String() != doc || len(out.noise) > maxNoise {
+		t.Errorf("%q, %d bytes of noise", got.String(), len(out.noise))
+	}
+}

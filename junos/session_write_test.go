@@ -53,3 +53,19 @@ func TestOlderName(t *testing.T) {
 		}
 	}
 }
+
+// With a reply under way, the session ends without a word: the device would not
+// answer before that reply is done.
+func TestCloseUnderWay(t *testing.T) {
+	said := make(chan string, 1)
+	s := open(t, Options{StallTimeout: 20 * time.Millisecond}, hello10, func(p *peer) {
+		p.recv()
+		said <- p.recv()
+	})
+	_, err := s.Call(t.Context(), version(t))
+	wantKind(t, err, KindRPCTimeout)
+	s.Close()
+	if word := <-said; word != "" {
+		t.Errorf("said %q", word)
+	}
+}
