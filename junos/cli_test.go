@@ -139,7 +139,9 @@ func TestCLINext(t *testing.T) {
 // markup is handed on as it comes.
 func TestCLIBounds(t *testing.T) {
 	doc, noise := "<rpc-reply><a>1</a></rpc-reply>", strings.Repeat("noise\n", 20_000)
-	cli := OpenCLI(func(context.Context, string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(noise)), nil }, Options{})
+	cli := OpenCLI(func(context.Context, string) (io.ReadCloser, error) {
+		return io.NopCloser(strings.NewReader(noise)), nil
+	}, Options{})
 	defer cli.Close()
 	if got, res, err := askCLI(t, cli); err != nil || got != noise || res.Outcome != Malformed {
 		t.Errorf("%d bytes of text, %s, %v", len(got), res.Outcome, err)
