@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -143,7 +144,7 @@ func (e *Error) elsewhere() bool {
 	case KindRefused, KindConnect, KindSubsystem, KindForwardRefused:
 		return true
 	}
-	return false
+	return errors.Is(e.Err, errWordless)
 }
 
 // at logs in at one port of the device.

@@ -49,7 +49,7 @@ type shaken struct {
 // run returns a client, or an *Error after closing the connection. It returns
 // when ctx ends, whatever the connection does.
 func (h *handshake) run(ctx context.Context, l *line) (*client, *Error) {
-	defer h.login.end()
+	defer h.forget()
 	config, err := h.config()
 	if err != nil {
 		l.abandon(func() { l.Close() })
@@ -63,10 +63,11 @@ func (h *handshake) run(ctx context.Context, l *line) (*client, *Error) {
 	stop := context.AfterFunc(timed, func() { l.Close() })
 	h.greeting = &greeting{Conn: l, heard: h.heard}
 	done := make(chan shaken, 1)
-	h.hop.key.hold()
+	key, name := h.hop.key, h.hop.name()
+	key.hold()
 	l.spawn(func() {
-		defer h.hop.key.drop()
-		c, channels, requests, err := ssh.NewClientConn(h.greeting, h.hop.name(), config)
+		defer key.drop()
+		c, channels, requests, err := ssh.NewClientConn(h.greeting, name, config)
 		done <- shaken{c, channels, requests, err}
 	})
 	var s shaken
@@ -85,6 +86,14 @@ func (h *handshake) run(ctx context.Context, l *line) (*client, *Error) {
 	}
 	h.finish(StageAuth, h.used(), nil)
 	return newClient(s, l), nil
+}
+
+// forget drops the credential: a connection keeps the handshake it was made with.
+func (h *handshake) forget() {
+	h.login.end()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hop = h.hop.bare()
 }
 
 // discard ends a connection whose handshake nobody waits for any more.

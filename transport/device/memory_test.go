@@ -217,6 +217,36 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// What is no SSH server on the first port does not stand before the second.
+func TestWordlessPortIsPassedOver(t *testing.T) {
+	t.Parallel()
+	s := startSSHD(t, echo)
+	d, p := quick(t), &ports{to: s.addr()}
+	wordless := listen(t, func(net.Conn) {})
+	d.Net = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if strings.HasSuffix(addr, ":830") {
+			addr = fmt.Sprintf("127.0.0.1:%d", wordless)
+			return new(net.Dialer).DialContext(ctx, network, addr)
+		}
+		return p.dial(ctx, network, addr)
+	}
+	hop := s.hop("r1")
+	hop.Port = 0
+	_, err := d.Dial(t.Context(), Target{Device: hop})
+	wantError(t, err, PhaseKeyExchange, KindThrottled, "r1")
+	hops, e := d.prepare(Target{Device: hop})
+	if e != nil {
+		t.Fatal(e)
+	}
+	hops[0].key.drop()
+	d.memory.mute[place{hops[0].address, 830}] = silence{time.Now().Add(-muteTime), muteCuts}
+	c, err := d.Dial(t.Context(), Target{Device: hop})
+	if err != nil || p.take() != "[22]" {
+		t.Fatal(err)
+	}
+	c.Close()
+}
+
 // What closes every connection without a word is at its limit for the first
 // minutes, and then no SSH server; one that said its version once is.
 func TestWordlessServer(t *testing.T) {

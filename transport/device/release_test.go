@@ -195,9 +195,12 @@ func TestCancelReleases(t *testing.T) {
 					to = Target{Device: via, Via: []Hop{hop}}
 				}
 				want := stage
-				if way == "as bastion" && (stage == "opening" || stage == StageSubsystem) {
+				switch {
+				case way == "as bastion" && stage == StageSubsystem: // it takes the channel
+					want = StageVersion
+				case way == "as bastion" && stage == "opening":
 					want = StageConnect
-				} else if stage == "opening" {
+				case stage == "opening":
 					want = StageSubsystem
 				}
 				// The steps tell where it was: it is cancelled later, until it came
