@@ -210,3 +210,38 @@ func TestHostCertificateRules(t *testing.T) {
 		}
 	}
 }
+
+// A log-in that is over, whichever way, holds no credential.
+func TestLoginForgetsItsCredential(t *testing.T) {
+	t.Parallel()
+	s := startSSHD(t, echo)
+	d := quick(t)
+	for _, auth := range []Auth{s.auth, s.other, {User: s.auth.User, Password: secret.FromString("hunter2")}} {
+		to := s.hop("r1")
+		to.Auth = auth
+		hops, e := d.prepare(Target{Device: to})
+		if e != nil {
+			t.Fatal(e)
+		}
+		h := &handshake{hop: hops[0], times: d.Timeouts.withDefaults(), rec: &record{}}
+		c, _ := d.attempt(t.Context(), h, nil)
+		if h.hop.key != nil || h.hop.Auth != (Auth{}) || h.login.password != nil || h.login.signer != nil {
+			t.Errorf("it holds %+v", h.hop)
+		}
+		if _, err := h.login.reveal(); err != errOver {
+			t.Errorf("the password: %v", err)
+		}
+		if _, err := h.login.key(); err != errOver {
+			t.Errorf("the key: %v", err)
+		}
+		if c != nil {
+			c.close(0)
+		}
+		hops[0].key.drop()
+		eventually(t, "nobody holds the key", func() bool {
+			d.keys.mu.Lock()
+			defer d.keys.mu.Unlock()
+			return hops[0].key.holders == 0
+		})
+	}
+}
