@@ -245,3 +245,34 @@ func TestLoginForgetsItsCredential(t *testing.T) {
 		})
 	}
 }
+
+// Nobody holds a key when the dials are over, good or bad, though the
+// connections stand.
+func TestKeysOfADialAreGivenBack(t *testing.T) {
+	t.Parallel()
+	b, dev := startSSHD(t), startSSHD(t, echo)
+	d := quick(t)
+	to := Target{Device: dev.hop("r1"), Via: []Hop{b.hop("b")}}
+	c, err := d.Dial(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	to.Device.Auth = dev.other
+	_, err = d.Dial(t.Context(), to)
+	wantError(t, err, PhaseAuth, KindAuth, "r1")
+	to.Device.HostKeys = []string{"nonsense"}
+	_, err = d.Dial(t.Context(), to)
+	wantError(t, err, PhaseConfig, KindConfig, "r1")
+	eventually(t, "nobody holds a key", func() bool {
+		d.keys.mu.Lock()
+		defer d.keys.mu.Unlock()
+		for _, o := range d.keys.known {
+			if o.holders != 0 {
+				return false
+			}
+		}
+		return len(d.keys.known) == 3
+	})
+	roundTrip(t, c)
+}
