@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"lwc/junos"
 	"lwc/transport/wire"
 )
 
@@ -287,7 +288,8 @@ func TestBlockedSessionGivesUp(t *testing.T) {
 		if d := result(t, m, "edge-01"); d.OK || d.Kind != kindBlocked || d.Documents != 1 {
 			t.Errorf("%+v", d)
 		}
-		if es := entriesOf(m, "edge-01"); len(es) != 2 || es[1].Status != wire.EntryFailed || !strings.Contains(es[1].Reason, kindBlocked) {
+		es := entriesOf(m, "edge-01")
+		if len(es) != 2 || es[1].Status != wire.EntryFailed || !strings.Contains(es[1].Reason, kindBlocked) {
 			t.Errorf("%+v", es)
 		}
 	})
@@ -301,6 +303,35 @@ func TestDeviceTimeLimit(t *testing.T) {
 		_, m := r.collect()
 		if d := result(t, m, "edge-01"); d.OK || d.Kind != kindDeadline || d.Documents != 1 || d.Seconds > 31 {
 			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// A device that answers nothing is named by that, and not by the end of the
+// session that follows from it; so is each item.
+func TestNoAnswerToAnything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Session.StallTimeout = 10 * time.Second })
+		r.site.behave["edge-01"] = behaviour{reply: func(string, int) (string, bool) {
+			time.Sleep(time.Hour)
+			return "<x/>", false
+		}}
+		want := r.desired(1, 1)
+		want.Devices[0].Profile = "full"
+		r.apply(want)
+		_, m := r.collect()
+		if d := result(t, m, "edge-01"); d.OK || d.Kind != "rpc-timeout" || !strings.HasPrefix(d.Error, "show-") {
+			t.Errorf("%+v", d)
+		}
+		all, _ := junos.Profile("full")
+		es := entriesOf(m, "edge-01")
+		if len(es) != len(all) {
+			t.Errorf("%d entries", len(es))
+		}
+		for _, e := range es {
+			if e.Status != wire.EntryFailed || !strings.HasPrefix(e.Reason, "rpc-timeout: ") {
+				t.Errorf("%+v", e)
+			}
 		}
 	})
 }
@@ -364,7 +395,7 @@ func TestRejectedDocumentFailsItsDevice(t *testing.T) {
 		if es[0].Status != wire.EntryRejected || !strings.Contains(es[0].Reason, "too-large") || es[1].Status != wire.EntryDuplicate {
 			t.Errorf("%+v", es)
 		}
-		if d := result(t, m, "edge-01"); d.OK || d.Phase != phaseStore {
+		if d := result(t, m, "edge-01"); d.OK || d.Phase != phaseStore || !strings.Contains(d.Error, "show-version: the cloud refused it") {
 			t.Errorf("%+v", d)
 		}
 	})
@@ -382,6 +413,9 @@ func TestStopInMidRun(t *testing.T) {
 		f := r.c.current()
 		began := time.Now()
 		r.stop()
+		if slices.ContainsFunc(r.c.maskKey, func(b byte) bool { return b != 0 }) {
+			t.Error("the key of the pseudonyms is not wiped")
+		}
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("stopping took %v", took)
 		}

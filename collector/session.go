@@ -16,6 +16,7 @@ type talk interface {
 
 // session logs in and asks for the items that are left.
 func (v *visit) session(ctx context.Context, f *fleet, d *device) failure {
+	v.stuck = false
 	ch, fail := v.dial(ctx, f, d)
 	if ch == nil {
 		return fail
@@ -152,6 +153,7 @@ func (v *visit) itemError(ctx context.Context, it junos.Item, err error, h *half
 		return err
 	}
 	if timeout {
+		v.stuck = true
 		if v.timeouts++; v.timeouts >= maxTimeouts {
 			return err
 		}

@@ -36,6 +36,7 @@ type visit struct {
 	usable   bool             // a document came with which something can be done
 	useless  *junos.Result    // of the last document with which nothing can be done
 	timeouts int
+	stuck    bool // an item had no whole answer in time, in this session
 	res      wire.DeviceResult
 }
 
@@ -223,6 +224,9 @@ func (v *visit) unusable(f *fleet) failure {
 // conclude accounts for what is left of the device, for the reason f, and tells
 // the result.
 func (v *visit) conclude(f failure) {
+	if v.stuck && f.of(kindClosed) {
+		f = v.skipped // why the session was closed
+	}
 	if d := v.device; d != nil {
 		v.publishHalf()
 		for _, it := range append(v.todo, v.again...) {
