@@ -228,13 +228,14 @@ func TestManifests(t *testing.T) {
 	b.send(sent, body, wire.Packing{})
 	m := wire.Manifest{Run: run, Started: time.Now().UTC(), Finished: time.Now().UTC(),
 		Devices: []wire.DeviceResult{{Device: "edge-1", OK: true, Documents: 2},
-			{Device: "edge-2", Phase: "connect", Kind: "unreachable", Error: "no route to host"}}}
+			{Device: "edge-2", Phase: "connect\x1b[2J", Kind: "unreachable", Error: "no route to host",
+				Access: &wire.Access{Hops: make([]wire.Hop, 1000)}}}}
 	for _, h := range []wire.Header{sent, lost} {
 		m.Documents = append(m.Documents, wire.ManifestEntry{ID: h.ID, Device: h.Device, Item: h.Item,
 			Status: wire.EntryStored, SHA256: wire.Digest(body), Size: int64(len(body))})
 	}
 	for _, item := range []string{"show-version", "show-system-uptime"} {
-		m.Documents = append(m.Documents, wire.ManifestEntry{Device: "edge-2", Item: item, Status: wire.EntryFailed, Reason: "unreachable"})
+		m.Documents = append(m.Documents, wire.ManifestEntry{Device: "edge-2", Item: item, Status: wire.EntryFailed, Reason: "unreachable\x1b[2J"})
 	}
 	t.Run("wrong signature", func(t *testing.T) {
 		h := b.manifest(m, c.enrol(t, beta).key)
@@ -273,7 +274,7 @@ func TestManifests(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	got, err := c.store.Run(t.Context(), run)
-	if err != nil || got.State != edp.RunComplete || got.Failed != 2 {
+	if err != nil || got.State != edp.RunComplete || got.Failed != 2 || len(got.Left) != 1 || got.Left[0].Reason != "unreachable [2J" {
 		t.Errorf("run %+v, %v", got, err)
 	}
 	rows, err := c.store.Devices(t.Context(), alpha)
@@ -281,7 +282,8 @@ func TestManifests(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range rows {
-		if r.Device.ID == "edge-2" && (r.State != edp.DeviceFailed || !strings.Contains(r.Error, "no route")) {
+		if r.Device.ID == "edge-2" && (r.State != edp.DeviceFailed || !strings.Contains(r.Error, "no route") ||
+			r.Phase != "connect [2J" || r.Access == nil || len(r.Access.Hops) > 32) {
 			t.Errorf("device %+v", r)
 		}
 	}

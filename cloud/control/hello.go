@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"lwc/cloud/tidy"
 	"lwc/transport/wire"
 )
 
@@ -34,7 +35,7 @@ func (l *line) hello(ctx context.Context, payload []byte) error {
 	}
 	l.setOnline(true)
 	l.sent.again()
-	l.hub.log.Info("collector online", "collector", l.id, "boot", h.Boot, "conn", h.Conn, "firmware", cut(h.Firmware, 64))
+	l.hub.log.Info("collector online", "collector", l.id, "boot", h.Boot, "conn", h.Conn, "firmware", tidy.Text(h.Firmware, 64))
 	if clone {
 		l.alert(ctx, EventClone, h.Boot,
 			"two starts of this collector take turns: its identity was copied to a second machine, or one machine was restored from an image. Revoke it and enrol both anew")

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lwc/cloud/edp"
+	"lwc/cloud/tidy"
 	"lwc/transport/wire"
 )
 
@@ -74,13 +75,12 @@ func (l *line) jobStatus(ctx context.Context, payload []byte) error {
 		return fmt.Errorf("reading the state of a job: %w", err)
 	}
 	l.heard = time.Now()
-	s.Error = cut(s.Error, maxText)
+	s.Error = tidy.Text(s.Error, tidy.MaxText)
 	if s.Device != nil {
-		s.Device.Error = cut(s.Device.Error, maxText)
-		s.Device.Access = tidyAccess(s.Device.Access)
+		tidy.Result(s.Device)
 	}
 	if s.Probe != nil {
-		tidyProbe(s.Probe)
+		tidy.Probe(s.Probe)
 	}
 	return l.hub.cfg.Store.SawJobStatus(ctx, s)
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"lwc/cloud/edp"
+	"lwc/cloud/tidy"
 	"lwc/cloud/vault"
 	"lwc/transport/wire"
 )
@@ -92,10 +93,10 @@ func TestProbeJob(t *testing.T) {
 		t.Fatalf("job %+v", j)
 	}
 	b.probed(j, wire.Probe{Device: "edge-1", OK: true, Class: "lwc",
-		Steps: []wire.ProbeStep{{Stage: "auth", OK: true, Detail: strings.Repeat("x", 5000) + "\x1b[31m"}}})
+		Steps: []wire.ProbeStep{{Stage: "auth", OK: true, Detail: "\x1b[31m" + strings.Repeat("x", 5000)}}})
 	eventually(t, "the diagnosis is stored", func() bool {
 		p, err := c.store.LastProbe(t.Context(), alpha, "edge-1")
-		return err == nil && p.OK && len(p.Steps) == 1 && len(p.Steps[0].Detail) == maxText
+		return err == nil && p.OK && len(p.Steps) == 1 && len(p.Steps[0].Detail) == tidy.MaxText && strings.HasPrefix(p.Steps[0].Detail, " [31mx")
 	})
 	b.cut()
 	b.reboot()

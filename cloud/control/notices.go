@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lwc/cloud/broker"
+	"lwc/cloud/tidy"
 	"lwc/transport/wire"
 )
 
@@ -83,7 +84,7 @@ func (l *line) alert(ctx context.Context, kind, boot, text string) {
 
 func (l *line) addEvent(ctx context.Context, kind, boot, text string) {
 	err := l.hub.cfg.Store.AddEvent(ctx, wire.Event{V: wire.Version, Collector: l.id, Boot: boot,
-		Time: time.Now().UTC(), Kind: kind, Text: cut(text, maxText)})
+		Time: time.Now().UTC(), Kind: kind, Text: tidy.Text(text, tidy.MaxText)})
 	if err != nil && ctx.Err() == nil {
 		l.hub.log.Error("an event could not be stored", "collector", l.id, "kind", kind, "error", err)
 	}

@@ -5,15 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"strings"
 	"time"
-	"unicode"
 
+	"lwc/cloud/tidy"
 	"lwc/transport/wire"
 )
-
-// maxText bounds a text of a collector that operators get to read, in bytes.
-const maxText = 1000
 
 // current refuses what an earlier boot, or another collector, says. Another node
 // of the cloud end may have taken the last hello.
@@ -45,9 +41,9 @@ func (l *line) state(ctx context.Context, payload []byte) error {
 		return fmt.Errorf("reading a state: %w", err)
 	}
 	l.heard = time.Now()
-	s.Error = cut(s.Error, maxText)
+	s.Error = tidy.Text(s.Error, tidy.MaxText)
 	for i := range s.Items {
-		s.Items[i].Path, s.Items[i].Error = cut(s.Items[i].Path, maxText), cut(s.Items[i].Error, maxText)
+		s.Items[i].Path, s.Items[i].Error = tidy.Text(s.Items[i].Path, tidy.MaxText), tidy.Text(s.Items[i].Error, tidy.MaxText)
 	}
 	if err := l.hub.cfg.Store.SawState(ctx, s); err != nil {
 		return err
@@ -78,7 +74,7 @@ func (l *line) health(ctx context.Context, payload []byte) error {
 		return fmt.Errorf("reading a heartbeat: %w", err)
 	}
 	l.heard = time.Now()
-	h.Ports.Detail = cut(h.Ports.Detail, maxText)
+	h.Ports.Detail = tidy.Text(h.Ports.Detail, tidy.MaxText)
 	if err := l.hub.cfg.Store.SawHealth(ctx, h); err != nil {
 		return err
 	}
@@ -117,7 +113,7 @@ func (l *line) event(ctx context.Context, payload []byte) error {
 	if err := wire.CheckID(e.Boot); err != nil {
 		return fmt.Errorf("reading an event: boot: %w", err)
 	}
-	e.Text, e.Device = cut(e.Text, maxText), cut(e.Device, 255)
+	e.Text, e.Device = tidy.Text(e.Text, tidy.MaxText), tidy.Text(e.Device, 255)
 	if e.Time.IsZero() || time.Until(e.Time) > time.Hour {
 		e.Time = time.Now().UTC()
 	}
@@ -136,18 +132,4 @@ func (l *line) bye(ctx context.Context, payload []byte) error {
 	}
 	l.hub.log.Info("collector offline", "collector", l.id, "boot", b.Boot, "conn", b.Conn, "clean", b.Clean)
 	return l.gone(ctx)
-}
-
-// cut shortens a text to n bytes and takes out what is not text.
-func cut(s string, n int) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) || r == ' ' {
-			return r
-		}
-		return ' '
-	}, s)
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n], "")
 }

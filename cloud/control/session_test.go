@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lwc/cloud/edp"
+	"lwc/cloud/tidy"
 	"lwc/transport/wire"
 )
 
@@ -277,7 +278,7 @@ func TestEventsAreKeptAndBounded(t *testing.T) {
 	b.plain(wire.KindEvent, e)
 	eventually(t, "the event is kept", func() bool { return c.hasEvent(t, alpha, wire.EventHostKeyChanged) })
 	for _, got := range c.events(t, alpha) {
-		if len(got.Text) > maxText || strings.ContainsAny(got.Text, "\n\x1b") {
+		if len(got.Text) > tidy.MaxText || strings.ContainsAny(got.Text, "\n\x1b") {
 			t.Errorf("text of %d bytes: %q", len(got.Text), got.Text[:20])
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"lwc/cloud/edp"
+	"lwc/cloud/tidy"
 	"lwc/transport/wire"
 )
 
@@ -55,6 +56,7 @@ func (s *Stream) readManifest(w *wire.Whole) (m wire.Manifest, code string, err 
 	case m.Collector != s.collector, m.Boot != w.Boot, m.Run != w.Run:
 		return m, CodeHeader, errors.New("reading a manifest: its collector, boot or run is not that of its frame")
 	}
+	tidy.Manifest(&m)
 	return m, "", nil
 }
 

@@ -47,8 +47,11 @@ func (s *Stream) Deadline() time.Time {
 	return s.first.Add(maxDelay)
 }
 
-// names is the form of device ids and items, which end up in file names.
-var names = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:@-]*$`)
+var (
+	// names is the form of device ids and items, which end up in file names.
+	names   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:@-]*$`)
+	digests = regexp.MustCompile(`^[0-9a-f]{64}$`) // SHA-256
+)
 
 // Take takes one frame that came on the topic of kind k. The error says, without
 // repeating content, why a frame was refused or could not be stored; it is for
@@ -82,7 +85,7 @@ func (s *Stream) check(k wire.Kind, h wire.Header) error {
 	case k == wire.KindFact && (!names.MatchString(h.Device) || !names.MatchString(h.Item)):
 		return fmt.Errorf("reading a frame: device %.80q or item %.80q is not a name", h.Device, h.Item)
 	}
-	if h.RawSHA256 != "" && (len(h.RawSHA256) != 64 || h.RawSize < 0) {
+	if (h.RawSHA256 != "" && !digests.MatchString(h.RawSHA256)) || h.RawSize < 0 {
 		return errors.New("reading a frame: its raw_sha256 or raw_size is none")
 	}
 	if err := wire.CheckID(h.Run); err != nil {

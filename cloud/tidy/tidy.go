@@ -1,0 +1,116 @@
+// Package tidy bounds what a collector tells before it is stored: a collector
+// repeats what devices say of themselves, and either may be anybody's by now.
+// Texts lose what a terminal would act on, and all that is longer than any
+// honest one is cut short.
+package tidy
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	"lwc/transport/wire"
+)
+
+// MaxText bounds a text that operators get to read, in bytes.
+const MaxText = 1000
+
+// MaxName bounds a name, in bytes.
+const MaxName = 255
+
+const (
+	maxHops    = 32
+	maxSteps   = 64 + 16*maxHops // of a probe
+	maxList    = 256             // permissions
+	maxClasses = 128             // of masking: those there are, and 100 rules
+)
+
+// Text returns s without what cannot be printed, cut to at most n bytes.
+func Text(s string, n int) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, s)
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n], "")
+}
+
+func names(of ...*string) {
+	for _, s := range of {
+		*s = Text(*s, MaxName)
+	}
+}
+
+// Probe bounds a diagnosis.
+func Probe(p *wire.Probe) {
+	names(&p.Device, &p.Class)
+	p.Steps = first(p.Steps, maxSteps)
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		names(&s.Stage, &s.Hop, &s.Kind)
+		s.Detail = Text(s.Detail, MaxText)
+	}
+	p.Permissions, p.Excess = list(p.Permissions), list(p.Excess)
+	access(p.Access)
+}
+
+// Result bounds how a device ended.
+func Result(r *wire.DeviceResult) {
+	names(&r.Device, &r.Phase, &r.Kind)
+	r.Error, r.HostKey = Text(r.Error, MaxText), Text(r.HostKey, MaxText)
+	access(r.Access)
+}
+
+// Manifest bounds the account of a run, entry by entry. Its hash is that of what
+// the collector signed.
+func Manifest(m *wire.Manifest) {
+	for i := range m.Devices {
+		Result(&m.Devices[i])
+	}
+	for i := range m.Documents {
+		e := &m.Documents[i]
+		names(&e.Device, &e.Item, &e.Outcome)
+		e.Reason, e.Masked = Text(e.Reason, MaxText), counts(e.Masked)
+	}
+}
+
+// counts drops what is no count, and the names after the first maxClasses.
+func counts(of map[string]int) map[string]int {
+	if of == nil {
+		return nil
+	}
+	out := map[string]int{}
+	for _, class := range slices.Sorted(maps.Keys(of)) {
+		if n := of[class]; n > 0 && len(out) < maxClasses {
+			out[Text(class, MaxName)] = n
+		}
+	}
+	return out
+}
+
+func first[T any](of []T, n int) []T { return of[:min(len(of), n)] }
+
+func list(of []string) []string {
+	of = first(of, maxList)
+	for i := range of {
+		of[i] = Text(of[i], MaxText)
+	}
+	return of
+}
+
+func access(a *wire.Access) {
+	if a == nil {
+		return
+	}
+	names(&a.Mode)
+	a.Hops = first(a.Hops, maxHops)
+	for i := range a.Hops {
+		h := &a.Hops[i]
+		names(&h.Name, &h.KeyExchange, &h.HostKey, &h.Cipher, &h.MAC)
+	}
+}
