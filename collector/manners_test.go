@@ -281,17 +281,17 @@ func TestThrottledBastionIsLeftAlone(t *testing.T) {
 		r := newRig(t, nil)
 		d := r.desired(1, 12)
 		d.Bastions = map[string]wire.Bastion{"jump": {Address: "192.0.2.99", Credential: "lab", HostKeys: []string{testKey}, MaxSessions: 2}}
+		began := time.Now()
 		for i := range 10 {
 			d.Devices[i].Bastions = []string{"jump"}
-			r.site.behave[d.Devices[i].ID] = behaviour{dial: func(attempt int) error {
-				if len(r.site.log()) < 5 {
+			r.site.behave[d.Devices[i].ID] = behaviour{dial: func(int) error {
+				if time.Since(began) < 30*time.Second {
 					return &dialError{phase: "key-exchange", kind: "bastion-throttled", hop: "jump"}
 				}
 				return nil
 			}}
 		}
 		r.apply(d)
-		began := time.Now()
 		_, m := r.collect()
 		early := 0
 		for _, dial := range r.site.log() {

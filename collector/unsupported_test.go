@@ -32,6 +32,7 @@ func TestWhatIsNotInUseIsAskedAgain(t *testing.T) {
 		{rpcWarning, "Protocol is not configured", true},
 		{rpcError, "could not connect to re1 : No route to host", true},
 		{rpcError, "Couldn't initiate connection", true},
+		{later, "syntax error in answer; could not connect to re1 : No route to host", true},
 		{later, "bgp: syntax error in answer; BGP is not running", true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
