@@ -268,8 +268,12 @@ func TestSlowAuth(t *testing.T) {
 	port, pin := server(t, config)
 	d := quick(t)
 	d.Timeouts.Auth = 50 * time.Millisecond
+	began := time.Now()
 	_, err := d.Dial(t.Context(), Target{Device: passwordHop(port, pin)})
 	wantError(t, err, PhaseAuth, KindTimeout, "r1")
+	if took := time.Since(began); took > d.Timeouts.KeyExchange/2 {
+		t.Errorf("the phase ended after %v, as if it were the one before", took)
+	}
 }
 
 func TestDialFailures(t *testing.T) {
