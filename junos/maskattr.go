@@ -51,7 +51,7 @@ func nextAttribute(b []byte, i, j int) (name []byte, from, to int, ok bool) {
 func (m *masker) attribute(b []byte, name []byte, i, j int) {
 	m.find.extra = nil
 	if m.rules.mayMask(name) {
-		for _, t := range m.rules.attrs[string(name)] {
+		for _, t := range targets(m.rules.attrs, name) {
 			switch {
 			case !t.fits(m.s, 0):
 			case t.pattern != nil:
@@ -60,6 +60,10 @@ func (m *masker) attribute(b []byte, name []byte, i, j int) {
 				m.whole(b, i, j, t.class)
 				return
 			}
+		}
+		if t := m.rules.bySuffix(name); t != nil {
+			m.whole(b, i, j, t.class)
+			return
 		}
 	}
 	m.region(b, i, j)

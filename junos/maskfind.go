@@ -33,21 +33,21 @@ type finder struct {
 	found []finding
 	spans []span
 
-	going  bool // a value did not end with the last window, or
-	block  bool // a private key with the last line
-	stop   byte // the quote that ends the value; 0: what ends a word
-	column int  // of the table that holds names; -1: none
-	member bool // the next "data" of JSON holds a name
+	going  bool      // a value did not end with the last window, or
+	block  bool      // a private key with the last line
+	stop   byte      // the quote that ends the value; 0: what ends a word
+	column int       // of the table that holds names; -1: none
+	member MaskClass // of what the next "data" of JSON holds; empty: nothing to mask
 }
 
 // open tells whether a value did not end yet, of which the namer knows.
 func (f *finder) open() bool { return f.going || f.block }
 
 // busy tells whether the text that came has a meaning for what comes.
-func (f *finder) busy() bool { return f.open() || f.column >= 0 || f.member }
+func (f *finder) busy() bool { return f.open() || f.column >= 0 || f.member != "" }
 
 // reset ends a text.
-func (f *finder) reset() { f.going, f.block, f.stop, f.column, f.member = false, false, 0, -1, false }
+func (f *finder) reset() { f.going, f.block, f.stop, f.column, f.member = false, false, 0, -1, "" }
 
 // line looks at a line, or at a window of one when more of it is to come. It sets
 // found and returns for how much of the line that is all.
@@ -156,9 +156,7 @@ func (f *finder) look(p []byte, from int) {
 	if f.rules.addresses {
 		f.addresses(p, from)
 	}
-	if f.rules.users {
-		f.structure(p, from)
-	}
+	f.structure(p, from)
 	f.byWords(p, from)
 	if f.rules.secrets && bytes.Contains(p[from:], []byte("PRIVATE KEY")) {
 		f.privateKeys(p, from)
@@ -195,14 +193,16 @@ func (f *finder) structure(p []byte, from int) {
 	if f.column >= 0 {
 		f.inColumn(p, from)
 	}
-	if f.member {
-		f.add(jsonData, MaskUserNames, p, from)
-		f.member = !bytes.ContainsAny(p, "]}")
+	if f.member != "" {
+		f.add(jsonData, f.member, p, from)
+		if bytes.ContainsAny(p, "]}") {
+			f.member = ""
+		}
 	}
 	if from > 0 {
 		return
 	}
-	if bytes.Contains(p, []byte("USER")) {
+	if f.rules.users && bytes.Contains(p, []byte("USER")) {
 		if m := tableHead.FindSubmatchIndex(p); m != nil {
 			f.column = 0
 			if m[2] >= 0 {
@@ -210,8 +210,21 @@ func (f *finder) structure(p []byte, from int) {
 			}
 		}
 	}
-	if bytes.IndexByte(p, '"') >= 0 && jsonUser.Match(p) {
-		f.member = true
+	if p = bytes.TrimRight(p, " \t\r\n"); len(p) > 0 && bytes.IndexByte([]byte(":[{"), p[len(p)-1]) >= 0 {
+		f.jsonMember(p)
+	}
+}
+
+// jsonMember tells what the "data" in the next lines of JSON is.
+func (f *finder) jsonMember(p []byte) {
+	if m := jsonName.FindSubmatch(p); m != nil {
+		class := MaskUserNames
+		if m[1] == nil {
+			class = MaskSecrets
+		}
+		if f.rules.classes[class] {
+			f.member = class
+		}
 	}
 }
 
@@ -242,6 +255,6 @@ var (
 	// tableHead is the head of a table with names in its first column, or in the
 	// second behind the numbers of processes.
 	tableHead = regexp.MustCompile(`^\s*(PID\s+)?USER(?:NAME)?\s`)
-	jsonUser  = regexp.MustCompile(`"(?:user|user-name|username|login-name|commit-user)"\s*:\s*(?:\[\s*(?:\{\s*)?)?$`)
+	jsonName  = regexp.MustCompile(`"(?:(user|user-name|username|login-name|commit-user)|(?:[a-z-]+-)?(?:password|secret|passphrase|authentication-key|pre-shared-key))"\s*:\s*(?:\[\s*(?:\{\s*)?)?$`)
 	jsonData  = regexp.MustCompile(`"data"\s*:\s*"([^"]+)`)
 )

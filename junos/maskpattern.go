@@ -1,9 +1,6 @@
 package junos
 
-import (
-	"bytes"
-	"strings"
-)
+import "bytes"
 
 // sshKeySize is the shortest public key of SSH that is looked for.
 const sshKeySize = 20
@@ -30,7 +27,16 @@ var maskWords = func() (by [256][]maskWord) {
 		{"login", MaskUserNames, loginValue},
 		{"logname", MaskUserNames, loginValue},
 		{"terminal ", MaskUserNames, terminalValue},
+		{"(pid ", MaskUserNames, pidValue},
+		{"su: ", MaskUserNames, suValue},
+		{"bad su ", MaskUserNames, suValue},
+		{"@", MaskUserNames, promptValue},
+		{"://", MaskUserNames, urlUser},
+		{"://", MaskSecrets, urlPassword},
+		{"-r", MaskUserNames, ownerValue},
+		{"drw", MaskUserNames, ownerValue},
 		{"community", MaskCommunities, communityValue},
+		{"trap-group", MaskCommunities, trapGroupValue},
 		{"$", MaskSecrets, cryptValue},
 		{"aaaa", MaskSecrets, sshKeyValue},
 		{"password", MaskSecrets, secretValue},
@@ -46,7 +52,8 @@ var maskWords = func() (by [256][]maskWord) {
 		{"private-key", MaskSecrets, secretValue},
 		{"encryption-key", MaskSecrets, secretValue},
 		{"api-key", MaskSecrets, secretValue},
-		{"key", MaskSecrets, quotedValue}, // and of PRIVATE KEY
+		{"cak", MaskSecrets, secretValue},
+		{"key", MaskSecrets, keyValue}, // and of PRIVATE KEY
 		{"ascii-text", MaskSecrets, plainValue},
 		{"hexadecimal-text", MaskSecrets, plainValue},
 		{"hexadecimal", MaskSecrets, plainValue},
@@ -137,7 +144,8 @@ var (
 	nameEnd  = bytesOf(" \t\r\n\"'<>,;:()[]{}=")
 	plainEnd = bytesOf(" \t\r\n\"'<>,;()[]{}")
 	textEnd  = bytesOf(" \t\r\n\"'<>;{}")
-	hashPart = bytesOf("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./$+=_-")
+	// What replaced a byte that was no UTF-8 does not end a hash.
+	hashPart = bytesOf("\uFFFDabcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./$+=_-")
 	keyPart  = bytesOf("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/=")
 )
 
@@ -228,168 +236,3 @@ func plainValue(p []byte, i, j int) (from, to int) {
 
 // wordBehind is the word right behind.
 func wordBehind(p []byte, _, j int) (from, to int) { return j, until(p, j, &nameEnd) }
-
-// setOf is a set of words, which are apart by white space.
-func setOf(words string) map[string]bool {
-	set := map[string]bool{}
-	for _, w := range strings.Fields(words) {
-		set[w] = true
-	}
-	return set
-}
-
-// userVerbs are what follows "user bob" where it is no prose, and doneBy what
-// stands before "by bob".
-var (
-	userVerbs = setOf(`logged login logout log from has at on via class uid authentication full-name exit exited enter
-		entered entering authenticated performed requested committed tty terminal connected disconnected issued`)
-	doneBy = setOf(`configured committed commit change changed locked edited issued requested initiated performed rebooted
-		opened created modified executed started stopped terminated approved authored scheduled saved loaded done out in
-		halted deleted added back rollback ago)`)
-)
-
-// maxFollow is how much of what follows or precedes a name is looked at.
-const maxFollow = 32
-
-// userValue: user=bob, User 'bob', { "user" : "bob" }, user bob, class operator,
-// login user bob.
-func userValue(p []byte, i, j int) (from, to int) {
-	if byteAt(p, j) == 's' {
-		j++
-	}
-	for _, more := range []string{"-name", "name", "id"} {
-		if hasFold(p[j:], more) {
-			j += len(more)
-			break
-		}
-	}
-	if c := byteAt(p, j); wordPart(c) || c == '-' {
-		return 0, 0
-	}
-	if from, to = assigned(p, j, &nameEnd); from < to {
-		return from, to
-	}
-	if from, to = quotedValue(p, i, j); from < to {
-		return from, to
-	}
-	if byteAt(p, j) != ' ' {
-		return 0, 0
-	}
-	from = j + 1
-	to = until(p, from, &nameEnd)
-	if saysUser(p[to:]) || bytes.HasSuffix(p[:i], []byte("login ")) {
-		return from, to
-	}
-	return 0, 0
-}
-
-// saysUser tells whether what follows a name shows that it is one.
-func saysUser(p []byte) bool {
-	if hasFold(p, ", class") || hasFold(p, " {") {
-		return true
-	}
-	return byteAt(p, 0) == ' ' && userVerbs[string(p[1:until(p, 1, &nameEnd)])]
-}
-
-// saysDone tells whether what precedes "by" shows that a name follows: a verb, or
-// the time at which it was done.
-func saysDone(p []byte) bool {
-	p = bytes.TrimRight(p[max(0, len(p)-maxFollow):], " ")
-	word := p[bytes.LastIndexByte(p, ' ')+1:]
-	if doneBy[string(bytes.ToLower(word))] {
-		return true
-	}
-	if len(word) < len(p) && len(word) <= 5 && len(bytes.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ")) == 0 {
-		p = p[:len(p)-len(word)-1]
-		word = p[bytes.LastIndexByte(p, ' ')+1:]
-	}
-	n := len(word)
-	return n >= 4 && word[n-3] == ':' && len(bytes.Trim(word, "0123456789:")) == 0
-}
-
-// byValue: configured by bob, 2026-09-17 11:17:32 CEST by bob via cli.
-func byValue(p []byte, i, j int) (from, to int) {
-	from = j
-	if hasFold(p[from:], "user ") {
-		from += len("user ")
-	}
-	if to = until(p, from, &nameEnd); hasFold(p[to:], " via ") || saysDone(p[:i]) {
-		return from, to
-	}
-	return 0, 0
-}
-
-// forValue: Accepted password for bob from 192.0.2.1.
-func forValue(p []byte, _, j int) (from, to int) {
-	from = j
-	for _, word := range []string{"invalid ", "illegal ", "user "} {
-		if hasFold(p[from:], word) {
-			from += len(word)
-		}
-	}
-	if to = until(p, from, &nameEnd); hasFold(p[to:], " from ") {
-		return from, to
-	}
-	return 0, 0
-}
-
-// homeEnd marks what ends the name of a folder.
-var homeEnd = bytesOf(" \t\r\n/\"'<>:;,()[]")
-
-// homeValue: /var/home/bob/file.
-func homeValue(p []byte, i, j int) (from, to int) {
-	if byteAt(p, i-1) != '/' {
-		return 0, 0
-	}
-	return j, until(p, j, &homeEnd)
-}
-
-// sshdValue: sshd: bob@pts/0, sshd[123]: bob [priv].
-func sshdValue(p []byte, _, j int) (from, to int) {
-	if byteAt(p, j) == '[' {
-		j = until(p, j, &homeEnd)
-		if n := bytes.IndexByte(p[j:], ']'); n >= 0 {
-			j += n + 1
-		}
-	}
-	if !bytes.HasPrefix(p[j:], []byte(": ")) {
-		return 0, 0
-	}
-	from = j + 2
-	to = until(p, from, &nameEnd)
-	if n := bytes.IndexByte(p[from:to], '@'); n >= 0 {
-		return from, from + n
-	}
-	if bytes.HasPrefix(p[to:], []byte(" [")) {
-		return from, to
-	}
-	return 0, 0
-}
-
-// loginValue: login=bob, login-name = "bob".
-func loginValue(p []byte, _, j int) (from, to int) {
-	if hasFold(p[j:], "-name") {
-		j += len("-name")
-	}
-	if i := blanks(p, j); byteAt(p, i) != '=' {
-		return 0, 0
-	}
-	return assigned(p, j, &nameEnd)
-}
-
-// terminalValue: bob terminal pts/0 (pid 2345) on since 2026-09-17.
-func terminalValue(p []byte, i, j int) (from, to int) {
-	k := blanks(p, until(p, blanks(p, j), &spaceClass))
-	if !bytes.HasPrefix(p[k:], []byte("(pid")) {
-		return 0, 0
-	}
-	to = i
-	for to > 0 && spaceClass[p[to-1]] {
-		to--
-	}
-	from = to
-	for from > 0 && !spaceClass[p[from-1]] {
-		from--
-	}
-	return from, to
-}

@@ -25,7 +25,7 @@ type maskRules struct {
 	secrets   bool
 	elements  map[string][]*maskTarget
 	attrs     map[string][]*maskTarget
-	suffixes  bool          // names that end like those of secrets are masked
+	suffixes  []maskSuffix  // of other names
 	anywhere  []*maskTarget // patterns for any text
 	// filter has a bit for each hash of a name that may be masked, as most names
 	// are not and need no look at a map.
@@ -33,14 +33,23 @@ type maskRules struct {
 	ends   [1 << 10 / 64]uint64 // the same for the ends of names, to be asked first
 }
 
+// maskSuffix ends the names of elements and attributes that hold such a value.
+type maskSuffix struct {
+	end string
+	of  *maskTarget
+}
+
 // userElements hold log-in names.
 var userElements = []string{"user", "username", "user-name", "login-name", "full-name", "commit-user", "file-owner",
 	"login-user", "remote-user", "local-user", "lock-user", "session-user", "logged-in-user", "process-user", "process-owner",
+	"auth-user", "admin-user", "ssh-user", "edit-user", "logged-user", "lock-owner", "session-owner", "last-changed-by",
+	"changed-by", "modified-by", "committed-by", "commit-by", "created-by", "requested-by", "performed-by", "locked-by",
+	"userid", "user/name", "user/data", "authorization-login",
 	"ike-xauth-username", "xauth-username", "aaa-user-name", "subscriber-user-name", "login/user/name", "root-user"}
 
 // communityElements hold SNMP communities.
 var communityElements = []string{"snmp-community", "community-name", "snmp-community-name", "trap-community",
-	"community-string", "snmp-community-string", "snmp/community", "snmp/community/name", "snmp-information/community",
+	"read-community", "write-community", "community-string", "snmp-community-string", "snmp/community", "snmp/community/name", "snmp-information/community",
 	"snmp/trap-group/name", "snmp-v1/community", "snmp-v2/community"}
 
 // secretElements hold a secret, in themselves or in what is inside them.
@@ -49,7 +58,8 @@ var secretElements = []string{"password", "secret", "passphrase", "encrypted-pas
 	"shared-key", "private-key", "secret-key", "session-key", "auth-key", "authentication-key", "authentication-value",
 	"hello-authentication-key", "md5-key", "md5/key", "privacy-key", "encryption-key", "wep-key", "psk", "key-string",
 	"key-data", "license-key", "key-value", "ssh-rsa", "ssh-dsa", "ssh-dss", "ssh-ecdsa", "ssh-ed25519",
-	"authorized-key", "root-authentication", "login/user/authentication", "cak", "root-password"}
+	"authorized-key", "root-authentication", "login/user/authentication", "cak", "root-password",
+	"api-token", "auth-token", "access-token", "bearer-token"}
 
 // descriptionElements hold what people wrote.
 var descriptionElements = []string{"lldp-remote-port-description", "lldp-port-description", "lldp-remote-system-description",
@@ -83,16 +93,12 @@ func (r *maskRules) addClass(c MaskClass) {
 	switch c {
 	case MaskUserNames:
 		r.addPaths(userElements, maskTarget{class: c})
-		r.addPaths([]string{"@commit-user", "@user", "@user-name", "@username", "@login-name"}, maskTarget{class: c})
+		r.addSuffixes(c, "-username", "-user-name")
 	case MaskCommunities:
 		r.addPaths(communityElements, maskTarget{class: c})
 	case MaskSecrets:
 		r.addPaths(secretElements, maskTarget{class: c, deep: true})
-		r.addPaths([]string{"@password", "@secret"}, maskTarget{class: c})
-		r.suffixes = true
-		for _, s := range secretSuffixes {
-			r.markEnd(s)
-		}
+		r.addSuffixes(c, "-password", "-secret", "-passphrase")
 	case MaskDescriptions:
 		r.addPaths(descriptionElements, maskTarget{class: c})
 		r.addPaths([]string{"description"}, maskTarget{class: c, outside: "chassis"})
@@ -106,6 +112,16 @@ func (r *maskRules) addPaths(paths []string, t maskTarget) {
 		one := t
 		one.parents = names[1:]
 		r.add(names[0], &one)
+		if len(names) == 1 {
+			r.add("@"+p, &one)
+		}
+	}
+}
+
+func (r *maskRules) addSuffixes(c MaskClass, ends ...string) {
+	for _, end := range ends {
+		r.suffixes = append(r.suffixes, maskSuffix{end, &maskTarget{class: c, deep: c == MaskSecrets}})
+		r.markEnd(end)
 	}
 }
 
@@ -150,29 +166,31 @@ func (r *maskRules) mayMask(local []byte) bool {
 
 func (r *maskRules) mayMaskAll(local []byte) bool {
 	h := nameHash(local)
-	return r.filter[h/64]&(1<<(h%64)) != 0 || r.suffixes && secretName(local)
+	return r.filter[h/64]&(1<<(h%64)) != 0 || r.bySuffix(local) != nil
 }
 
-// secretSuffixes end the names of other elements that hold a secret.
-var secretSuffixes = [...]string{"-password", "-secret", "-passphrase"}
-
-// secretName tells whether a name ends like that of a secret.
-func secretName(local []byte) bool {
-	for _, s := range secretSuffixes {
-		if len(local) > len(s) && string(local[len(local)-len(s):]) == s {
-			return true
+// bySuffix returns what a name tells by its end; nil: nothing.
+func (r *maskRules) bySuffix(local []byte) *maskTarget {
+	for _, s := range r.suffixes {
+		if len(local) > len(s.end) && hasFold(local[len(local)-len(s.end):], s.end) {
+			return s.of
 		}
 	}
-	return false
+	return nil
 }
 
-// secretTarget is of elements whose name tells that they hold a secret.
-var secretTarget = &maskTarget{class: MaskSecrets, deep: true}
+// targets are those of a name, in whichever case it is written.
+func targets(of map[string][]*maskTarget, local []byte) []*maskTarget {
+	if t := of[string(local)]; t != nil {
+		return t
+	}
+	return of[string(bytes.ToLower(local))]
+}
 
 // element returns what is masked in the innermost open element: all of its text,
 // or what patterns match.
 func (r *maskRules) element(s *scan, local []byte) (all *maskTarget, patterns []*maskTarget) {
-	for _, t := range r.elements[string(local)] {
+	for _, t := range targets(r.elements, local) {
 		switch {
 		case !t.fits(s, 1):
 		case t.pattern != nil:
@@ -181,8 +199,8 @@ func (r *maskRules) element(s *scan, local []byte) (all *maskTarget, patterns []
 			all = t
 		}
 	}
-	if all == nil && r.suffixes && secretName(local) {
-		all = secretTarget
+	if all == nil {
+		all = r.bySuffix(local)
 	}
 	return all, patterns
 }

@@ -227,7 +227,7 @@ func (s *scan) open(name, tag []byte, i, j int) {
 }
 
 func localName(name []byte) []byte {
-	if i := bytes.IndexByte(name, ':'); i >= 0 {
+	if i := bytes.LastIndexByte(name, ':'); i >= 0 {
 		return name[i+1:]
 	}
 	return name

@@ -28,7 +28,7 @@ var textClass = func() (class [256]uint8) {
 	for _, c := range " \t\r\n" {
 		class[c] = isSpace
 	}
-	for _, c := range "$=\"'#/" {
+	for _, c := range "$=\"'#/@" {
 		class[c] |= isSign
 	}
 	class[':'] |= isColon
