@@ -104,6 +104,11 @@ func (v *visit) reasonAgainst(f *fleet, it junos.Item) string {
 // answered takes a whole reply to the next item of todo.
 func (v *visit) answered(it junos.Item, h *half) {
 	v.todo = v.todo[1:]
+	if older, ok := it.Older(); ok && h.result.Outcome == junos.Unsupported {
+		v.todo = append(v.todo, older) // behind those that may be under way
+		h.mem.release()
+		return
+	}
 	v.learn(it.Name, h)
 	if _, before := v.early[it.Name]; h.result.Outcome == junos.RetryLater && !before {
 		v.early[it.Name] = h

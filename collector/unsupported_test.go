@@ -93,3 +93,39 @@ func entryOf(t *testing.T, m wire.Manifest, device, item string) wire.ManifestEn
 	}
 	return es[0]
 }
+
+// An operation that releases spell in two ways is asked by the second where the
+// first is not known, and told once; where neither is known it is remembered.
+func TestOlderSpelling(t *testing.T) {
+	for older, status := range map[string]wire.EntryStatus{"<output>4080/510/4590 mbufs in use</output>": wire.EntryStored,
+		fmt.Sprintf(rpcError, "syntax error"): wire.EntrySkipped} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, nil)
+			r.site.behave["edge-01"] = behaviour{reply: func(rpc string, _ int) (string, bool) {
+				switch rpc {
+				case "get-buffer-informations":
+					return fmt.Sprintf(rpcError, "syntax error"), false
+				case "get-buffer-informaton":
+					return older, false
+				}
+				return versionReply("15.1R7"), false
+			}}
+			d := r.desired(1, 1)
+			d.Profiles["two"] = []string{"show-version", "show-system-buffers", "show-system-alarms"}
+			r.apply(d)
+			r.site.questions()
+			_, m := r.collect()
+			asked := r.site.questions()
+			if e := entryOf(t, m, "edge-01", "show-system-buffers"); e.Status != wire.EntryStored || len(entriesOf(m, "edge-01")) != 3 {
+				t.Errorf("%+v", entriesOf(m, "edge-01"))
+			}
+			if !slices.Contains(asked, "edge-01 get-buffer-informations") || !slices.Contains(asked, "edge-01 get-buffer-informaton") {
+				t.Errorf("asked %q", asked)
+			}
+			_, m = r.collect()
+			if e := entryOf(t, m, "edge-01", "show-system-buffers"); e.Status != status {
+				t.Errorf("the next time: %+v", e)
+			}
+		})
+	}
+}
