@@ -14,6 +14,12 @@ func (s *Store) ExpireJobsAt(ctx context.Context, at time.Time) error {
 	return s.tx(ctx, func(t *sql.Tx) error { return expireJobs(ctx, t, micros(at)) })
 }
 
+// ForgetProbesAt is the part of Sweep that drops diagnoses of devices that are
+// gone, at a time to choose.
+func (s *Store) ForgetProbesAt(ctx context.Context, at time.Time) error {
+	return s.tx(ctx, func(t *sql.Tx) error { return forgetGone(ctx, t, micros(at)) })
+}
+
 // MigrateDown takes a database back to an earlier version of its tables.
 func MigrateDown(ctx context.Context, db *sql.DB, to int64) error {
 	dir, err := fs.Sub(migrations, "migrations/sqlite")

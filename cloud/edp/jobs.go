@@ -199,8 +199,8 @@ func finishJobOf(ctx context.Context, t *sql.Tx, run string) error {
 	return err
 }
 
-// Sweep forgets what has expired: sessions, links, tokens, and jobs that no
-// collector took. The serving process calls it now and then.
+// Sweep forgets what has expired: sessions, links, tokens, jobs that no
+// collector took, and diagnoses of devices that are gone. The serving process calls it now and then.
 func (s *Store) Sweep(ctx context.Context) error {
 	err := s.tx(ctx, func(t *sql.Tx) error {
 		now := micros(time.Now())
@@ -216,6 +216,10 @@ func (s *Store) Sweep(ctx context.Context) error {
 		// Its holder is told for a month that the token expired, not that it is unknown.
 		old := micros(time.Now().Add(-30 * 24 * time.Hour))
 		if _, err := exec(ctx, t, `DELETE FROM enrol_tokens WHERE expires_at <= $1`, old); err != nil {
+			return err
+		}
+		// A device that left its fleet may come back; its diagnoses are no use by then.
+		if err := forgetGone(ctx, t, old); err != nil {
 			return err
 		}
 		return expireJobs(ctx, t, now)

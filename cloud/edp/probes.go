@@ -41,10 +41,33 @@ func putProbe(ctx context.Context, t *sql.Tx, j Job, at time.Time, p wire.Probe)
 	_, err = exec(ctx, t, `INSERT INTO probes (job, device, collector, at, result) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (job, device) DO UPDATE SET at = excluded.at, result = excluded.result`,
 		j.ID, p.Device, j.Collector, micros(at), body)
-	if err != nil || p.Access == nil {
+	if err != nil {
+		return err
+	}
+	if err := forgetProbes(ctx, t, j.Collector, p.Device); err != nil || p.Access == nil {
 		return err
 	}
 	return setAccess(ctx, t, j.Collector, p.Device, p.Access)
+}
+
+// keptProbes is how many diagnoses of one device are kept: enough to compare.
+const keptProbes = 10
+
+// forgetProbes drops the old diagnoses of a device. Those of a job that is under
+// way stay: they tell what it still has to ask for.
+func forgetProbes(ctx context.Context, t *sql.Tx, collector, device string) error {
+	_, err := exec(ctx, t, `DELETE FROM probes WHERE collector = $1 AND device = $2
+		AND at < (SELECT at FROM probes WHERE collector = $1 AND device = $2 ORDER BY at DESC LIMIT 1 OFFSET $3)
+		AND job IN (SELECT id FROM jobs WHERE state IN ($4, $5, $6))`,
+		collector, device, keptProbes-1, wire.JobDone, wire.JobFailed, wire.JobRefused)
+	return err
+}
+
+// forgetGone drops the diagnoses of devices that are in no fleet, up to a time.
+func forgetGone(ctx context.Context, t *sql.Tx, until int64) error {
+	_, err := exec(ctx, t, `DELETE FROM probes WHERE at <= $1 AND NOT EXISTS
+		(SELECT 1 FROM devices d WHERE d.collector = probes.collector AND d.id = probes.device)`, until)
+	return err
 }
 
 func setAccess(ctx context.Context, t *sql.Tx, collector, device string, a *wire.Access) error {

@@ -3,6 +3,7 @@ package edp_test
 import (
 	"database/sql"
 	"errors"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"strings"
@@ -159,6 +160,44 @@ func TestProbes(t *testing.T) {
 	}
 }
 
+// A few diagnoses of a device are kept, and those of a job under way; when the
+// device is gone they go as well, after a month.
+func TestOldProbesAreForgotten(t *testing.T) {
+	s, _ := collecting(t, "edge-1", "edge-2")
+	ctx := t.Context()
+	var jobs []edp.Job
+	for i := range 13 {
+		j := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: site, Kind: wire.JobProbe}))
+		jobs = append(jobs, j)
+		for _, id := range j.Devices {
+			ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: j.ID, Collector: site, State: wire.JobRunning, Probe: &wire.Probe{Device: id}}))
+			if i > 0 && id == "edge-1" { // the first job stays under way
+				ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: j.ID, Collector: site, State: wire.JobDone}))
+			}
+		}
+	}
+	kept := func() (out []int) {
+		for _, j := range jobs {
+			out = append(out, len(must[[]edp.Probe](t)(s.Probes(ctx, j.ID))))
+		}
+		return out
+	}
+	// The last diagnosis of edge-1 came when its job was not over yet.
+	if got, want := fmt.Sprint(kept()), "[2 0 0 2 2 2 2 2 2 2 2 2 2]"; got != want {
+		t.Errorf("kept %s, want %s", got, want)
+	}
+	must[[]edp.Change](t)(s.PutFleet(ctx, smallFleet(site, "edge-2")))
+	ok(t, s.Sweep(ctx))
+	if p := must[edp.Probe](t)(s.LastProbe(ctx, site, "edge-1")); p.Job == "" {
+		t.Error("gone at once")
+	}
+	ok(t, s.ForgetProbesAt(ctx, time.Now().Add(time.Hour)))
+	if _, err := s.LastProbe(ctx, site, "edge-1"); !errors.Is(err, edp.ErrNotFound) {
+		t.Errorf("the diagnosis of a device that is gone: %v", err)
+	}
+	must[edp.Probe](t)(s.LastProbe(ctx, site, "edge-2"))
+}
+
 // A database of the version before keeps what it holds.
 func TestMigrationKeepsWhatIsThere(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lwc.db")
@@ -168,6 +207,12 @@ func TestMigrationKeepsWhatIsThere(t *testing.T) {
 	job := must[edp.Job](t)(s.CreateJob(t.Context(), edp.NewJob{Collector: site, Kind: wire.JobCollect}))
 	d := doc(site, job.Run, "edge-1", "show-version")
 	put(t, s, d)
+	e := storedEntry(d)
+	e.Masked = map[string]int{"secrets": 1}
+	must[[]string](t)(s.PutManifest(t.Context(), []byte("m"), manifest(job.Run, nil, e,
+		entry("edge-1", "show-system-uptime", wire.EntrySkipped, "busy")), strings.Repeat("a", 64)))
+	test := must[edp.Job](t)(s.CreateJob(t.Context(), edp.NewJob{Collector: site, Kind: wire.JobProbe}))
+	ok(t, s.SawJobStatus(t.Context(), wire.JobStatus{ID: test.ID, Collector: site, State: wire.JobDone, Probe: &wire.Probe{Device: "edge-1", Access: &wire.Access{Port: 830}}}))
 	ok(t, s.Close())
 	db, err := sql.Open("sqlite", path)
 	ok(t, err)
@@ -180,7 +225,11 @@ func TestMigrationKeepsWhatIsThere(t *testing.T) {
 	if f := must[edp.Fleet](t)(s.GetFleet(t.Context(), site)); f.Masking.Version != "" || f.AllowCLI || len(f.Devices) != 1 {
 		t.Errorf("fleet %+v", f)
 	}
-	if r := run(t, s, job.Run); r.Stored != 1 || r.Skipped != 0 || r.Expected != 2 {
+	if r := run(t, s, job.Run); r.Stored != 1 || r.Skipped != 0 || r.Expected != 2 || r.State != edp.RunComplete || len(r.Left) != 1 {
 		t.Errorf("run %+v", r)
 	}
+	if row := must[edp.DeviceRow](t)(s.Device(t.Context(), site, "edge-1")); row.Access != nil {
+		t.Errorf("device %+v", row)
+	}
+	ok(t, s.SawJobStatus(t.Context(), wire.JobStatus{ID: test.ID, Collector: site, Probe: &wire.Probe{Device: "edge-1"}}))
 }
