@@ -76,14 +76,16 @@ type deviceData struct {
 }
 
 // excessive tells whether the newest word on the account's rights is that they
-// are too many: a test says how it is, an event of a collection only that.
+// are too many: a test that came so far says how it is, an event of a collection
+// only that.
 func (d deviceData) excessive() bool {
+	tested := d.Probe != nil && slices.ContainsFunc(d.Probe.Steps, func(s wire.ProbeStep) bool { return s.Stage == "privilege" })
 	for _, e := range d.Events {
-		if e.Kind == wire.EventOverPrivileged && (d.Probe == nil || e.Time.After(d.Probe.At)) {
+		if e.Kind == wire.EventOverPrivileged && (!tested || e.Time.After(d.Probe.At)) {
 			return true
 		}
 	}
-	return d.Probe != nil && len(d.Probe.Excess) > 0
+	return tested && len(d.Probe.Excess) > 0
 }
 
 func (p *Portal) device(v *visit) error {

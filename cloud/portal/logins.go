@@ -18,7 +18,7 @@ type loginsData struct {
 	Credentials []apitype.Credential
 	Bastions    []apitype.Bastion
 	Schedule    wire.Schedule
-	Limits      wire.CollectLimits
+	Limits      limitsForm
 	AllowCLI    bool
 	Masking     apitype.Masking
 	Classes     []maskClass
@@ -43,7 +43,7 @@ func (v *visit) loginsData() (loginsData, error) {
 	}
 	shown := view.Fleet(f)
 	d.Credentials, d.Bastions, d.Schedule = shown.Credentials, shown.Bastions, shown.Schedule
-	d.Limits, d.AllowCLI, d.Masking, d.Classes = shown.Limits, shown.AllowCLI, shown.Masking, maskClasses(shown.Masking)
+	d.Limits, d.AllowCLI, d.Masking, d.Classes = limitsOf(shown.Limits), shown.AllowCLI, shown.Masking, maskClasses(shown.Masking)
 	return d, nil
 }
 
@@ -69,11 +69,17 @@ func (p *Portal) showLogins(v *visit) error {
 // revise changes the fleet, or shows the page with what is wrong and with what
 // stands in its forms.
 func (v *visit) revise(notice string, c apitype.Credential, b apitype.Bastion, change func(*fleet.Spec) error) error {
+	return v.reviseForm(notice, func(d *loginsData) { d.inForms(c, b) }, change)
+}
+
+// reviseForm is revise for any form of the page: after an error, typed fills it
+// with what was typed.
+func (v *visit) reviseForm(notice string, typed func(*loginsData), change func(*fleet.Spec) error) error {
 	d, err := v.loginsData()
 	if err != nil {
 		return err
 	}
-	d.inForms(c, b)
+	typed(&d)
 	if _, err := v.cfg.Keeper.Revise(v.r.Context(), d.Collector, change); err != nil {
 		return v.wrong("logins", "collectors", d, err)
 	}
@@ -169,8 +175,9 @@ func inUse(kind, id string, s *fleet.Spec, refers func(credential string, hops [
 }
 
 func (p *Portal) putSchedule(v *visit) error {
-	return v.revise("The schedule was saved.", apitype.Credential{}, apitype.Bastion{}, func(s *fleet.Spec) error {
-		s.Schedule = wire.Schedule{Start: v.form("start"), Window: v.form("window"), Timezone: v.form("timezone")}
+	at := wire.Schedule{Start: v.form("start"), Window: v.form("window"), Timezone: v.form("timezone")}
+	return v.reviseForm("The schedule was saved.", func(d *loginsData) { d.Schedule = at }, func(s *fleet.Spec) error {
+		s.Schedule = at
 		return nil
 	})
 }

@@ -45,7 +45,12 @@ func (p *Portal) putMasking(v *visit) error {
 	if err := v.r.ParseForm(); err != nil {
 		return err
 	}
-	return v.revise("What is masked was saved.", apitype.Credential{}, apitype.Bastion{}, func(s *fleet.Spec) error {
+	typed := func(d *loginsData) {
+		for i := range d.Classes {
+			d.Classes[i].On = slices.Contains(v.r.PostForm["class"], d.Classes[i].Name)
+		}
+	}
+	return v.reviseForm("What is masked was saved.", typed, func(s *fleet.Spec) error {
 		classes := maps.Clone(s.Masking.Classes)
 		if classes == nil {
 			classes = map[string]bool{}
@@ -70,30 +75,51 @@ func (p *Portal) rotateMasking(v *visit) error {
 	return v.done("/collectors/"+collector+"/access", "The collector makes pseudonyms with a new key from now on.")
 }
 
+// limitsForm is the form of the limits, as typed or as stored.
+type limitsForm struct{ Concurrency, PerBastion, LoginsPerSecond, MaxCPU, MaxDocumentBytes string }
+
+func limitsOf(l wire.CollectLimits) limitsForm {
+	whole := func(n int64) string {
+		if n == 0 {
+			return ""
+		}
+		return strconv.FormatInt(n, 10)
+	}
+	f := limitsForm{Concurrency: whole(int64(l.Concurrency)), PerBastion: whole(int64(l.PerBastion)),
+		MaxCPU: whole(int64(l.MaxCPU)), MaxDocumentBytes: whole(l.MaxDocumentBytes)}
+	if l.LoginsPerSecond != 0 {
+		f.LoginsPerSecond = strconv.FormatFloat(l.LoginsPerSecond, 'f', -1, 64)
+	}
+	return f
+}
+
 // putLimits changes what the collector may ask of the network.
 func (p *Portal) putLimits(v *visit) error {
-	l, wrong := v.limitsForm()
-	return v.revise("The limits were saved.", apitype.Credential{}, apitype.Bastion{}, func(s *fleet.Spec) error {
+	form := limitsForm{v.form("concurrency"), v.form("per_bastion"), v.form("logins_per_second"), v.form("max_cpu"), v.form("max_document_bytes")}
+	cli := v.form("allow_cli_fallback") == "true"
+	l, wrong := form.read()
+	typed := func(d *loginsData) { d.Limits, d.AllowCLI = form, cli }
+	return v.reviseForm("The limits were saved.", typed, func(s *fleet.Spec) error {
 		if len(wrong) > 0 {
 			return wrong
 		}
-		s.Limits, s.AllowCLI = l, v.form("allow_cli_fallback") == "true"
+		s.Limits, s.AllowCLI = l, cli
 		return nil
 	})
 }
 
-func (v *visit) limitsForm() (l wire.CollectLimits, wrong fleet.Problems) {
-	for field, to := range map[string]*int{"concurrency": &l.Concurrency, "per_bastion": &l.PerBastion, "max_cpu": &l.MaxCPU} {
-		n, err := readNumber(field, v.form(field))
-		if *to = n; err != nil {
-			wrong = append(wrong, fleet.Problem{Path: field, Text: fmt.Sprintf("%.20q is not a whole number: give one, or nothing", v.form(field))})
+func (f limitsForm) read() (l wire.CollectLimits, wrong fleet.Problems) {
+	whole := func(field, s string) int {
+		n, err := readNumber(field, s)
+		if err != nil {
+			wrong = append(wrong, fleet.Problem{Path: field, Text: fmt.Sprintf("%.20q is not a whole number: give one, or nothing", s)})
 		}
+		return n
 	}
-	n, err := readNumber("max_document_bytes", v.form("max_document_bytes"))
-	if l.MaxDocumentBytes = int64(n); err != nil {
-		wrong = append(wrong, fleet.Problem{Path: "max_document_bytes", Text: "give a whole number of bytes, or nothing"})
-	}
-	if s := v.form("logins_per_second"); s != "" {
+	l.Concurrency, l.PerBastion = whole("concurrency", f.Concurrency), whole("per_bastion", f.PerBastion)
+	l.MaxCPU, l.MaxDocumentBytes = whole("max_cpu", f.MaxCPU), int64(whole("max_document_bytes", f.MaxDocumentBytes))
+	if s := f.LoginsPerSecond; s != "" {
+		var err error
 		if l.LoginsPerSecond, err = strconv.ParseFloat(s, 64); err != nil {
 			wrong = append(wrong, fleet.Problem{Path: "logins_per_second", Text: fmt.Sprintf("%.20q is not a number: give one, or nothing", s)})
 		}

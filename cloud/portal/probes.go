@@ -33,7 +33,14 @@ func (v *visit) probesOf(d *jobData) error {
 		return err
 	}
 	d.Probes, d.Profiles = view.Each(probes, view.Probe), map[string]string{}
+	slices.SortStableFunc(d.Probes, func(a, b apitype.Probe) int { return cmp.Compare(urgency(a), urgency(b)) })
+	if more := len(d.Probes) - shownProbes; more > 0 {
+		d.Probes, d.More = d.Probes[:shownProbes], more
+	}
 	for _, p := range d.Probes {
+		if len(p.Excess) == 0 {
+			continue
+		}
 		row, err := v.cfg.Store.Device(v.r.Context(), d.Collector, p.Device)
 		if err == nil {
 			d.Profiles[p.Device] = cmp.Or(row.Device.Profile, wire.DefaultProfile)
@@ -42,6 +49,20 @@ func (v *visit) probesOf(d *jobData) error {
 		}
 	}
 	return nil
+}
+
+// shownProbes bounds the page of a job, which renews itself every second.
+const shownProbes = 100
+
+// urgency orders diagnoses: what fails, what can do too much, what is well.
+func urgency(p apitype.Probe) int {
+	switch {
+	case !p.OK:
+		return 0
+	case len(p.Excess) > 0:
+		return 1
+	}
+	return 2
 }
 
 // lastProbe returns the newest diagnosis of a device; nil: there is none.

@@ -1,6 +1,7 @@
 package portal_test
 
 import (
+	"fmt"
 	"html"
 	"net/http"
 	"net/url"
@@ -10,6 +11,7 @@ import (
 
 	"lwc/cloud/api/apitest"
 	"lwc/cloud/edp"
+	"lwc/cloud/fleet"
 	"lwc/transport/wire"
 )
 
@@ -141,6 +143,64 @@ func TestMaskingAndLimitsForms(t *testing.T) {
 		if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, `<span class="wrong">`) {
 			t.Errorf("%s=%s: %s", field, value, resp.Status)
 		}
+		if !strings.Contains(body, `name="`+field+`"`) || !strings.Contains(body, `value="`+value+`"`) || strings.Contains(body, `value="32"`) {
+			t.Errorf("%s=%s: the form does not show what was typed", field, value)
+		}
+	}
+	if page := v.page(at + "/access"); !strings.Contains(page, `name="logins_per_second" inputmode="decimal" value="2.5"`) || !strings.Contains(page, `value="32"`) {
+		t.Error("the form does not show what is stored")
+	}
+	resp, body := v.post(at+"/schedule", url.Values{"start": {"25:99"}, "window": {"7h"}})
+	if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, `value="25:99"`) || !strings.Contains(body, `value="7h"`) {
+		t.Errorf("the schedule: %s, or not what was typed", resp.Status)
+	}
+}
+
+// A test that did not get as far as the rights takes nothing back, what devices
+// say is text and never markup, and of many tests the urgent ones are shown.
+func TestProbePagesOfHostileDevices(t *testing.T) {
+	c := apitest.Start(t)
+	c.Fill()
+	v := user(t, c, edp.RoleStandard)
+	must(t, c.Store.AddEvent(t.Context(), wire.Event{Collector: apitest.Collector, Time: time.Now().Add(-time.Minute), Kind: wire.EventOverPrivileged, Device: "edge-2"}))
+	job, err := c.Store.CreateJob(t.Context(), edp.NewJob{Collector: apitest.Collector, Kind: wire.JobProbe, Devices: []string{"edge-2"}})
+	must(t, err)
+	const evil = `"><script>alert(1)</script>`
+	p := wire.Probe{Device: "edge-2", Class: evil, Permissions: []string{evil}, Access: &wire.Access{Mode: evil, Hops: []wire.Hop{{Name: evil, Cipher: evil}}},
+		Steps: []wire.ProbeStep{{Stage: "connect", Kind: "passed-over"}, {Stage: evil, Hop: evil, Kind: evil, Detail: evil}}}
+	must(t, c.Store.SawJobStatus(t.Context(), wire.JobStatus{ID: job.ID, Collector: apitest.Collector, State: wire.JobRunning, Probe: &p}))
+	for _, path := range []string{"/jobs/" + job.ID, "/collectors/" + apitest.Collector + "/devices/edge-2"} {
+		page := v.page(path)
+		if strings.Contains(page, "<script>alert") || !strings.Contains(page, "&lt;script&gt;alert") || !strings.Contains(page, `<span class="badge">passed-over`) {
+			t.Errorf("%s: a device wrote markup, or nothing", path)
+		}
+		if strings.Contains(path, "devices") && !strings.Contains(page, `id="excess"`) {
+			t.Error("a test that failed before it asked for the rights takes the warning back")
+		}
+	}
+}
+
+func TestProbesOfManyDevices(t *testing.T) {
+	c := apitest.Start(t)
+	c.Fill()
+	_, err := c.Keeper.Revise(t.Context(), apitest.Collector, func(s *fleet.Spec) error {
+		for i := range 120 {
+			d := s.Devices[0]
+			d.ID = fmt.Sprintf("many-%03d", i)
+			s.Devices = append(s.Devices, d)
+		}
+		return nil
+	})
+	must(t, err)
+	job, err := c.Store.CreateJob(t.Context(), edp.NewJob{Collector: apitest.Collector, Kind: wire.JobProbe})
+	must(t, err)
+	for _, id := range job.Devices {
+		p := wire.Probe{Device: id, OK: id != "many-119"}
+		must(t, c.Store.SawJobStatus(t.Context(), wire.JobStatus{ID: job.ID, Collector: apitest.Collector, State: wire.JobRunning, Probe: &p}))
+	}
+	page := user(t, c, edp.RoleStandard).page("/jobs/" + job.ID)
+	if n := strings.Count(page, `class="card probe"`); n != 100 || !strings.Contains(page, "many-119") || !strings.Contains(page, fmt.Sprint(len(job.Devices)-100, " more")) {
+		t.Errorf("%d of %d tests are shown", n, len(job.Devices))
 	}
 }
 

@@ -76,7 +76,8 @@ type jobData struct {
 	Run        *apitype.Run
 	Collector  string
 	Results    []apitype.DeviceResult
-	Probes     []apitype.Probe
+	Probes     []apitype.Probe   // the most urgent ones first
+	More       int               // diagnoses that are there and not shown
 	Profiles   map[string]string // of devices whose account can do too much
 	Max, Value int
 	Over       bool

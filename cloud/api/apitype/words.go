@@ -73,6 +73,10 @@ func (d Document) Altered() string {
 	return ""
 }
 
+// PassedOver is the kind of a step that did not lead to the device while a later
+// one did: port 830 of a device that answers on 22.
+const PassedOver = "passed-over"
+
 // Headline says in a few words how a probe ended: that the device can be
 // collected, or the first stage that failed.
 func (p Probe) Headline() string {
@@ -80,7 +84,7 @@ func (p Probe) Headline() string {
 		return "can be collected"
 	}
 	for _, s := range p.Steps {
-		if !s.OK && s.Stage != "privilege" {
+		if !s.OK && s.Stage != "privilege" && s.Kind != PassedOver {
 			return "fails at " + s.Stage
 		}
 	}

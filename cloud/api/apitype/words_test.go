@@ -1,6 +1,10 @@
 package apitype
 
-import "testing"
+import (
+	"testing"
+
+	"lwc/transport/wire"
+)
 
 func TestAccount(t *testing.T) {
 	unknown := Left{Status: "skipped", Before: "unsupported", Items: 12}
@@ -35,5 +39,21 @@ func TestNames(t *testing.T) {
 	d := DeviceResult{Outcomes: map[string]int{"ok": 20, "unsupported": 2, "malformed": 1}}
 	if got := d.Odd(); got != "1 malformed, 2 unsupported" {
 		t.Errorf("odd: %q", got)
+	}
+}
+
+// What was passed over on the way to a device is not where it failed.
+func TestHeadline(t *testing.T) {
+	for want, steps := range map[string][]wire.ProbeStep{
+		"fails at auth":  {{Stage: "connect", Kind: PassedOver}, {Stage: "connect", OK: true}, {Stage: "auth", Kind: "auth"}},
+		"fails at parse": {{Stage: "privilege", Kind: "over-privileged"}, {Stage: "parse", Kind: "malformed"}},
+		"fails":          nil,
+	} {
+		if got := (Probe{Probe: wire.Probe{Steps: steps}}).Headline(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := (Probe{Probe: wire.Probe{OK: true, Steps: []wire.ProbeStep{{Stage: "privilege"}}}}).Headline(); got != "can be collected" {
+		t.Errorf("%q", got)
 	}
 }
