@@ -68,6 +68,9 @@ func (d *digest) end(depth int) bool {
 		d.aside = 0
 		return d.capturing
 	case d.payload:
+		if d.output {
+			d.keepPlain([]byte("\n")) // the text of the next engine is not of this line
+		}
 		d.payload, d.output = 0, false
 	}
 	return false
@@ -212,10 +215,11 @@ var (
 	textError = regexp.MustCompile(`(?mi)^\s*(error|warning): *(.+)$`)
 	// textVerdict is what a whole text says in place of data, and textAbsent what a
 	// line says of a routing engine that did not answer.
-	textVerdict = regexp.MustCompile(`(?i)^(?:syntax error|unknown command|permission denied|unrecognized command|command is not valid on|(?:aborted!? )?this command can only be used on)`)
-	textOff     = regexp.MustCompile(`(?i)^\S+(?: \S+)? (?:instance is not running|is not (?:running|configured|enabled|supported))\.?$`)
-	textAbsent  = regexp.MustCompile(`(?mi)^\s*(could(?: not|n't) connect to \S+ *:.+)$`)
-	unescape    = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&apos;", "'", "&quot;", `"`, "&amp;", "&")
+	textVerdict = regexp.MustCompile(`(?i)^(?:syntax error|unknown command|permission denied|unrecognized command|command is not valid on|(?:aborted!? )?this command can only be used on` +
+		`|the \S+ subsystem is not r(?:unning|esponding)|abnormal communication termination with|resource deadlock avoided|timeout communicating with|couldn't initiate connection)`)
+	textOff    = regexp.MustCompile(`(?i)^\S+(?: \S+)? (?:instance is not running|is not (?:running|configured|enabled|supported)|subsystem not running(?: - not needed by configuration)?)\.?$`)
+	textAbsent = regexp.MustCompile(`(?mi)^\s*(could(?: not|n't) connect to \S+ *:.+)$`)
+	unescape   = strings.NewReplacer("&lt;", "<", "&gt;", ">", "&apos;", "'", "&quot;", `"`, "&amp;", "&")
 )
 
 // allErrors returns the errors in elements and those in text.
@@ -238,10 +242,26 @@ func (d *digest) textErrors() []RPCError {
 	case len(all) > 0 || len(d.errors) > 0:
 	case textVerdict.MatchString(t):
 		all = append(all, RPCError{Severity: SeverityError, Message: t})
-	case textOff.MatchString(t):
+	case saysOff(text):
 		all = append(all, RPCError{Severity: SeverityWarning, Message: t})
 	}
 	return all
+}
+
+// saysOff tells whether each line, one of each routing engine, says that the
+// feature is off.
+func saysOff(text string) bool {
+	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' })
+	off := false
+	for _, line := range lines {
+		if line = oneLine(line); line != "" {
+			if !textOff.MatchString(line) {
+				return false
+			}
+			off = true
+		}
+	}
+	return off
 }
 
 // hasContent tells whether the reply holds data: payload, or text that is

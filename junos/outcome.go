@@ -4,11 +4,11 @@ import "regexp"
 
 // What the daemons of Junos say, by what it means for a collector.
 var (
-	deniedText = regexp.MustCompile(`(?i)permission denied`)
-	retryText  = regexp.MustCompile(`(?i)the chassis(-control)? subsystem is not r(unning|esponding)|abnormal communication termination with|resource deadlock avoided|timeout communicating with`)
+	deniedText = regexp.MustCompile(`(?i)permission denied|does not have access privileges`)
+	retryText  = regexp.MustCompile(`(?i)the chassis(-control)? subsystem is not running|the \S+ subsystem is not responding|abnormal communication termination with|resource deadlock avoided|timeout communicating with`)
 	// The last line is for features that the device has and does not run.
 	unsupportedText = regexp.MustCompile(`(?i)unrecognized command|command is not valid on|syntax error|unknown command|couldn't initiate connection|could not connect to .* no route to host` +
-		`|is not enabled|is not configured|not supported|not running - not needed by configuration|instance is not running|is not running|can only be used on`)
+		`|is not enabled|is not configured|not supported|subsystem not running|instance is not running|is not running|can only be used on`)
 )
 
 // outcome decides what a document was. Data beside an error is partial: what a
