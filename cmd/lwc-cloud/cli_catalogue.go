@@ -19,18 +19,37 @@ func catalogueCmd() clientCmd {
 		details: "Needs no cloud. Nothing but these commands can reach a device; docs/catalogue.md says more of each.",
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			profile := fs.String("profile", "", "only the items of this `PROFILE`")
-			return func(_ context.Context, c *call) error { return catalogue(c, *profile) }
+			asJSON := fs.Bool("json", false, "print a JSON array")
+			return func(_ context.Context, c *call) error { return catalogue(c, *profile, *asJSON) }
 		},
 	}
 }
 
-func catalogue(c *call, profile string) error {
+// catalogueItem is an item as catalogue --json prints it.
+type catalogueItem struct {
+	Item      string   `json:"item"`
+	Command   string   `json:"command"`
+	Why       string   `json:"why"`
+	Profiles  []string `json:"profiles"`
+	Size      string   `json:"size"`
+	Platforms []string `json:"platforms,omitempty"` // none: all
+	Holds     []string `json:"holds,omitempty"`
+}
+
+func catalogue(c *call, profile string, asJSON bool) error {
 	items := junos.Catalogue()
 	if profile != "" {
 		var err error
 		if items, err = itemsOf(profile); err != nil {
 			return err
 		}
+	}
+	if asJSON {
+		out := make([]catalogueItem, 0, len(items))
+		for _, it := range items {
+			out = append(out, catalogueItem{it.Name, it.CLI, it.Why, profilesWith(it), fmt.Sprint(it.Size), it.Platforms, it.Sensitivity})
+		}
+		return printJSON(c, out)
 	}
 	t := c.table()
 	fmt.Fprintln(t, "ITEM\tPROFILES\tSIZE\tPLATFORMS\tHOLDS")

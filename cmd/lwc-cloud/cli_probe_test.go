@@ -95,6 +95,10 @@ func TestCatalogueAndLoginClass(t *testing.T) {
 	if out := s.ok("catalogue", "--profile", "minimal"); strings.Count(out, "\nshow-") != 9 {
 		t.Errorf("the minimal profile:\n%s", out)
 	}
+	var items []catalogueItem
+	if err := json.Unmarshal([]byte(s.ok("catalogue", "--profile", "minimal", "--json")), &items); err != nil || len(items) != 9 || items[0].Command == "" || len(items[0].Profiles) == 0 || items[0].Size == "" {
+		t.Errorf("the minimal profile as JSON: %v, %+v", err, items)
+	}
 	out = s.ok("login-class", "--profile", "minimal", "--name", "watch")
 	if !strings.Contains(out, "set system login class watch permissions view") || !strings.Contains(out, "allow-commands") {
 		t.Errorf("the class:\n%s", out)

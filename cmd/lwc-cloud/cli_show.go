@@ -207,9 +207,9 @@ func runsCmd() clientCmd {
 			limit := fs.Int("limit", 20, "how many")
 			return func(ctx context.Context, c *call) ([]apitype.Run, error) { return c.Runs(ctx, *collector, *limit) }
 		},
-		"RUN\tCOLLECTOR\tWHY\tSTATE\tSTARTED\tSTORED\tNOT COLLECTED\tBYTES\tSECONDS",
+		"RUN\tCOLLECTOR\tWHY\tSTATE\tSTARTED\tSTORED\tSKIPPED\tNOT COLLECTED\tBYTES\tSECONDS",
 		func(r apitype.Run) []any {
-			return []any{r.ID, r.Collector, r.Kind, r.State, r.Started.UTC().Format(time.DateTime), fmt.Sprintf("%d of %d", r.Stored, r.Expected), r.Failed, size(r.Bytes), seconds(r)}
+			return []any{r.ID, r.Collector, r.Kind, r.State, r.Started.UTC().Format(time.DateTime), fmt.Sprintf("%d of %d", r.Stored, r.Expected), r.Skipped, r.Failed, size(r.Bytes), seconds(r)}
 		})
 }
 
