@@ -108,7 +108,7 @@ func pageMasking(b *strings.Builder) {
 }
 
 var pageMaskWords = map[MaskClass]string{
-	MaskUserNames:    "account names: in commits, log-ins, uptime and the rights of the account",
+	MaskUserNames:    "account names: in commits, log-ins, processes, owners of files, prompts, URLs, logs and the rights of the account",
 	MaskCommunities:  "SNMP communities",
 	MaskSecrets:      "passwords, hashes and keys (`$9$`, `$1$`, `$5$`, `$6$`, private keys), wherever they stand",
 	MaskMACs:         "MAC addresses",
@@ -167,9 +167,10 @@ const pageMask = `
 ## What is masked before it leaves
 
 Values are replaced on the box, while the reply is read, by pseudonyms: the same
-value gives the same pseudonym, and without the key of the box nobody can go back.
-A document that was masked says so, with the count of each class and the hash of
-the bytes as the device sent them.
+value gives the same pseudonym, from which nobody can go back without the key of the
+box. A document that was masked says so, with the count of each class and the hash of
+the bytes as the device sent them; by that hash short values can be guessed, as
+[SECURITY.md](../SECURITY.md) says.
 
 | class | unless configured otherwise | what |
 |---|---|---|
