@@ -253,7 +253,7 @@ func TestStandIns(t *testing.T) {
 		}
 		return dir
 	}
-	path := "SetEnv PATH=" + script("xml-mode", "printf '\\n<hello></hello>]]>]]>'; exec cat\n") + ":/usr/bin:/bin"
+	path := noStartup + " PATH=" + script("xml-mode", "printf '\\n<hello></hello>]]>]]>'; exec cat\n") + ":/usr/bin:/bin"
 	s := startSSHD(t, path)
 	c, err := quick(t).Dial(t.Context(), Target{Device: s.hop("r1")})
 	if err != nil {

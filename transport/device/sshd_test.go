@@ -60,6 +60,11 @@ func (l *logText) String() string {
 	return l.text.String()
 }
 
+// noStartup keeps the shell of the user of the test from reading what it reads
+// first when sshd starts it, which may take long or hang: bash does not where it
+// is not the outermost. Of several such lines sshd takes the first.
+const noStartup = "SetEnv SHLVL=3"
+
 // startSSHD runs sshd as the user of the test, with the given lines of
 // configuration, until the test ends.
 func startSSHD(t testing.TB, config ...string) *sshd {
@@ -88,7 +93,7 @@ func startSSHD(t testing.TB, config ...string) *sshd {
 	lines := strings.Split(strings.ReplaceAll(strings.Join(config, "\n"), echo, echo+" "+script), "\n")
 	lines = append(lines, "ListenAddress 127.0.0.1", "UsePAM no", "StrictModes no", "PidFile none",
 		"AuthorizedKeysFile "+filepath.Join(dir, "authorized"), "PermitRootLogin yes", "LogLevel VERBOSE",
-		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "UseDNS no")
+		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "UseDNS no", noStartup)
 	for _, kind := range []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoRSA} {
 		private, pin := serverKey(t, kind)
 		s.keys[kind] = pin
