@@ -125,6 +125,18 @@ func TestOnlyMalformedDocumentsAreNoSuccess(t *testing.T) {
 	}
 }
 
+// One that knows nothing it is asked is well: its refusals can be read.
+func TestOnlyUnsupportedDocumentsAreNoFailure(t *testing.T) {
+	s, job := collecting(t, "edge-1")
+	d := doc(site, job.Run, "edge-1", "show-version")
+	d.Outcome = "unsupported"
+	put(t, s, d)
+	must[[]string](t)(s.PutManifest(t.Context(), []byte("m"), manifest(job.Run, []wire.DeviceResult{good("edge-1")}, storedEntry(d)), strings.Repeat("a", 64)))
+	if row := must[edp.DeviceRow](t)(s.Device(t.Context(), site, "edge-1")); row.State != edp.DeviceOK {
+		t.Errorf("device %+v", row)
+	}
+}
+
 func TestProbes(t *testing.T) {
 	s, _ := collecting(t, "edge-1", "edge-2")
 	ctx := t.Context()
@@ -181,6 +193,9 @@ func TestOldProbesAreForgotten(t *testing.T) {
 			out = append(out, len(must[[]edp.Probe](t)(s.Probes(ctx, j.ID))))
 		}
 		return out
+	}
+	if p := must[edp.Probe](t)(s.LastProbe(ctx, site, "edge-2")); p.Job != jobs[12].ID {
+		t.Errorf("the last diagnosis is of job %s, not of %s", p.Job, jobs[12].ID)
 	}
 	// The last diagnosis of edge-1 came when its job was not over yet.
 	if got, want := fmt.Sprint(kept()), "[2 0 0 2 2 2 2 2 2 2 2 2 2]"; got != want {
