@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"lwc/collector"
 	"lwc/junos/junostest"
 	"lwc/transport/wire"
 )
@@ -26,6 +27,9 @@ type spoilt struct {
 	// late says that the fault costs time by itself: a time-out, a slow device, or
 	// the pause that a collector owes it.
 	late bool
+	// long says that it takes longer than every other one of its kind: such a
+	// fault is among a thousand devices only.
+	long bool
 }
 
 // all is for a fault that keeps nothing from being stored.
@@ -78,7 +82,7 @@ func spoiltKinds() []spoilt {
 		named(junostest.ErrorHello+":only", "hello"),
 		awaited(junostest.Stall, "rpc-timeout"),
 		halved(junostest.StallMid, "stalled"),
-		halved(junostest.Drip, "stalled"),
+		{fault: junostest.Drip + ":1", kinds: []string{"stalled"}, cut: true, late: true, long: true},
 		awaited(junostest.Drip + ":8000"),
 		halved(junostest.Truncate, "closed"),
 		named(junostest.Truncate+":framed", "malformed"),
@@ -127,16 +131,22 @@ const (
 // faultyFleet returns the size of the fleet and the share of each fault in it.
 func faultyFleet(t *testing.T) (devices int, share string, judged bool) {
 	t.Helper()
-	rows := spoiltKinds()
-	names := make([]string, len(rows))
-	for i, row := range rows {
-		names[i] = string(row.fault)
-	}
-	devices, part := fewDevices, float64(len(rows))/fewDevices
+	devices = fewDevices
 	if s := os.Getenv(fleetSize); s != "" {
-		n, err := strconv.Atoi(s)
+		var err error
+		devices, err = strconv.Atoi(s)
 		must(t, err)
-		devices, part, judged = n, 0.2, true
+		judged = true
+	}
+	var names []string
+	for _, row := range spoiltKinds() {
+		if judged || !row.long {
+			names = append(names, string(row.fault))
+		}
+	}
+	part := 0.2
+	if !judged {
+		part = float64(len(names)) / float64(devices)
 	}
 	return devices, strconv.FormatFloat(part, 'g', 6, 64) + "=" + strings.Join(names, ","), judged
 }
@@ -175,9 +185,10 @@ func goal(t *testing.T, name string, value, limit float64) {
 	fmt.Printf("goal %s %s %g %s\n", name, strconv.FormatFloat(value, 'f', -1, 64), limit, word)
 }
 
-// sessions is small enough to tell: among a thousand devices a hundred cost time
-// of their own, and would leave a fifth of it to the others if they kept theirs.
-const sessions = 128
+// sessions is what a collector has by default. It tells: of a thousand devices
+// thirty stall for minutes, and if they kept their slots nobody else would have
+// one. With 256 nobody could wait, whatever the collector did.
+const sessions = collector.DefaultConcurrency
 
 // collectFleet builds a site, collects all of it once and checks the accounts. A
 // tenth of the devices is behind a bastion; they answer as fast as a real one. The
