@@ -3,6 +3,7 @@ package keeper_test
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"testing"
 
 	"lwc/cloud/edp"
@@ -80,5 +81,30 @@ func TestPrepare(t *testing.T) {
 	}
 	if f, err := store.GetFleet(t.Context(), "site-empty-01"); err != nil || f.Version != 0 {
 		t.Errorf("a collector without a fleet got one: %+v, %v", f, err)
+	}
+}
+
+// Each new key of a fleet file is told when it changes.
+func TestChangesAreTold(t *testing.T) {
+	k, _, _, _ := open(t)
+	s := spec("secret", "edge-1")
+	s.Bastions = []fleet.Bastion{{ID: "jump", Bastion: wire.Bastion{Address: "192.0.2.9", Credential: "lab", TrustFirst: true}}}
+	_, err := k.Apply(t.Context(), collector, s, false)
+	must(t, err)
+	for want, change := range map[string]func(*fleet.Spec){
+		"changed device edge-1 legacy_algorithms false → true": func(s *fleet.Spec) { s.Devices[0].Legacy = true },
+		"changed device edge-1 pipeline 0 → 4":                 func(s *fleet.Spec) { s.Devices[0].Pipeline = 4 },
+		"changed bastion jump legacy_algorithms false → true":  func(s *fleet.Spec) { s.Bastions[0].Legacy = true },
+		"added fallback  to CLI commands":                      func(s *fleet.Spec) { s.AllowCLI = true },
+		"added limits  per_bastion 8, logins_per_second 2.5":   func(s *fleet.Spec) { s.Limits = wire.CollectLimits{PerBastion: 8, LoginsPerSecond: 2.5} },
+	} {
+		next := s
+		next.Devices, next.Bastions = slices.Clone(s.Devices), slices.Clone(s.Bastions)
+		change(&next)
+		r, err := k.Apply(t.Context(), collector, next, true)
+		must(t, err)
+		if got := told(r.Changes); got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
 	}
 }
