@@ -92,7 +92,7 @@ func TestDeadConnectionIsDialledAnew(t *testing.T) {
 	b, dev := startSSHD(t), startSSHD(t, echo)
 	r := newRelay(t, b.addr())
 	d := quick(t)
-	d.Timeouts.Connect = 300 * time.Millisecond // the keep-alive comes too late
+	d.Timeouts.Connect = 2 * time.Second // the keep-alive comes too late
 	hop := b.hop("b")
 	hop.Port = r.port
 	to := Target{Device: dev.hop("r1"), Via: []Hop{hop}}
@@ -102,7 +102,7 @@ func TestDeadConnectionIsDialledAnew(t *testing.T) {
 	}
 	c.Close()
 	r.frozen.Store(true)
-	thaw := time.AfterFunc(400*time.Millisecond, func() { r.frozen.Store(false) })
+	thaw := time.AfterFunc(time.Second, func() { r.frozen.Store(false) }) // what was dropped is missing for ever
 	defer thaw.Stop()
 	next, err := d.Dial(t.Context(), to)
 	if err != nil {
