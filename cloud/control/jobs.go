@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"lwc/cloud/edp"
@@ -75,6 +76,9 @@ func (l *line) jobStatus(ctx context.Context, payload []byte) error {
 		return fmt.Errorf("reading the state of a job: %w", err)
 	}
 	l.heard = time.Now()
+	if !slices.Contains(jobStates(), s.State) { // it would neither end nor expire
+		return fmt.Errorf("reading the state of a job: %.40q is none", s.State)
+	}
 	s.Error = tidy.Text(s.Error, tidy.MaxText)
 	if s.Device != nil {
 		tidy.Result(s.Device)
@@ -83,4 +87,8 @@ func (l *line) jobStatus(ctx context.Context, payload []byte) error {
 		tidy.Probe(s.Probe)
 	}
 	return l.hub.cfg.Store.SawJobStatus(ctx, s)
+}
+
+func jobStates() []wire.JobState {
+	return []wire.JobState{wire.JobAccepted, wire.JobRunning, wire.JobDone, wire.JobFailed, wire.JobRefused}
 }

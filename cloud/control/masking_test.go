@@ -108,7 +108,19 @@ func TestProbeJob(t *testing.T) {
 	if again.ID != made.ID || !slices.Equal(again.Devices, []string{"edge-2"}) {
 		t.Errorf("the job came again as %+v", again)
 	}
+	b.status(again, "endless", nil)
 	b.probed(again, wire.Probe{Device: "edge-2"})
+	eventually(t, "the other diagnosis is stored", func() bool {
+		got, err := c.store.Job(t.Context(), made.ID)
+		if err == nil && got.State == "endless" {
+			t.Error("a state that is none was taken")
+		}
+		_, missing := c.store.LastProbe(t.Context(), alpha, "edge-2")
+		return err == nil && missing == nil
+	})
+	if !c.hasEvent(t, alpha, EventRefused) {
+		t.Error("no event tells of the message that was refused")
+	}
 	b.status(again, wire.JobDone, nil)
 	eventually(t, "the job is done", func() bool {
 		got, err := c.store.Job(t.Context(), made.ID)
