@@ -1,6 +1,10 @@
 package junos
 
-import "testing"
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+)
 
 // placeCases are values that are known by where they stand.
 var placeCases = []struct{ name, in, want string }{
@@ -33,6 +37,7 @@ var placeCases = []struct{ name, in, want string }{
 		"<m>nsa_log_community: unauthorized SNMP community from 192.0.2.1 to 192.0.2.2 ({{c:pub}})</m><m>unknown community name ({{c:pub}})</m>"},
 	{"community by name", "<a>set snmp v3 x community-name pub</a><a>trap-group pub {</a><a>set snmp trap-group pub targets 192.0.2.1</a>",
 		"<a>set snmp v3 x community-name {{c:pub}}</a><a>trap-group {{c:pub}} {</a><a>set snmp trap-group {{c:pub}} targets 192.0.2.1</a>"},
+	{"deep by the end of a name", "<x-password><y>k</y></x-password>", "<x-password><y>{{s:k}}</y></x-password>"},
 	{"secret in JSON", "<r>\n\"encrypted-password\" : [\n{\n\"data\" : \"k\"\n}\n],\n\"a\" : [\n{\n\"data\" : \"k\"\n}]</r>",
 		"<r>\n\"encrypted-password\" : [\n{\n\"data\" : \"{{s:k}}\"\n}\n],\n\"a\" : [\n{\n\"data\" : \"k\"\n}]</r>"},
 }
@@ -47,7 +52,7 @@ func TestMaskKeepsFacts(t *testing.T) {
 		"created by default", "changed by interface down", "requested by peer at", "rebooted by watchdog", "reset by 12:13:14 by reference",
 		"waiting for reply from 192.0.2.1", "routes for inet from peer", "no-resolve", "-r--", "x -rw-r----- 1 bob", "-rw-r----- x bob",
 		"set system login password minimum-length 10", "password format sha512;", "key exchange", "authentication-key-chain foo;",
-		"community 65000:100", "set policy-options community FOO members 65000:1", "unauthorized community (65000:1)", "trap-group", "trap-group x",
+		"community 65000:100", "set policy-options community FOO members 65000:1", "unauthorized community (65000:1)", "trap-group", "trap-group x", "the community-name x",
 		"Last login: Thu Sep 17", "su: bob", "x (pid 24) exited", "$Id: hosts.junos,v 1.7 x Exp $", "licence for 5 users", "a key to b",
 	} {
 		doc := "<description>" + text + "</description>"
@@ -55,10 +60,25 @@ func TestMaskKeepsFacts(t *testing.T) {
 			t.Errorf("%s became %s", doc, out)
 		}
 	}
-	for _, doc := range []string{"<cpu-user>12</cpu-user>", "<user-class-name>super-user</user-class-name>", "<user-count>3</user-count>", "<-username>x</-username>",
+	for _, doc := range []string{"<cpu-user>12</cpu-user>", "<user-class-name>super-user</user-class-name>", "<user-count>3</user-count>", "<a:-username>x</a:-username>",
 		"<password-type>x</password-type>", "<user><name-x>keep</name-x></user>", "<a username-x='b' xuser='b'/>", "<uid>0</uid>", "<serial-number>JN1</serial-number>"} {
 		if out, _ := inPieces([]byte(doc), 3, mask); string(out) != doc {
 			t.Errorf("%s became %s", doc, out)
+		}
+	}
+}
+
+// Pseudonyms of addresses are in the ranges that are documented for them.
+func TestMaskedAddressRanges(t *testing.T) {
+	v4, v6 := netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("2001:db8::/32")
+	n := namer{key: maskKey}
+	for i := range 256 {
+		four, six := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), netip.MustParseAddr(fmt.Sprintf("fe80::%x", i))
+		if a, err := netip.ParseAddr(string(n.ofIP(nil, four))); err != nil || !v4.Contains(a) || special(a) {
+			t.Fatalf("%s became %s", four, a)
+		}
+		if a, err := netip.ParseAddr(string(n.ofIP(nil, six))); err != nil || !v6.Contains(a) {
+			t.Fatalf("%s became %s", six, a)
 		}
 	}
 }
