@@ -179,6 +179,8 @@ func TestBadDocumentsAreRejectedOneByOne(t *testing.T) {
 		"no run":             {ingest.CodeHeader, whole(func(h *wire.Header) { h.Run = "" }, nil)},
 		"a path as device":   {ingest.CodeHeader, whole(func(h *wire.Header) { h.Device = "../etc" }, nil)},
 		"markup as item":     {ingest.CodeHeader, whole(func(h *wire.Header) { h.Item = "<b>" }, nil)},
+		"markup as raw hash": {ingest.CodeHeader, whole(func(h *wire.Header) { h.RawSHA256 = strings.Repeat("<", 64) }, nil)},
+		"negative raw size":  {ingest.CodeHeader, whole(func(h *wire.Header) { h.RawSize = -1 }, nil)},
 		"wrong hash":         {ingest.CodeFrame, whole(func(h *wire.Header) { h.SHA256 = wire.Digest(nil) }, nil)},
 		"wrong size":         {ingest.CodeFrame, whole(func(h *wire.Header) { h.Size++ }, nil)},
 		"unknown encoding":   {ingest.CodeFrame, whole(func(h *wire.Header) { h.Enc = "lzma" }, nil)},

@@ -118,9 +118,7 @@ func TestProbeJob(t *testing.T) {
 		_, missing := c.store.LastProbe(t.Context(), alpha, "edge-2")
 		return err == nil && missing == nil
 	})
-	if !c.hasEvent(t, alpha, EventRefused) {
-		t.Error("no event tells of the message that was refused")
-	}
+	eventually(t, "an event tells of the message that was refused", func() bool { return c.hasEvent(t, alpha, EventRefused) })
 	b.status(again, wire.JobDone, nil)
 	eventually(t, "the job is done", func() bool {
 		got, err := c.store.Job(t.Context(), made.ID)
