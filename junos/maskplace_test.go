@@ -3,6 +3,7 @@ package junos
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -80,5 +81,13 @@ func TestMaskedAddressRanges(t *testing.T) {
 		if a, err := netip.ParseAddr(string(n.ofIP(nil, six))); err != nil || !v6.Contains(a) {
 			t.Fatalf("%s became %s", six, a)
 		}
+	}
+}
+
+// A secret with more elements in it than a scan follows is masked all the same.
+func TestMaskDeepInSecret(t *testing.T) {
+	doc := "<secret>" + strings.Repeat("<a>", 2*maxDepth) + "Z7"
+	if out, r := inPieces([]byte(doc), 100, newTestMask(t, MaskConfig{})); strings.Contains(string(out), "Z7") || r.Masked["secrets"] != 1 {
+		t.Errorf("%v: %s", r.Masked, out[len(out)-30:])
 	}
 }
