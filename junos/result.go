@@ -69,7 +69,7 @@ func (r Result) Advice() string {
 		return r.partialAdvice()
 	case Unsupported:
 		return r.said("The device does not know this command, or does not run the feature it is about") +
-			" Nothing is wrong: it is not asked again until its release changes or it restarts. If the feature should run here, check its configuration."
+			" Nothing is wrong. If the feature should run here, check its configuration; if the platform does not have it, leave the item out of the profile."
 	case Denied:
 		return r.said("The account may not run this command") +
 			" Its login class lacks the command: give the account the login class that is printed for the profile, or leave the item out of the profile."
