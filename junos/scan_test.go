@@ -75,6 +75,8 @@ func TestOutcome(t *testing.T) {
 		{"off on two engines", engines("<output>LDP instance is not running</output>", "<output>LDP instance is not running</output>"), Unsupported, []string{FlagWarnings}, 1},
 		{"off on one engine", engines("<output>LDP instance is not running</output>", "<output>LDP is fine</output>"), OK, nil, 0},
 		{"errors of two engines", engines("<output>error: permission denied</output>", "<output>error: permission denied</output>"), Denied, nil, 2},
+		{"in use", "<rpc-error><error-tag>in-use</error-tag></rpc-error>", RetryLater, nil, 1},
+		{"broken, data and an error", "<a>1" + rpcErr("error", "disk on fire"), Malformed, []string{FlagMalformed}, 1},
 		{"no privileges", "<output>error: user 'x' does not have access privileges.</output>", Denied, nil, 1},
 		{"data of the CLI", "<cli><working-directory>/var</working-directory></cli>" + banner, OK, nil, 0},
 		{"dead backup engine, error", engines(xnm("could not connect to re1 : No route to host"), data), Partial, nil, 1},
