@@ -88,34 +88,29 @@ func (p *progress) end() {
 
 // watch counts what is read from a stream.
 func (p *progress) watch(rw io.ReadWriteCloser) io.ReadWriteCloser {
-	return &watched{rw, p}
-}
-
-type watched struct {
-	io.ReadWriteCloser
-	p *progress
-}
-
-// Read implements io.Reader.
-func (w *watched) Read(b []byte) (int, error) {
-	n, err := w.ReadWriteCloser.Read(b)
-	w.p.bytes.Add(int64(n))
-	return n, err
+	return struct {
+		io.Reader
+		io.WriteCloser
+	}{counted{rw, p}, rw}
 }
 
 // watchReader is watch for the output of a command.
 func (p *progress) watchReader(r io.ReadCloser) io.ReadCloser {
-	return &watchedReader{r, p}
+	return struct {
+		io.Reader
+		io.Closer
+	}{counted{r, p}, r}
 }
 
-type watchedReader struct {
-	io.ReadCloser
+// counted tells progress of what is read.
+type counted struct {
+	r io.Reader
 	p *progress
 }
 
 // Read implements io.Reader.
-func (w *watchedReader) Read(b []byte) (int, error) {
-	n, err := w.ReadCloser.Read(b)
-	w.p.bytes.Add(int64(n))
+func (c counted) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.p.bytes.Add(int64(n))
 	return n, err
 }

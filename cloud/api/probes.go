@@ -30,14 +30,7 @@ type probeRequest struct {
 }
 
 func (a *API) probe(ctx context.Context, in *probeRequest) (*answer[apitype.Job], error) {
-	j, err := a.cfg.Store.CreateJob(ctx, edp.NewJob{
-		Collector: in.Collector, Kind: wire.JobProbe, Devices: in.Body.Devices, By: caller(ctx).Name, TTL: ProbeTTL,
-	})
-	if err != nil {
-		return nil, a.fail("probe", err)
-	}
-	a.cfg.Hub.JobCreated(in.Collector)
-	return &answer[apitype.Job]{view.Job(j, nil, nil)}, nil
+	return a.createJob(ctx, "probe", edp.NewJob{Collector: in.Collector, Kind: wire.JobProbe, Devices: in.Body.Devices, TTL: ProbeTTL})
 }
 
 func (a *API) deviceProbe(ctx context.Context, in *oneDevice) (*answer[apitype.Probe], error) {

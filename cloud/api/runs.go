@@ -40,13 +40,17 @@ type collectRequest struct {
 }
 
 func (a *API) collect(ctx context.Context, in *collectRequest) (*answer[apitype.Job], error) {
-	j, err := a.cfg.Store.CreateJob(ctx, edp.NewJob{
-		Collector: in.Collector, Kind: wire.JobCollect, Devices: in.Body.Devices, By: caller(ctx).Name, TTL: CollectTTL,
-	})
+	return a.createJob(ctx, "collect", edp.NewJob{Collector: in.Collector, Kind: wire.JobCollect, Devices: in.Body.Devices, TTL: CollectTTL})
+}
+
+// createJob makes a job of the caller's and wakes its collector.
+func (a *API) createJob(ctx context.Context, operation string, n edp.NewJob) (*answer[apitype.Job], error) {
+	n.By = caller(ctx).Name
+	j, err := a.cfg.Store.CreateJob(ctx, n)
 	if err != nil {
-		return nil, a.fail("collect", err)
+		return nil, a.fail(operation, err)
 	}
-	a.cfg.Hub.JobCreated(in.Collector)
+	a.cfg.Hub.JobCreated(n.Collector)
 	return &answer[apitype.Job]{view.Job(j, nil, nil)}, nil
 }
 
