@@ -19,7 +19,10 @@
 //     configuration says otherwise.
 //   - A device that stands still keeps no slot from the others. Log-ins of one
 //     credential are spaced, and a bastion at its limit is left alone for a while.
-//   - What a device does not support is not asked again before its release changes.
+//   - A command that the release or the model of a device does not have is not
+//     asked again in this boot before its release, its address or its account
+//     changes, or somebody collects this device alone. A feature that is only not
+//     in use is asked for in each run: the next commit may change that.
 //   - A log-in that was refused is not tried again: not by the run for any device
 //     of the same realm, and not by a later scheduled run for the same device,
 //     until the credential changes. A new credential is first tried on one device.

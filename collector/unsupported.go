@@ -9,7 +9,10 @@ import (
 
 // What a device says of a command that its release or model does not have. It
 // says so until it runs another release.
-var foreignCommand = regexp.MustCompile(`(?i)syntax error|un(known|recognized) command|command is not valid on`)
+var foreignCommand = regexp.MustCompile(`(?i)syntax error|un(known|recognized) command|command is not valid on|not supported`)
+
+// foreignTags say the same in the words of RFC 6241, appendix A.
+var foreignTags = []string{"operation-not-supported", "unknown-element"}
 
 // What a device says of a feature that is not configured, or of a part that does
 // not answer just now. The next commit, or the next minute, may change that.
@@ -18,8 +21,9 @@ var idleFeature = regexp.MustCompile(`(?i)not (enabled|configured|running|needed
 // lasting tells whether an answer holds until the release changes. A feature that
 // is not in use may be tomorrow, so that such an answer holds for its moment only.
 func lasting(res junos.Result) bool {
-	says := func(words *regexp.Regexp) bool {
-		return slices.ContainsFunc(res.Errors, func(e junos.RPCError) bool { return words.MatchString(e.Message) })
+	foreign := func(e junos.RPCError) bool {
+		return foreignCommand.MatchString(e.Message) || slices.Contains(foreignTags, e.Tag)
 	}
-	return res.Outcome == junos.Unsupported && says(foreignCommand) && !says(idleFeature)
+	idle := func(e junos.RPCError) bool { return idleFeature.MatchString(e.Message) }
+	return res.Outcome == junos.Unsupported && slices.ContainsFunc(res.Errors, foreign) && !slices.ContainsFunc(res.Errors, idle)
 }

@@ -9,6 +9,9 @@ import (
 	"lwc/transport/wire"
 )
 
+const taggedError = `<rpc-error><error-type>protocol</error-type><error-tag>operation-not-supported</error-tag>` +
+	`<error-severity>error</error-severity><error-message>no%s</error-message></rpc-error>`
+
 const rpcWarning = `<output/><xnm:warning xmlns:xnm="http://xml.juniper.net/xnm/1.1/xnm"><message>%s</message></xnm:warning>`
 
 // Only what a release cannot do is remembered: what is not in use today may be
@@ -25,6 +28,8 @@ func TestWhatIsNotInUseIsAskedAgain(t *testing.T) {
 		{rpcError, "unknown command", false},
 		{rpcError, "command is not valid on the mx204", false},
 		{rpcWarning, "Unrecognized command (chassis-control)", false},
+		{rpcError, "this command is not supported on this platform", false},
+		{taggedError, "", false},
 		{rpcWarning, "ipsec-key-management subsystem not running - not needed by configuration.", true},
 		{rpcError, "error: Chassis cluster is not enabled", true},
 		{rpcWarning, "BGP is not running", true},
