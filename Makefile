@@ -55,7 +55,7 @@ bench-fleet: ## memory of 1,000 simulated devices, each with a session, clients 
 	$(GO) test -run '^$$' -bench Fleet1000 -benchtime 1x ./junos/junostest | .ci/goal junosim-1000-devices-mb BenchmarkFleet1000 MB 1024
 
 bench-scan: ## speed of the scan that every reply goes through
-	$(GO) test -run '^$$' -bench Scan -benchmem ./junos
+	$(GO) test -run '^$$' -bench Scan -benchmem -count 5 ./junos | .ci/goal scan-and-mask-ms-per-mb BenchmarkScanMask ms/MB 2.5
 
 bench-collect: build ## what collecting costs beside a raw SSH client and PyEZ; PARTS=cpu,huge measures these only
 	@.ci/deps openssh-server python3-junos-eznc
