@@ -151,14 +151,27 @@ func faultyFleet(t *testing.T) (devices int, share string, judged bool) {
 	return devices, strconv.FormatFloat(part, 'g', 6, 64) + "=" + strings.Join(names, ","), judged
 }
 
+// shortTimeouts spare the small fleet minutes of waiting for what never comes; the
+// log-in waits longer than slow-auth takes.
+const shortTimeouts = `connect = "5s"
+key_exchange = "5s"
+auth = "15s"
+channel = "10s"
+hello = "5s"
+stall = "10s"`
+
 // Every document of a fleet with every fault there is ends stored as it was sent
 // or named with the right reason, and nobody waits for the devices that are
 // stalled.
 func TestFleetWithFaults(t *testing.T) {
 	devices, share, judged := faultyFleet(t)
+	timeouts := shortTimeouts
+	if judged {
+		timeouts = "" // as a site has them
+	}
 	var clean, faulty evidence
-	good := t.Run("clean", func(t *testing.T) { clean = collectFleet(t, devices, "") })
-	good = t.Run("faulty", func(t *testing.T) { faulty = collectFleet(t, devices, share) }) && good
+	good := t.Run("clean", func(t *testing.T) { clean = collectFleet(t, devices, "", timeouts) })
+	good = t.Run("faulty", func(t *testing.T) { faulty = collectFleet(t, devices, share, timeouts) }) && good
 	before, after := clean.settled().Seconds(), faulty.settled().Seconds()
 	t.Logf("without faults: the cloud has the last document of %d devices after %.1f s", devices, before)
 	t.Logf("with faults: it has the last one of all that cost no time of their own after %.1f s; the run ends after %.1f s",
@@ -193,11 +206,11 @@ const sessions = collector.DefaultConcurrency
 // collectFleet builds a site, collects all of it once and checks the accounts. A
 // tenth of the devices is behind a bastion; they answer as fast as a real one. The
 // log-ins are those of an operator whose AAA servers bear them.
-func collectFleet(t *testing.T, devices int, share string) evidence {
+func collectFleet(t *testing.T, devices int, share, timeouts string) evidence {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
-	s := start(ctx, t, Config{Devices: devices, Behind: devices / 10, FaultShare: share, Latency: "120ms",
+	s := start(ctx, t, Config{Devices: devices, Behind: devices / 10, FaultShare: share, Latency: "120ms", Timeouts: timeouts,
 		Limits: wire.CollectLimits{Concurrency: sessions, LoginsPerSecond: 500}})
 	collect(ctx, t, s)
 	e := gather(ctx, t, s)

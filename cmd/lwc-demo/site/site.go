@@ -61,6 +61,8 @@ type Config struct {
 	// Latency is how long a device takes for each reply; a Go duration, empty:
 	// no time.
 	Latency string
+	// Timeouts are lines of lwcd's table [timeouts]; empty: its defaults.
+	Timeouts string
 }
 
 // Site is a running site.
@@ -233,7 +235,10 @@ routes = ["%s via %s"]
 [external]
 interface = "lwcext0"
 addresses = [%q]
-`, s.StateDir(), tokenFile, collectorInt, devicePrefix, siteAddr, collectorExt), 0o600)
+
+[timeouts]
+%s
+`, s.StateDir(), tokenFile, collectorInt, devicePrefix, siteAddr, collectorExt, s.cfg.Timeouts), 0o600)
 }
 
 // StateDir is the one folder that lwcd may write to.
