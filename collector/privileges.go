@@ -1,8 +1,10 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"lwc/junos"
@@ -39,4 +41,38 @@ func (v *visit) overPrivileged(d *device, excess []string) {
 	v.c.event(wire.EventOverPrivileged, v.id, clip(fmt.Sprintf(
 		"the account of the credential %q can do more on this device than show what is collected: %s. Give it the login class that is generated for the profile",
 		d.login.credential, strings.Join(excess, "; ")), 1000))
+}
+
+// maxNamed commands are named to the operator, who gives the account a class
+// rather than single commands.
+const maxNamed = 5
+
+// tooFew says which commands of the device's profile the account may not run,
+// and what to do.
+func tooFew(d *device, missing []junos.Item) string {
+	var named []string
+	for _, it := range missing[:min(len(missing), maxNamed)] {
+		named = append(named, it.CLI)
+	}
+	list := strings.Join(named, ", ")
+	if more := len(missing) - len(named); more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	rest := "The others can be collected."
+	if len(missing) == len(d.items) {
+		rest = "Nothing can be collected."
+	}
+	return fmt.Sprintf("The account may not run %d of the %d commands of its profile: %s. %s Give the account the login class that %s prints.",
+		len(missing), len(d.items), list, rest, classCommand(d))
+}
+
+// classCommand is what prints the class that is enough for the device. It knows
+// profiles that are built in by name, and others by their items.
+func classCommand(d *device) string {
+	name := cmp.Or(d.Profile, wire.DefaultProfile)
+	items, _ := junos.Profile(name)
+	if slices.EqualFunc(items, d.items, func(a, b junos.Item) bool { return a.Name == b.Name }) {
+		return "`lwc-cloud login-class --profile " + name + "`"
+	}
+	return fmt.Sprintf("`lwc-cloud login-class` with --item for each item of the profile %q", clip(name, 80))
 }

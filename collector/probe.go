@@ -31,7 +31,8 @@ const probeTime = 3 * time.Minute
 
 // probe is a staged diagnosis in the making.
 type probe struct {
-	out wire.Probe
+	out    wire.Probe
+	inPart bool // the account may run some commands of the profile, and not all
 }
 
 // probeDevice diagnoses one device. It waits for its turn as a collection does,
@@ -83,13 +84,14 @@ func (p *probe) add(s wire.ProbeStep) {
 	p.out.Steps = append(p.out.Steps, s)
 }
 
-// finish decides whether the device can be collected. Rights beyond need do not
-// keep it from that.
+// finish decides whether the device can be collected, be it in part. Rights
+// beyond need do not keep it from that, nor do rights that some items lack.
 func (p *probe) finish(v *visit) {
 	p.out.Access = v.res.Access
 	p.out.OK = true
 	for _, s := range p.out.Steps {
-		p.out.OK = p.out.OK && (s.OK || s.Kind == KindPassedOver || s.Stage == stagePrivilege)
+		p.out.OK = p.out.OK && (s.OK || s.Kind == KindPassedOver || s.Stage == stagePrivilege ||
+			s.Stage == stagePermission && p.inPart)
 	}
 }
 
@@ -138,6 +140,10 @@ func (p *probe) permission(ctx context.Context, v *visit, d *device, s talk) {
 		return
 	}
 	step.Detail = fmt.Sprintf("the account may ask; login class %q", clip(rights.Class, 100))
+	if missing := rights.Missing(d.items); len(missing) > 0 {
+		step.OK, step.Kind, step.Detail = false, kindDenied, tooFew(d, missing)
+		p.inPart = len(missing) < len(d.items)
+	}
 	p.add(step)
 	p.out.Class, p.out.Permissions = clip(rights.Class, 100), rights.Permissions
 	p.out.Excess = rights.Excess()

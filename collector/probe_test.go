@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"lwc/junos"
 	"lwc/transport/wire"
 )
 
@@ -129,6 +130,49 @@ func TestProbe(t *testing.T) {
 		for _, q := range r.site.questions() {
 			if !strings.HasSuffix(q, "get-authorization-information") && !strings.HasSuffix(q, "get-software-information") {
 				t.Errorf("asked %s", q)
+			}
+		}
+	})
+}
+
+// Rights that are too few are found without asking for what is refused, and the
+// rest is collected in spite of them.
+func TestProbeNamesWhatIsDenied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		denying := func(expression string) behaviour {
+			rights := authorization("ops", "view")
+			return behaviour{reply: answering(strings.Replace(rights, "</auth", "<deny-command>"+expression+"</deny-command></auth", 1))}
+		}
+		r.site.behave["edge-01"] = denying("uptime")
+		r.site.behave["edge-02"] = denying("^show")
+		r.site.behave["edge-03"] = denying("^show [^v]")
+		r.site.behave["edge-04"] = denying("^show (version")
+		d := r.desired(1, 4)
+		d.Devices[2].Profile = "minimal"
+		r.apply(d)
+		got, _ := r.probe("edge-01", "edge-02", "edge-03", "edge-04")
+		items, _ := junos.Profile("minimal")
+		for id, want := range map[string]struct {
+			ok    bool
+			words []string
+		}{
+			"edge-01": {true, []string{"1 of the 2 commands of its profile: show system uptime.", "The others can be", `with --item for each item of the profile "two"`}},
+			"edge-02": {false, []string{": show version, show system uptime. Nothing can be collected."}},
+			"edge-03": {true, []string{fmt.Sprintf(" and %d more. ", len(items)-1-maxNamed), "class that `lwc-cloud login-class --profile minimal` prints"}},
+			"edge-04": {true, nil},
+		} {
+			p, stagesWanted := got[id], "auth hello permission!denied privilege parse"
+			if want.words == nil {
+				stagesWanted = "auth hello permission privilege parse"
+			}
+			if s := stages(p); s != stagesWanted || p.OK != want.ok {
+				t.Fatalf("%s: %s, %v", id, s, p.OK)
+			}
+			for _, w := range want.words {
+				if detail := p.Steps[2].Detail; !strings.Contains(detail, w) {
+					t.Errorf("%s: %q lacks %q", id, detail, w)
+				}
 			}
 		}
 	})
