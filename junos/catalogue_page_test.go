@@ -137,10 +137,12 @@ and its owner allows it, the command is typed instead, followed by
 
 Names follow the YANG modules and XML API references that Juniper publishes,
 PyEZ's tables and replies of real devices. A device that does not know a question
-says so; it is then not asked again until its release changes or the collector
-restarts.
+says so; where its words are of a command that it does not have, it is not asked
+again until its release changes, the collector restarts, or somebody collects that
+device alone. What is only not in use is asked for each time.
 
-Platforms: mx, ex, srx, qfx, ptx and acx are families, evo is Junos OS Evolved. Size
+Platforms tell where a command is at home; a device is asked for every item of its
+profile, whatever it is. mx, ex, srx, qfx, ptx and acx are families, evo is Junos OS Evolved. Size
 is that of the reply on a large device: %s is under 16 KiB, %s under 1 MiB, %s more.
 
 ## Catalogue
@@ -180,8 +182,8 @@ const pageClassHead = `
 ## The account on the device
 
 One login class for each profile, for an account that can ask its questions and
-the two that the collector asks by itself: what the account may do, and the load
-of the routing engine. ` + "`permissions view`" + ` lets it look; ` + "`allow-commands`" + ` names the commands, of
+those that the collector asks by itself: the version, what the account may do, and
+the load of the routing engine. ` + "`permissions view`" + ` lets it look; ` + "`allow-commands`" + ` names the commands, of
 which some need more than view on some releases; ` + "`deny-commands`" + ` takes away whole
 families, whatever flags the class may be given later. Class and device have the
 last word: paste it on one device first and let the collector probe it. A probe

@@ -61,7 +61,7 @@ func plainName(name string) string {
 }
 
 // twins returns the commands of the items, and those that the collector asks by
-// itself: what the account may do, and the load before a large reply.
+// itself: the version, what the account may do, and the load before a large reply.
 func twins(items []Item) []string {
 	var commands []string
 	for _, i := range items {
@@ -69,7 +69,7 @@ func twins(items []Item) []string {
 			commands = append(commands, i.CLI)
 		}
 	}
-	for _, own := range []string{"show cli authorization", "show chassis routing-engine"} {
+	for _, own := range []string{"show version", "show cli authorization", "show chassis routing-engine"} {
 		if !slices.Contains(commands, own) {
 			commands = append(commands, own)
 		}

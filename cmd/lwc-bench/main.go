@@ -38,7 +38,7 @@ func main() {
 
 const usage = `lwc-bench measures what collecting costs, on loopback, in one run.
 
-  lwc-bench collect [--rounds 5] [--devices 256] [--only NAME,…] [--junosim FILE]
+  lwc-bench collect [--rounds 5] [--devices 128] [--only NAME,…] [--junosim FILE]
 
 It needs two cores, junosim beside it or given, and, for the parts that name them,
 OpenSSH's sshd and PyEZ (Debian: openssh-server, python3-junos-eznc).

@@ -127,7 +127,7 @@ func FaultKinds() []FaultKind {
 		row(NoForward, bastion, "[:shortage|connect]", "refuses to forward: prohibited, out of resources, or target not reached", oneOf(nil, "", "shortage", "connect")),
 		row(NoNETCONF, device, "", "logs in, but there is no NETCONF in any form", noArg),
 		row(NoSubsystem, device, "", "has no netconf subsystem, but takes exec xml-mode netconf need-trailer", noArg),
-		row(CLIOnly, device, "[:text]", "has the CLI only; text: it takes xml-mode for a command and answers with an error", oneOf(nil, "", "text")),
+		row(CLIOnly, device, "[:text]", "as no-netconf; text: it takes xml-mode for a command and answers with an error", oneOf(nil, "", "text")),
 		row(StallHello, device, "", "starts NETCONF and never sends its hello", noArg),
 		row(Garbage, device, "", "sends noise in place of the hello, and ends the session", noArg),
 		row(ErrorHello, device, "[:only]", "sends an rpc-error before its hello; only: in place of it, and ends the session", oneOf(nil, "", "only")),
