@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
-	"time"
 )
 
 // Conn is the NETCONF stream of a device: what is written goes to it, what is
 // read comes from it. Where Info.Mode is ModeCLI there is no stream, but Run.
 // When a bastion on the way dies, Read and Write fail with an *Error that names
-// it. Close ends a Read or Write that is under way and the log-in at the device,
-// and gives the connections to the bastions back.
+// it. Close ends at once a Read or Write that is under way and the log-in at the
+// device, also where a bastion hangs, and gives the connections to the bastions
+// back.
 type Conn struct {
 	session session
 	client  *client
@@ -20,14 +19,10 @@ type Conn struct {
 	names   []string // of the hops, the device last
 	info    Info
 
-	closed atomic.Bool
+	closed chan struct{}
 	once   sync.Once
 	err    error
 }
-
-// closeTime is how long Close waits for a bastion to close the tunnel; what is
-// left then is on the account of the bastion's connection.
-const closeTime = 2 * time.Second
 
 var (
 	errNoStream = errors.New("the device is asked by commands: there is no stream")
@@ -67,11 +62,23 @@ func (c *Conn) Write(p []byte) (int, error) {
 // explain names the bastion where the end of a stream is the end of its
 // connection.
 func (c *Conn) explain(err error) error {
-	if c.via == nil || c.closed.Load() {
+	if c.via == nil {
 		return err
+	}
+	select {
+	case <-c.closed:
+		return err
+	default:
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), proofTime)
 	defer cancel()
+	c.via.dialer.pool.crew.spawn(func() {
+		select {
+		case <-c.closed: // nobody wants to know
+			cancel()
+		case <-ctx.Done():
+		}
+	})
 	bad, cause := c.via.fault(ctx)
 	if cause == nil {
 		return err
@@ -89,8 +96,8 @@ func (c *Conn) FirstUse() map[string]string { return c.info.FirstUse }
 // Close implements io.Closer. It may be called more than once.
 func (c *Conn) Close() error {
 	c.once.Do(func() {
-		c.closed.Store(true)
-		c.err = c.client.close(closeTime)
+		close(c.closed)
+		c.err = c.client.end()
 		if c.via != nil {
 			c.via.dialer.release(c.via, nil)
 		}

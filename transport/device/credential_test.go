@@ -235,7 +235,7 @@ func TestLoginForgetsItsCredential(t *testing.T) {
 			t.Errorf("the key: %v", err)
 		}
 		if c != nil {
-			c.close(0)
+			c.end()
 		}
 		hops[0].key.drop()
 		eventually(t, "nobody holds the key", func() bool {

@@ -157,7 +157,7 @@ func (t *trip) at(ctx context.Context, h *hop, via *link, try try) (*Conn, *Erro
 	if e != nil {
 		return nil, e
 	}
-	conn := &Conn{session: *s, client: c, via: via}
+	conn := &Conn{session: *s, client: c, via: via, closed: make(chan struct{})}
 	for _, h := range t.hops {
 		conn.names = append(conn.names, h.name())
 	}

@@ -52,7 +52,7 @@ func (h *handshake) run(ctx context.Context, l *line) (*client, *Error) {
 	defer h.forget()
 	config, err := h.config()
 	if err != nil {
-		l.abandon(func() { l.Close() })
+		l.Close()
 		return nil, &Error{Phase: PhaseConfig, Kind: KindConfig, Err: err}
 	}
 	timed, cancel := context.WithCancelCause(ctx)
@@ -65,20 +65,20 @@ func (h *handshake) run(ctx context.Context, l *line) (*client, *Error) {
 	done := make(chan shaken, 1)
 	key, name := h.hop.key, h.hop.name()
 	key.hold()
-	l.spawn(func() {
+	go func() { // it ends when the connection is closed, at the latest
 		defer key.drop()
 		c, channels, requests, err := ssh.NewClientConn(h.greeting, name, config)
 		done <- shaken{c, channels, requests, err}
-	})
+	}()
 	var s shaken
 	select {
 	case s = <-done:
 	case <-timed.Done():
-		l.abandon(func() { discard(l, <-done) })
+		discard(l, <-done)
 		return nil, h.failure(context.Cause(timed), timed)
 	}
 	if !stop() {
-		l.abandon(func() { discard(l, s) })
+		discard(l, s)
 		return nil, h.failure(context.Cause(timed), timed)
 	}
 	if s.err != nil {

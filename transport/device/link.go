@@ -108,7 +108,7 @@ func (l *link) kill(cause error) {
 	}
 	p.mu.Unlock()
 	if first {
-		l.client.line.abandon(func() { l.client.line.Close() })
+		l.client.line.Close()
 	}
 }
 

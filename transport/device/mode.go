@@ -58,7 +58,7 @@ func (t *trip) open(ctx context.Context, c *client, try try) (*session, *Error) 
 		e = via.guilty(ctx, PhaseSubsystem, e) // timed may be over
 	}
 	t.rec.step(StageSubsystem, began, "", e.Err)
-	c.close(0)
+	c.end()
 	return nil, e
 }
 

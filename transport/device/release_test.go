@@ -2,6 +2,7 @@ package device
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -313,32 +314,64 @@ func TestNoGoroutineOutlivesItsDevice(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// Closing a device behind a bastion that hangs is not held up for long, and a
-// Read that is under way at it ends with the keep-alive.
-func TestCloseThroughAHungBastion(t *testing.T) {
-	t.Parallel()
+// Close ends within 100 ms a Read and a Write that are under way and the session
+// that waits for them, also where the bastion hangs; and no goroutine is left when
+// the Dialer is closed.
+func TestCloseReleases(t *testing.T) {
 	b, dev := startSSHD(t), startSSHD(t, echo)
-	r := newRelay(t, b.addr())
-	d := quick(t)
-	hop := b.hop("b")
-	hop.Port = r.port
-	c, err := d.Dial(t.Context(), Target{Device: dev.hop("r1"), Via: []Hop{hop}})
-	if err != nil {
-		t.Fatal(err)
+	for _, way := range []string{"direct", "bastion", "frozen bastion", "two frozen bastions"} {
+		t.Run(way, func(t *testing.T) {
+			r, d := newRelay(t, b.addr()), quick(t)
+			leak := goleak.IgnoreCurrent()
+			d.Timeouts.KeepAlive = time.Minute // it must not help
+			hop, to := b.hop("b"), Target{Device: dev.hop("r1")}
+			hop.Port = r.port
+			if way != "direct" {
+				to.Via = []Hop{hop}
+			}
+			if way == "two frozen bastions" {
+				to.Via = append(to.Via, b.hop("b2"))
+			}
+			c, err := d.Dial(t.Context(), to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			roundTrip(t, c)
+			r.frozen.Store(strings.Contains(way, "frozen"))
+			closeBusy(t, c)
+			lag, began := startLag(), time.Now()
+			d.Close()
+			if took := time.Since(began); took > time.Second+lag() {
+				t.Errorf("closing the dialer took %v", took)
+			}
+			goleak.VerifyNone(t, leak, peers())
+		})
 	}
-	read := make(chan error, 1)
-	go func() {
-		_, err := io.ReadFull(c, make([]byte, 1))
-		read <- err
-	}()
-	r.frozen.Store(true)
-	began := time.Now()
+}
+
+// closeBusy closes a connection at which a Read and a Write are under way: at one that
+// hangs, the one waits for bytes and the other for the window.
+func closeBusy(t *testing.T, c *Conn) {
+	t.Helper()
+	var busy sync.WaitGroup
+	var read, wrote error
+	busy.Go(func() { _, read = io.Copy(io.Discard, c) })
+	busy.Go(func() {
+		for wrote == nil {
+			_, wrote = c.Write(make([]byte, 1<<20))
+		}
+	})
+	<-time.After(100 * time.Millisecond) // until they are: nothing tells
+	lag, began := startLag(), time.Now()
 	c.Close()
-	if took := time.Since(began); took > closeTime+time.Second {
-		t.Errorf("closing took %v", took)
+	busy.Wait()
+	if took := time.Since(began); took > 100*time.Millisecond+lag() {
+		t.Errorf("released after %v", took)
 	}
-	d.Close()
-	if err := <-read; err == nil {
-		t.Error("read succeeded")
+	if _, ok := errors.AsType[*Error](read); ok || wrote == nil {
+		t.Errorf("read ended with %v, write with %v", read, wrote)
+	}
+	if n, err := c.Read(make([]byte, 1<<10)); n == 0 && err == nil {
+		t.Error("a Read after Close brings neither bytes nor an error")
 	}
 }

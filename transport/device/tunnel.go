@@ -1,33 +1,101 @@
 package device
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 )
 
 // tunnel is a channel of a bastion that carries the connection to the next hop
-// (direct-tcpip, RFC 4254 §7.2). It has no addresses and no deadlines.
-type tunnel struct{ ssh.Channel }
+// (direct-tcpip, RFC 4254 §7.2). It has no addresses and no deadlines. Close ends
+// at once a Read and a Write that are under way, whether the bastion answers or
+// not: what waits for the bastion is on the account of its connection.
+type tunnel struct {
+	channel ssh.Channel
+	link    *link
+	in      *io.PipeReader
+	gone    <-chan struct{} // closed when the bastion has closed the channel
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func newTunnel(l *link, ch ssh.Channel, gone <-chan struct{}) *tunnel {
+	r, w := io.Pipe()
+	t := &tunnel{channel: ch, link: l, in: r, gone: gone, closed: make(chan struct{})}
+	l.dialer.pool.crew.spawn(func() {
+		_, err := io.CopyBuffer(w, ch, make([]byte, readSize))
+		w.CloseWithError(err)
+	})
+	return t
+}
+
+// Read implements io.Reader.
+func (t *tunnel) Read(p []byte) (int, error) { return t.in.Read(p) }
+
+// Write implements io.Writer.
+func (t *tunnel) Write(p []byte) (int, error) {
+	select {
+	case <-t.closed:
+		return 0, net.ErrClosed
+	default:
+	}
+	type result struct {
+		n   int
+		err error
+	}
+	done, own := make(chan result, 1), bytes.Clone(p) // the caller has p back before a Write that is left ends
+	t.link.dialer.pool.crew.spawn(func() {
+		n, err := t.channel.Write(own)
+		done <- result{n, err}
+	})
+	select {
+	case r := <-done:
+		return r.n, r.err
+	case <-t.closed:
+		return 0, net.ErrClosed
+	}
+}
+
+// hangTime is how long a bastion may take to close a tunnel before no new
+// device is led through that connection.
+const hangTime = 10 * time.Second
+
+// Close implements io.Closer.
+func (t *tunnel) Close() error {
+	t.once.Do(func() {
+		close(t.closed)
+		t.in.Close()
+		t.link.dialer.pool.crew.spawn(func() {
+			hung := time.AfterFunc(hangTime, t.link.retire)
+			defer hung.Stop()
+			t.channel.Close()
+			<-t.gone
+		})
+	})
+	return nil
+}
 
 // LocalAddr implements net.Conn.
-func (tunnel) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4zero} }
+func (*tunnel) LocalAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4zero} }
 
 // RemoteAddr implements net.Conn.
-func (tunnel) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4zero} }
+func (*tunnel) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4zero} }
 
 // SetDeadline implements net.Conn.
-func (tunnel) SetDeadline(time.Time) error { return errors.ErrUnsupported }
+func (*tunnel) SetDeadline(time.Time) error { return errors.ErrUnsupported }
 
 // SetReadDeadline implements net.Conn.
-func (tunnel) SetReadDeadline(time.Time) error { return errors.ErrUnsupported }
+func (*tunnel) SetReadDeadline(time.Time) error { return errors.ErrUnsupported }
 
 // SetWriteDeadline implements net.Conn.
-func (tunnel) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
+func (*tunnel) SetWriteDeadline(time.Time) error { return errors.ErrUnsupported }
 
 // errFull is a wait that was too long.
 var errFull = errors.New("all the connections that may go through the bastion at a time are in use")
@@ -99,9 +167,10 @@ func (l *link) forward(ctx context.Context, limit time.Duration, host string, po
 		ch  ssh.Channel
 		err error
 	}
-	done := make(chan result)
+	done, gone := make(chan result), make(chan struct{})
 	l.dialer.pool.crew.spawn(func() {
 		defer l.vacate()
+		defer close(gone)
 		ch, requests, err := l.client.OpenChannel("direct-tcpip", forwarding(host, port))
 		select {
 		case done <- result{ch, err}:
@@ -117,7 +186,7 @@ func (l *link) forward(ctx context.Context, limit time.Duration, host string, po
 	select {
 	case r := <-done:
 		if r.err == nil {
-			return tunnel{r.ch}, nil
+			return newTunnel(l, r.ch, gone), nil
 		}
 		return nil, l.forwardError(ctx, r.err)
 	case <-timed.Done():
