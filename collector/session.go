@@ -22,6 +22,8 @@ func (v *visit) session(ctx context.Context, f *fleet, d *device) failure {
 		return fail
 	}
 	defer ch.Close()
+	// Whoever stops a collection does not wait for a device that hangs to say goodbye.
+	defer context.AfterFunc(ctx, func() { ch.Close() })()
 	v.progress.step()
 	v.record = v.c.records.of(d)
 	v.record.as(d.login)
