@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"lwc/transport/wire"
 )
 
 // Account says in words what became of the documents of a run: "336 of 384
@@ -78,8 +80,13 @@ func (d Document) Altered() string {
 const PassedOver = "passed-over"
 
 // Headline says in a few words how a probe ended: that the device can be
-// collected, or the first stage that failed.
+// collected, wholly or but for commands that are denied, or the first stage that
+// failed.
 func (p Probe) Headline() string {
+	denied := func(s wire.ProbeStep) bool { return !s.OK && s.Stage == "permission" }
+	if p.OK && slices.ContainsFunc(p.Steps, denied) {
+		return "can be collected in part"
+	}
 	if p.OK {
 		return "can be collected"
 	}

@@ -53,6 +53,9 @@ func TestHeadline(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
+	if got := (Probe{Probe: wire.Probe{OK: true, Steps: []wire.ProbeStep{{Stage: "permission"}}}}).Headline(); got != "can be collected in part" {
+		t.Error(got)
+	}
 	if got := (Probe{Probe: wire.Probe{OK: true, Steps: []wire.ProbeStep{{Stage: "privilege"}}}}).Headline(); got != "can be collected" {
 		t.Errorf("%q", got)
 	}
