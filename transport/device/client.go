@@ -15,14 +15,20 @@ type line struct {
 	read *bufio.Reader
 }
 
-// readSize is what is read at a time. The SSH package asks for 4 KiB, and for the
-// version for one byte at a time; each time costs a system call, or in a tunnel a
-// change of goroutines. A session that is idle holds it too, and
-// 16 KiB made no difference to the cost of a device.
-const readSize = 4 << 10
+// What is read at a time. The SSH package asks for 4 KiB, and for the version for
+// one byte at a time. Each time costs a system call, and in a tunnel a change of
+// goroutines, which is dearer. A session that is idle holds its buffer too.
+const (
+	readSize       = 4 << 10
+	tunnelReadSize = 16 << 10
+)
 
 func newLine(conn net.Conn, via *link) *line {
-	return &line{conn, via, bufio.NewReaderSize(conn, readSize)}
+	size := readSize
+	if via != nil {
+		size = tunnelReadSize
+	}
+	return &line{conn, via, bufio.NewReaderSize(conn, size)}
 }
 
 // Read implements io.Reader.

@@ -30,7 +30,7 @@ func newTunnel(l *link, ch ssh.Channel, gone <-chan struct{}) *tunnel {
 	r, w := io.Pipe()
 	t := &tunnel{channel: ch, link: l, in: r, gone: gone, closed: make(chan struct{})}
 	l.dialer.pool.crew.spawn(func() {
-		_, err := io.CopyBuffer(w, ch, make([]byte, readSize))
+		_, err := io.CopyBuffer(w, ch, make([]byte, tunnelReadSize))
 		w.CloseWithError(err)
 	})
 	return t
