@@ -160,10 +160,14 @@ func benchItems() []junos.Item {
 	return items[:min(requests, len(items))]
 }
 
-// sim starts a fleet on one loopback address. Its ports are below those that the
-// kernel gives to clients.
+// sim starts a fleet on one loopback address. The kernel picks the ports of a small
+// one; those of a large one are below what the kernel gives to clients.
 func (b *bench) sim(ctx context.Context, devices int, args ...string) (*sim, error) {
-	all := append([]string{"--devices", fmt.Sprint(devices), "--base-port", "20000", "--user", "lwc"}, args...)
+	port := "0"
+	if devices > 1000 {
+		port = "20000"
+	}
+	all := append([]string{"--devices", fmt.Sprint(devices), "--base-port", port, "--user", "lwc"}, args...)
 	return startSim(ctx, b.junosim, b.stderr, all...)
 }
 
