@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -119,9 +120,19 @@ func greeting(s talk) string {
 	case !ok:
 		return "no NETCONF: the device is asked by commands of its CLI, which costs it about ten times as much"
 	case n.Base11():
-		return "NETCONF 1.1, chunked framing"
+		return "NETCONF 1.1, chunked framing" + sessionID(n)
 	}
-	return "NETCONF 1.0 framing"
+	return "NETCONF 1.0 framing" + sessionID(n)
+}
+
+// sessionID is by what the session is found in the log of the device. What is no
+// number (RFC 6241 §8.1) is left out: it goes to people's screens.
+func sessionID(n *junos.Session) string {
+	id, err := strconv.ParseUint(n.SessionID(), 10, 32)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf(", session %d", id)
 }
 
 // permission asks what the account may do, which every account may ask, and

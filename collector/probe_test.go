@@ -115,6 +115,9 @@ func TestProbe(t *testing.T) {
 		if p := got["edge-02"]; p.Class != "super-user" || !slices.Equal(p.Permissions, []string{"all"}) || len(p.Excess) == 0 {
 			t.Errorf("%+v", p)
 		}
+		if hello := got["edge-01"].Steps[1]; hello.Detail != "NETCONF 1.0 framing, session 7" {
+			t.Errorf("%+v", hello)
+		}
 		if p := got["edge-01"]; p.Access == nil || len(p.Excess) != 0 {
 			t.Errorf("%+v", p)
 		}

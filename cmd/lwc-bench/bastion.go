@@ -119,14 +119,19 @@ func newKey() (private []byte, public string, err error) {
 
 // answers waits until something listens.
 func answers(ctx context.Context, addr string) error {
-	for deadline := time.Now().Add(stopTime); ; {
-		conn, err := net.DialTimeout("tcp", addr, time.Second)
+	ctx, cancel := context.WithTimeout(ctx, stopTime)
+	defer cancel()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 		if err == nil {
 			return conn.Close()
 		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
 			return fmt.Errorf("waiting for %s: %w", addr, err)
 		}
-		time.Sleep(20 * time.Millisecond) // polls a real process
 	}
 }
