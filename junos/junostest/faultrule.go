@@ -95,26 +95,25 @@ func matches(patterns []string, name string) bool {
 // giveFaults sets the faults of the configuration: by name, by pattern, by share.
 func (f *Fleet) giveFaults() error {
 	left := make([]*Device, 0, len(f.devices))
-	used := map[string]bool{}
 	for _, d := range f.devices {
 		fault, rule := f.faultByRule(d.Name)
-		if used[rule] = true; rule == "" {
+		if rule == "" {
 			left = append(left, d)
 			continue
 		}
 		if fault != NoFault && !kindOf(fault).Device {
-			return fmt.Errorf("fault %q of %s: it is one of bastions", fault, d.Name)
+			return fmt.Errorf("fault %q of %s: it is a fault of bastions only", fault, d.Name)
 		}
 		d.fault.set(fault)
 	}
 	for _, b := range f.bastions {
-		fault, rule := f.faultByRule(b.Name)
-		if used[rule] = true; fault != NoFault && !kindOf(fault).Bastion {
-			return fmt.Errorf("fault %q of %s: it is one of devices", fault, b.Name)
+		fault, _ := f.faultByRule(b.Name)
+		if fault != NoFault && !kindOf(fault).Bastion {
+			return fmt.Errorf("fault %q of %s: it is a fault of devices only", fault, b.Name)
 		}
 		b.fault.set(fault)
 	}
-	if err := f.checkRules(used); err != nil {
+	if err := f.checkRules(); err != nil {
 		return err
 	}
 	f.deal(left)
@@ -122,9 +121,11 @@ func (f *Fleet) giveFaults() error {
 }
 
 // checkRules finds names and patterns that fit nothing, which are misspelt.
-func (f *Fleet) checkRules(used map[string]bool) error {
+func (f *Fleet) checkRules() error {
 	for name := range f.cfg.Faults {
-		if !used[name] {
+		fits := func(host string) bool { return matches([]string{name}, host) }
+		if !slices.ContainsFunc(f.devices, func(d *Device) bool { return fits(d.Name) }) &&
+			!slices.ContainsFunc(f.bastions, func(b *Bastion) bool { return fits(b.Name) }) {
 			return fmt.Errorf("fault of %q: there is no such device or bastion; the first are %v", name, f.someNames())
 		}
 	}

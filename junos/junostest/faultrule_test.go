@@ -74,9 +74,14 @@ func TestRules(t *testing.T) {
 			t.Errorf("%s: superuser %v", d.Name, d.Superuser)
 		}
 	}
+	// A rule that longer ones cover wholly is not misspelt.
+	covered := newFleet(t, Config{Devices: 1, Faults: map[string]Fault{"mx-*": Stall, "mx-00*": Silent}})
+	if got := covered.Device("mx-0001").Fault(); got != Silent {
+		t.Errorf("the longer rule gives %q", got)
+	}
 	for want, c := range map[string]Config{
-		"it is one of bastions":                {Devices: 1, Faults: map[string]Fault{"mx-0001": NoForward}},
-		"it is one of devices":                 {Bastions: 1, Faults: map[string]Fault{"bastion-1": Stall}},
+		"it is a fault of bastions only":       {Devices: 1, Faults: map[string]Fault{"mx-0001": NoForward}},
+		"it is a fault of devices only":        {Bastions: 1, Faults: map[string]Fault{"bastion-1": Stall}},
 		"malformed":                            {Devices: 1, Faults: map[string]Fault{"mx-[": Stall}},
 		"fault of \"zx-*\": there is no such":  {Devices: 1, Faults: map[string]Fault{"zx-*": Stall}},
 		"add up to 1.2":                        {Devices: 1, Faulty: []Fraction{{Share: 0.6}, {Share: 0.6}}},
