@@ -86,6 +86,22 @@ type Config struct {
 	// other than lo in the namespace of the process is then a violation. When
 	// false, such interfaces are tolerated and listed in the Report.
 	Dedicated bool
+	// DevicePorts are the TCP ports at which devices and bastions may be dialled
+	// through the Internal Port. Optional: zero means 22 and 830.
+	DevicePorts []PortRange
+	// Allow is what the External Port may dial at first; Guard.SetAllowed replaces
+	// it. Nothing else can be dialled from there.
+	Allow []Endpoint
+}
+
+// PortRange is the TCP ports from First to Last, both included.
+type PortRange struct{ First, Last uint16 }
+
+// Endpoint is something that the External Port may dial.
+type Endpoint struct {
+	Network string // tcp or udp; empty means tcp
+	Host    string // a name, or an address in its usual form
+	Port    uint16
 }
 
 func (c Config) port(s Side) Port {
@@ -102,7 +118,15 @@ type Port struct {
 	// MAC is the hardware address of the link, in any form that net.ParseMAC
 	// takes. Optional when Interface is set; when both are set both must match.
 	MAC string
-	// Addresses are the static addresses with their subnets. At least one.
+	// VLAN is the tag (1 to 4094, IEEE 802.1Q) of the sub-interface that is the
+	// port; the link is then its parent. Zero: the link itself is the port. Both
+	// ports may share one link when their tags differ.
+	VLAN uint16
+	// DHCP asks the network for the IPv4 address, gateway and DNS servers. Those
+	// given here besides are of IPv6 then, but for DNS, which replaces the lease's.
+	DHCP bool
+	// Addresses are the static addresses with their subnets. At least one unless
+	// DHCP is set.
 	Addresses []netip.Prefix
 	// Gateway is the default gateway of its family. Optional.
 	Gateway netip.Addr

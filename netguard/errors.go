@@ -24,6 +24,8 @@ var (
 	ErrSameInterface = errors.New("same interface for both ports")
 	// ErrInterfaceInUse: the interface carries or is part of another one.
 	ErrInterfaceInUse = errors.New("interface in use")
+	// ErrSameSegment: a frame sent by one port arrives at the other.
+	ErrSameSegment = errors.New("both ports are in one network segment")
 	// ErrInUse: another process guards these namespaces.
 	ErrInUse = errors.New("ports are guarded by another process")
 	// ErrPrivilege: the process may not do what the mode needs.
@@ -108,7 +110,11 @@ const (
 	KindRoute          Kind = "route"   // a route is missing or foreign
 	KindRule           Kind = "rule"    // a routing rule is missing or foreign
 	KindSysctl         Kind = "sysctl"
-	KindOverlap        Kind = "overlap" // the ports share addresses
+	KindOverlap        Kind = "overlap"         // the ports share addresses
+	KindFilter         Kind = "nftables"        // a table of ours was changed, or a foreign one is there
+	KindQueue          Kind = "traffic-control" // a queueing discipline that can redirect frames
+	KindSegment        Kind = "same-segment"    // ErrSameSegment
+	KindWatch          Kind = "watch"           // what happens in the kernel cannot be followed
 )
 
 // Violation is one way in which the kernel differs from what was configured.
