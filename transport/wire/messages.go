@@ -32,6 +32,18 @@ type PortState struct {
 	Detail   string `json:"detail,omitempty"`   // in words, when not open
 	Internal string `json:"internal,omitempty"` // name of the port's link
 	External string `json:"external,omitempty"`
+	// Since is when State became what it is; zero: not known.
+	Since time.Time `json:"since,omitzero"`
+	// Degraded says in words, one entry each, what this kernel cannot do of the
+	// separation, and which kernel can.
+	Degraded []string `json:"degraded,omitempty"`
+	// Latched ports stay blocked until the daemon is restarted: too many
+	// violations came in too short a time.
+	Latched bool `json:"latched,omitempty"`
+	// Violations were found since the daemon started; of these, Healed were put
+	// right by it.
+	Violations uint64 `json:"violations,omitempty"`
+	Healed     uint64 `json:"healed,omitempty"`
 }
 
 // Welcome answers a hello; it is signed with the config-signing key. Only it
@@ -210,6 +222,19 @@ type Event struct {
 	Kind      string    `json:"kind"` // one word of a closed set, as in docs/protocol.md
 	Device    string    `json:"device,omitempty"`
 	Text      string    `json:"text"`
+	// Violation tells what a port-violation is about; nil: it is of another
+	// kind, or a change of the ports' state alone.
+	Violation *PortViolation `json:"violation,omitempty"`
+}
+
+// PortViolation is one way in which the kernel differed from what keeps the two
+// ports apart.
+type PortViolation struct {
+	Kind   string    `json:"kind"`           // one word, as in docs/protocol.md
+	Port   string    `json:"port,omitempty"` // internal or external; empty: outside both ports
+	Detail string    `json:"detail"`         // what was found, in words
+	Healed bool      `json:"healed"`         // the collector put it right
+	At     time.Time `json:"at"`             // when it was found
 }
 
 // The kinds of an Event.
