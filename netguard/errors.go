@@ -131,6 +131,19 @@ func (v *Violation) Error() string {
 	return fmt.Sprintf("%s%s: %s", portPrefix(v.Port), v.Kind, v.Detail)
 }
 
+// Unwrap returns the sentinel of the violations that have one.
+func (v *Violation) Unwrap() error {
+	switch v.Kind {
+	case KindSegment:
+		return ErrSameSegment
+	case KindExtraInterface:
+		return ErrExtraInterface
+	case KindNamespace:
+		return ErrWrongNamespace
+	}
+	return nil
+}
+
 func portPrefix(s Side) string {
 	if s == "" {
 		return ""

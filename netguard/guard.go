@@ -28,6 +28,15 @@ type State struct {
 	Detail string
 	// Internal and External are the names of the links.
 	Internal, External string
+	// Since is when Status became what it is.
+	Since time.Time
+	// Degraded says in words what this kernel cannot do, and which one could.
+	Degraded []string
+	// Latched says that the ports stay blocked until the guard is made anew: the
+	// kernel was tampered with too often.
+	Latched bool
+	// Violations counts what was found since Up, Healed how many of it is gone.
+	Violations, Healed uint64
 }
 
 // Event is a change of the ports' condition, or a violation.
@@ -62,10 +71,20 @@ type Guard struct {
 }
 
 // member is one side as it is in the kernel.
+// plan, link and silent change with both Guard.verifying and Guard.mu held; one of
+// them is enough to read.
 type member struct {
-	plan plan
-	ns   *namespace
-	link identity
+	plan   plan
+	ns     *namespace
+	link   identity
+	silent bool // the link is kept down: the ports are blocked
+}
+
+// learn notes what the link of m is known by now.
+func (g *Guard) learn(m *member, link identity) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m.link = link
 }
 
 func newGuard(c Config) *Guard {

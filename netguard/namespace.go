@@ -23,6 +23,7 @@ const netlinkTimeout = 5 * time.Second
 type namespace struct {
 	side   Side
 	path   string
+	joined bool     // it belongs to the guard of another process, which holds the lock
 	dir    *os.File // the folder of path; reachable after privileges are dropped
 	file   *os.File // the namespace itself, locked against a second guard
 	id     nsID
@@ -38,13 +39,35 @@ type nsID struct{ dev, ino uint64 }
 
 // openNamespace adopts the namespace named path or, with create, makes it.
 func openNamespace(ctx context.Context, side Side, path string, create bool) (*namespace, error) {
-	n := &namespace{side: side, path: path,
+	return openThread(ctx, newNamespace(side, path), create)
+}
+
+// joinNamespace enters a namespace that the guard of another process holds, and
+// that must have that cookie. Its close leaves the links as they are.
+func joinNamespace(ctx context.Context, side Side, path string, cookie uint64) (*namespace, error) {
+	n := newNamespace(side, path)
+	n.joined = true
+	n, err := openThread(ctx, n, false)
+	if n == nil || err == nil && n.cookie == cookie {
+		return n, err
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: %s has cookie %d, must have %d", ErrWrongNamespace, path, n.cookie, cookie)
+	}
+	return nil, errors.Join(err, n.close())
+}
+
+func newNamespace(side Side, path string) *namespace {
+	return &namespace{side: side, path: path,
 		calls: make(chan func()), quit: make(chan struct{}), done: make(chan struct{})}
+}
+
+func openThread(ctx context.Context, n *namespace, create bool) (*namespace, error) {
 	ready := make(chan error, 1)
 	onOwnThread(func() { n.serve(ready, create) })
 	if err := <-ready; err != nil {
 		<-n.done
-		return nil, fmt.Errorf("opening namespace %s: %w", path, err)
+		return nil, fmt.Errorf("opening namespace %s: %w", n.path, err)
 	}
 	return n, ctx.Err()
 }
@@ -128,10 +151,8 @@ func (n *namespace) adopt() (err error) {
 	if kind != unix.CLONE_NEWNET {
 		return fmt.Errorf("%w: the file names a namespace of another kind", ErrWrongNamespace)
 	}
-	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
-		return ErrInUse
-	} else if err != nil {
-		return os.NewSyscallError("flock", err)
+	if err := n.lock(fd); err != nil {
+		return err
 	}
 	if n.id, err = fileID(fd); err != nil {
 		return err
@@ -144,6 +165,18 @@ func (n *namespace) adopt() (err error) {
 		return fmt.Errorf("%w: the name stands for the namespace of the process: unmount and remove it", ErrWrongNamespace)
 	}
 	return privilege(os.NewSyscallError("setns", unix.Setns(fd, unix.CLONE_NEWNET)))
+}
+
+// lock keeps a second guard out of the namespace.
+func (n *namespace) lock(fd int) error {
+	if n.joined {
+		return nil
+	}
+	err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrInUse
+	}
+	return os.NewSyscallError("flock", err)
 }
 
 // makeNamespace names a new namespace and moves the calling thread into it.
@@ -270,9 +303,13 @@ func (n *namespace) owns(conn net.Conn) error {
 	return owned
 }
 
-// close sets every link but lo down and ends the thread.
+// close sets every link but lo down, unless the namespace is another process's,
+// and ends the thread.
 func (n *namespace) close() error {
-	err := n.silence()
+	var err error
+	if !n.joined {
+		err = n.silence()
+	}
 	close(n.quit)
 	<-n.done
 	n.release()

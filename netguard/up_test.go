@@ -39,7 +39,7 @@ func TestUpDialsFromBothPorts(t *testing.T) {
 	device4, device6 := serve(t, s.device, deviceAddr4+":830", "device"), serve(t, s.device, "["+deviceAddr6+"]:830", "device6")
 	cloud4, cloud6 := serve(t, s.cloud, cloudAddr4+":443", "cloud"), serve(t, s.cloud, "["+cloudAddr6+"]:443", "cloud6")
 	g := s.up(t)
-	if state := g.State(); state != (State{Mode: Enforce, Status: Open, Internal: "lwcint0", External: "lwcext0"}) {
+	if state := g.State(); state.Mode != Enforce || state.Status != Open || state.Detail != "" || state.Internal != "lwcint0" || state.External != "lwcext0" {
 		t.Errorf("state is %+v", state)
 	}
 	for address, want := range map[string]string{device4: "device", device6: "device6"} {
