@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -24,7 +23,11 @@ type config struct {
 	tokenFile   string
 	collectorID string // proposed; empty when the token is bound to one
 	ports       netguard.Config
-	budget      int64 // bytes
+	outside     outside
+	user        string // the collector half runs as this one
+	userGiven   bool   // the file names it, so that it has to exist
+	console     string // path; empty: none
+	budget      int64  // bytes
 	patience    patience
 	level       slog.Level
 }
@@ -36,8 +39,8 @@ type file struct {
 	TokenFile   string   `toml:"enrolment_token_file"`
 	CollectorID string   `toml:"collector_id"`
 	Guard       guard    `toml:"guard"`
-	Internal    port     `toml:"internal"`
-	External    port     `toml:"external"`
+	Internal    inner    `toml:"internal"`
+	External    outer    `toml:"external"`
 	Collect     collect  `toml:"collect"`
 	Timeouts    timeouts `toml:"timeouts"`
 	Log         logging  `toml:"log"`
@@ -46,16 +49,8 @@ type file struct {
 type guard struct {
 	Mode      string `toml:"mode"`
 	Dedicated bool   `toml:"dedicated"`
-}
-
-type port struct {
-	Interface string   `toml:"interface"`
-	MAC       string   `toml:"mac"`
-	Addresses []string `toml:"addresses"`
-	Gateway   string   `toml:"gateway"`
-	Routes    []string `toml:"routes"`
-	DNS       []string `toml:"dns"`
-	MTU       int      `toml:"mtu"`
+	User      string `toml:"user"`
+	Console   string `toml:"console"`
 }
 
 type collect struct {
@@ -69,26 +64,33 @@ type logging struct {
 const (
 	defaultStateDir  = "/var/lib/lwcd"
 	defaultTokenFile = "/etc/lwcd/enrol.token"
+	defaultUser      = "lwcd"
 	// maxConfig bounds the file: a full one has 2 KiB.
-	maxConfig = 1 << 20
+	maxConfig = 256 << 10
 	// maxMemoryMiB keeps a typing error from promising more than a box has.
 	maxMemoryMiB = 16 << 10
 )
 
 // loadConfig reads a file. Its error has one line for each thing that is wrong.
 func loadConfig(path string) (config, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return config{}, fmt.Errorf("%w (give its place with --config FILE)", err)
-	}
-	if info.Size() > maxConfig {
-		return config{}, fmt.Errorf("%s: %d bytes are too many for a configuration", path, info.Size())
-	}
-	text, err := os.ReadFile(path)
+	text, err := readConfig(path)
 	if err != nil {
 		return config{}, err
 	}
-	return parseConfig(path, string(text))
+	return parseConfig(path, text)
+}
+
+// readConfig reads the text of a file, bounded.
+func readConfig(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("%w (give its place with --config FILE)", err)
+	}
+	if info.Size() > maxConfig {
+		return "", fmt.Errorf("%s: %d bytes are too many for a configuration", path, info.Size())
+	}
+	text, err := os.ReadFile(path)
+	return string(text), err
 }
 
 // parseConfig is loadConfig on a text; path stands in the errors.
@@ -198,6 +200,12 @@ func (c *checker) config(f file) config {
 	}
 	conf.patience = c.timeouts(f.Timeouts)
 	conf.ports = c.ports(f)
+	conf.outside = c.outside(f.External)
+	conf.user, conf.userGiven = f.Guard.User, f.Guard.User != ""
+	if !conf.userGiven {
+		conf.user = defaultUser
+	}
+	conf.console = c.absolute("guard.console", f.Guard.Console, "")
 	return conf
 }
 
@@ -209,122 +217,4 @@ func (c *checker) absolute(key, value, unset string) string {
 		c.addf(key, "%q is not an absolute path: begin it with /", value)
 	}
 	return filepath.Clean(value)
-}
-
-// ports asks netguard once the values can be read at all.
-func (c *checker) ports(f file) netguard.Config {
-	before := len(c.errs)
-	mode, err := netguard.ParseMode(f.Guard.Mode)
-	if err != nil {
-		c.addf("guard.mode", "%q is not a mode: use enforce, userns or unprotected", f.Guard.Mode)
-	}
-	g := netguard.Config{Mode: mode, Dedicated: f.Guard.Dedicated,
-		Internal: c.port("internal", f.Internal), External: c.port("external", f.External)}
-	if len(c.errs) == before {
-		c.guard(netguard.Check(g))
-	}
-	return g
-}
-
-// guard takes netguard's findings apart and puts the lines to them.
-func (c *checker) guard(err error) {
-	var many interface{ Unwrap() []error }
-	if errors.As(err, &many) {
-		for _, e := range many.Unwrap() {
-			c.guard(e)
-		}
-		return
-	}
-	var ce *netguard.ConfigError
-	switch {
-	case err == nil:
-	case errors.As(err, &ce) && ce.Port != "":
-		c.addf(string(ce.Port)+"."+keyOf(ce.Field), "%v", err)
-	default:
-		c.errs = append(c.errs, finding{0, fmt.Sprintf("%s: %v", c.path, err)})
-	}
-}
-
-// keyOf is the key of a field of netguard.Port.
-func keyOf(field string) string {
-	switch field {
-	case "address":
-		return "addresses"
-	case "route":
-		return "routes"
-	}
-	return field
-}
-
-func (c *checker) port(name string, p port) netguard.Port {
-	out := netguard.Port{Interface: p.Interface, MAC: p.MAC, MTU: p.MTU}
-	for _, s := range p.Addresses {
-		a, err := netip.ParsePrefix(s)
-		if err != nil {
-			c.addf(name+".addresses", "%q is not an address with its prefix length: write it as 10.1.0.2/24", s)
-		}
-		out.Addresses = append(out.Addresses, a)
-	}
-	if p.Gateway != "" {
-		var err error
-		if out.Gateway, err = netip.ParseAddr(p.Gateway); err != nil {
-			c.addf(name+".gateway", "%q is not an IP address: write it as 10.1.0.1", p.Gateway)
-		}
-	}
-	for _, s := range p.Routes {
-		r, err := netguard.ParseRoute(s)
-		if err != nil {
-			c.addf(name+".routes", `%q is not a route: write it as "10.0.0.0/8 via 10.1.0.1"`, s)
-		}
-		out.Routes = append(out.Routes, r)
-	}
-	for _, s := range p.DNS {
-		out.DNS = append(out.DNS, c.server(name+".dns", s))
-	}
-	return out
-}
-
-// server reads a name server: an address, or address and port.
-func (c *checker) server(key, s string) netip.AddrPort {
-	if a, err := netip.ParseAddr(s); err == nil {
-		return netip.AddrPortFrom(a, 53)
-	}
-	ap, err := netip.ParseAddrPort(s)
-	if err != nil {
-		c.addf(key, "%q is not the address of a name server: write it as 192.0.2.53, or 192.0.2.53:5353 for another port", s)
-	}
-	return ap
-}
-
-// summary says in words what a configuration amounts to.
-func (c config) summary(path string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: good\n", path)
-	fmt.Fprintf(&b, "  state            %s\n", c.stateDir)
-	fmt.Fprintf(&b, "  enrolment token  %s\n", c.tokenFile)
-	if c.collectorID != "" {
-		fmt.Fprintf(&b, "  proposed id      %s\n", c.collectorID)
-	}
-	fmt.Fprintf(&b, "  ports            %s\n", c.ports.Mode)
-	if c.ports.Mode == netguard.Unprotected {
-		b.WriteString("                   NOT separated: nothing keeps the two networks apart in this mode\n")
-		return b.String()
-	}
-	fmt.Fprintf(&b, "  internal port    %s\n", portWords(c.ports.Internal))
-	fmt.Fprintf(&b, "  external port    %s\n", portWords(c.ports.External))
-	return b.String()
-}
-
-func portWords(p netguard.Port) string {
-	words := p.Interface
-	if p.MAC != "" {
-		words = strings.TrimSpace(words + " " + p.MAC)
-	}
-	for _, a := range p.Addresses {
-		words += " " + a.String()
-	}
-	if p.Gateway.IsValid() {
-		words += " via " + p.Gateway.String()
-	}
-	return words
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +51,64 @@ func TestConfigPorts(t *testing.T) {
 	}
 	if d := c.ports.External.DNS; len(d) != 2 || d[0].String() != "192.0.2.53:53" || d[1].Port() != 5353 {
 		t.Errorf("dns %v", d)
+	}
+}
+
+// What leaves beside the cloud, what may be dialled on either side, and who the
+// collector half is.
+func TestConfigOutside(t *testing.T) {
+	c, err := parseConfig("lwcd.toml", `[guard]
+user = "nobody"
+console = "/dev/tty1"
+[internal]
+interface = "lwcint0"
+vlan = 20
+addresses = ["10.1.0.2/24"]
+ports = ["22", "2200-2299"]
+[external]
+interface = "lwcext0"
+dhcp = true
+allow = ["cloud.example:443", "[2001:db8::1]:8883"]
+ntp = ["192.0.2.123", "time.example:1123"]
+proxy = "http://proxy.example:3128/"
+proxy_user = "site"
+proxy_password_file = "/etc/lwcd/proxy.password"
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.user != "nobody" || !c.userGiven || c.console != "/dev/tty1" || c.ports.Internal.VLAN != 20 || !c.ports.External.DHCP {
+		t.Errorf("%+v", c)
+	}
+	if want := []netguard.PortRange{{First: 22, Last: 22}, {First: 2200, Last: 2299}}; !slices.Equal(c.ports.DevicePorts, want) {
+		t.Errorf("device ports %v", c.ports.DevicePorts)
+	}
+	allow := []netguard.Endpoint{{Network: "tcp", Host: "cloud.example", Port: 443}, {Network: "tcp", Host: "2001:db8::1", Port: 8883}}
+	if !slices.Equal(c.ports.Allow, allow) {
+		t.Errorf("allow %v", c.ports.Allow)
+	}
+	ntp := []netguard.Endpoint{{Network: "udp", Host: "192.0.2.123", Port: 123}, {Network: "udp", Host: "time.example", Port: 1123}}
+	if !slices.Equal(c.outside.ntp, ntp) {
+		t.Errorf("ntp %v", c.outside.ntp)
+	}
+	if want := (proxy{host: "proxy.example:3128", user: "site", passwordFile: "/etc/lwcd/proxy.password"}); c.outside.proxy != want {
+		t.Errorf("proxy %+v", c.outside.proxy)
+	}
+}
+
+func TestProxyPassword(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "password")
+	for text, want := range map[string]string{"secret\r\n": "secret", "two words": "two words", "a\nb\n": "more than one line", strings.Repeat("x", 2<<10): "at most"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := proxy{passwordFile: path}.password()
+		if said := string(got.Reveal()); said != want && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%.20q: %q, %v", text, said, err)
+		}
+	}
+	if _, err := (proxy{passwordFile: path + ".missing"}).password(); !os.IsNotExist(errors.Unwrap(err)) {
+		t.Errorf("missing: %v", err)
 	}
 }
 
@@ -108,6 +168,24 @@ func TestConfigErrors(t *testing.T) {
 		{"[timeouts]\nstall = \"5m\"\ndevice = \"2m\"", `f:3: timeouts.device: 2m0s for a whole device is shorter than the 5m0s that one answer may take`},
 		{"[timeouts]\nstall = \"20m\"", `timeouts.device: 15m0s for a whole device is shorter than the 20m0s`},
 		{"[timeouts]\nconect = \"1s\"", `f:2: timeouts.conect: is not a key of this configuration`},
+		{"[internal]\nvlan = 4095", `f:2: internal.vlan: 4095 is not a VLAN: use a number from 1 to 4094`},
+		{"[external]\nvlan = -1", `f:2: external.vlan: -1 is not a VLAN`},
+		{"[internal]\ndhcp = \"yes\"", `f:2: internal.dhcp: the value is of the wrong type: write true or false`},
+		{"[internal]\nports = [\"22\", \"ssh\"]", `f:2: internal.ports: "ssh" is not a TCP port or a range of them: write "830" or "2200-2299"`},
+		{"[internal]\nports = [\"0\"]", `f:2: internal.ports: "0" is not a TCP port`},
+		{"[internal]\nports = [\"30-20\"]", `f:2: internal.ports: "30-20" is not a TCP port`},
+		{"[external]\nports = [\"22\"]", `f:2: external.ports: is not a key`},
+		{"[internal]\nallow = [\"a:1\"]", `f:2: internal.allow: is not a key`},
+		{"[external]\nallow = [\"cloud.example\"]", `f:2: external.allow: "cloud.example" is not a destination: write it as cloud.example:443`},
+		{"[external]\nallow = [\"https://cloud.example:443\"]", `f:2: external.allow: `},
+		{"[external]\nntp = [\"time server\"]", `f:2: external.ntp: "time server" is not a time server`},
+		{"[external]\nproxy = \"proxy.example:3128\"", `f:2: external.proxy: "proxy.example:3128" is not a proxy: write it as http://proxy.example:3128`},
+		{"[external]\nproxy = \"socks5://proxy.example:3128\"", `f:2: external.proxy: `},
+		{"[external]\nproxy = \"http://u:p@proxy.example:3128\"", `f:2: external.proxy: the log-in does not belong here`},
+		{"[external]\nproxy_user = \"u\"", `f:2: external.proxy_user: there is no external.proxy`},
+		{"[external]\nproxy = \"http://p.example:1\"\nproxy_password_file = \"/p\"", `f:3: external.proxy_password_file: there is no external.proxy_user`},
+		{"[external]\nproxy = \"http://p.example:1\"\nproxy_user = \"u\"\nproxy_password_file = \"p\"", `f:4: external.proxy_password_file: "p" is not an absolute path`},
+		{"[guard]\nconsole = \"console\"", `f:2: guard.console: "console" is not an absolute path`},
 		{"[log]\nlevel = \"loud\"", `f:2: log.level: "loud" is not a level: use debug, info, warn or error`},
 		{strings.Replace(twoPorts, "192.0.2.1\"", "198.51.100.1\"", 1), `f:7: external.gateway: `},
 		{strings.Replace(twoPorts, "10.1.0.2/24", "192.0.2.3/24", 1), `need separate subnets`},
