@@ -8,7 +8,6 @@ import (
 
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/api/view"
-	"lwc/transport/wire"
 )
 
 // answer is a response with a JSON body.
@@ -73,5 +72,5 @@ func (a *API) listEvents(ctx context.Context, in *eventsQuery) (*answer[apitype.
 	if err != nil {
 		return nil, a.fail("list-events", err)
 	}
-	return &answer[apitype.Events]{apitype.Events{Events: append([]wire.Event{}, list...)}}, nil
+	return &answer[apitype.Events]{apitype.Events{Events: view.Each(list, view.Event)}}, nil
 }

@@ -10,7 +10,6 @@ import (
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/fleet"
 	"lwc/transport/secret"
-	"lwc/transport/wire"
 )
 
 func esc(s string) string { return url.PathEscape(s) }
@@ -168,7 +167,7 @@ func (c *Client) Raw(ctx context.Context, id string) ([]byte, error) {
 }
 
 // Events returns events, newest first.
-func (c *Client) Events(ctx context.Context, collector string, limit int) ([]wire.Event, error) {
+func (c *Client) Events(ctx context.Context, collector string, limit int) ([]apitype.Event, error) {
 	q := set(url.Values{"limit": {strconv.Itoa(limit)}}, "collector", collector)
 	var out apitype.Events
 	err := c.call(ctx, http.MethodGet, "/events", q, nil, &out)

@@ -74,7 +74,7 @@ func (l *line) health(ctx context.Context, payload []byte) error {
 		return fmt.Errorf("reading a heartbeat: %w", err)
 	}
 	l.heard = time.Now()
-	h.Ports.Detail = tidy.Text(h.Ports.Detail, tidy.MaxText)
+	tidy.Ports(&h.Ports)
 	if err := l.hub.cfg.Store.SawHealth(ctx, h); err != nil {
 		return err
 	}
@@ -113,11 +113,20 @@ func (l *line) event(ctx context.Context, payload []byte) error {
 	if err := wire.CheckID(e.Boot); err != nil {
 		return fmt.Errorf("reading an event: boot: %w", err)
 	}
-	e.Text, e.Device = tidy.Text(e.Text, tidy.MaxText), tidy.Text(e.Device, 255)
-	if e.Time.IsZero() || time.Until(e.Time) > time.Hour {
-		e.Time = time.Now().UTC()
+	tidy.Event(&e)
+	e.Time = believable(e.Time)
+	if e.Violation != nil {
+		e.Violation.At = believable(e.Violation.At)
 	}
 	return l.hub.cfg.Store.AddEvent(ctx, e)
+}
+
+// believable is the time that a collector gives, or now where its clock is ahead.
+func believable(at time.Time) time.Time {
+	if at.IsZero() || time.Until(at) > time.Hour {
+		return time.Now().UTC()
+	}
+	return at
 }
 
 // bye records a clean stop, or the will of a connection that broke. A bye of a

@@ -80,3 +80,27 @@ func TestEvents(t *testing.T) {
 		t.Fatalf("%+v", all)
 	}
 }
+
+// What a violation is about stays with its event, newest first, and other events
+// are not among them.
+func TestViolations(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	at := time.Now().UTC().Truncate(time.Microsecond)
+	for i := range 4 {
+		ok(t, s.AddEvent(ctx, wire.Event{Collector: site, Time: at, Kind: wire.EventPortViolation, Text: "ports are open again"}))
+		ok(t, s.AddEvent(ctx, wire.Event{Collector: site, Time: at, Kind: wire.EventPortViolation, Text: fmt.Sprint(i),
+			Violation: &wire.PortViolation{Kind: "sysctl", Port: "internal", Detail: "ip_forward is 1", Healed: i%2 == 1, At: at}}))
+	}
+	ok(t, s.AddEvent(ctx, wire.Event{Collector: other, Kind: wire.EventPortViolation, Violation: &wire.PortViolation{Kind: "link"}}))
+	got := must[[]wire.Event](t)(s.Violations(ctx, site, 3))
+	if len(got) != 3 || got[0].Text != "3" || got[2].Text != "1" {
+		t.Fatalf("%+v", got)
+	}
+	want := wire.PortViolation{Kind: "sysctl", Port: "internal", Detail: "ip_forward is 1", Healed: true, At: at}
+	if *got[0].Violation != want || got[1].Violation.Healed {
+		t.Errorf("%+v, %+v", got[0].Violation, got[1].Violation)
+	}
+	if all := must[[]wire.Event](t)(s.Events(ctx, site, 2)); all[0].Violation == nil || all[1].Violation != nil {
+		t.Errorf("%+v", all)
+	}
+}

@@ -10,7 +10,6 @@ import (
 	"lwc/cloud/api/view"
 	"lwc/cloud/edp"
 	"lwc/cloud/fleet"
-	"lwc/transport/wire"
 )
 
 func (p *Portal) collectors(v *visit) error {
@@ -33,7 +32,9 @@ type collectorData struct {
 	Fleet   apitype.Fleet
 	Devices int
 	Runs    []apitype.Run
-	Events  []wire.Event
+	Events  []apitype.Event
+	// Violations are the last ones at the ports.
+	Violations []apitype.Event
 }
 
 func (p *Portal) collector(v *visit) error {
@@ -53,9 +54,15 @@ func (p *Portal) collector(v *visit) error {
 		return err
 	}
 	d.Runs = view.Each(runs, view.Run)
-	if d.Events, err = p.cfg.Store.Events(ctx, id, latestRuns); err != nil {
+	events, err := p.cfg.Store.Events(ctx, id, latestRuns)
+	if err != nil {
 		return err
 	}
+	found, err := p.cfg.Store.Violations(ctx, id, latestRuns)
+	if err != nil {
+		return err
+	}
+	d.Events, d.Violations = view.Each(events, view.Event), view.Each(found, view.Event)
 	return v.render("collector", "collectors", d)
 }
 
@@ -110,7 +117,7 @@ func (p *Portal) enrol(v *visit) error {
 type eventsData struct {
 	Collector  string
 	Collectors []string
-	Events     []wire.Event
+	Events     []apitype.Event
 }
 
 func (p *Portal) events(v *visit) error {
@@ -119,8 +126,10 @@ func (p *Portal) events(v *visit) error {
 	if d.Collectors, err = v.collectorIDs(); err != nil {
 		return err
 	}
-	if d.Events, err = p.cfg.Store.Events(v.r.Context(), d.Collector, 500); err != nil {
+	list, err := p.cfg.Store.Events(v.r.Context(), d.Collector, 500)
+	if err != nil {
 		return err
 	}
+	d.Events = view.Each(list, view.Event)
 	return v.render("events", "events", d)
 }

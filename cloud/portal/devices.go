@@ -70,7 +70,7 @@ type deviceData struct {
 	HostKey   string
 	Documents []apitype.Document
 	Probe     *apitype.Probe // the newest; nil: none yet
-	Events    []wire.Event
+	Events    []apitype.Event
 	Excess    bool // the account can do more than collecting needs
 	Profile   string
 }
@@ -103,9 +103,11 @@ func (p *Portal) device(v *visit) error {
 	if data.Probe, err = v.lastProbe(collector, id); err != nil {
 		return err
 	}
-	if data.Events, err = p.cfg.Store.DeviceEvents(v.r.Context(), collector, id, latestRuns); err != nil {
+	events, err := p.cfg.Store.DeviceEvents(v.r.Context(), collector, id, latestRuns)
+	if err != nil {
 		return err
 	}
+	data.Events = view.Each(events, view.Event)
 	data.Excess = data.excessive()
 	return v.render("device", "devices", data)
 }

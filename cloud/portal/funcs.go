@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"lwc/cloud/api/apitype"
+	"lwc/transport/wire"
 )
 
 // staleAfter is when facts count as old: collections are daily.
@@ -31,6 +34,11 @@ func funcs() template.FuncMap {
 		"flag":      flagWords,
 		"ms":        func(s float64) string { return fmt.Sprintf("%.0f ms", s*1000) },
 		"classURL":  classURL,
+
+		"separation":   apitype.Separation,
+		"portsSince":   apitype.PortsSince,
+		"violations":   apitype.Violations,
+		"portsTrouble": portsTone,
 	}
 }
 
@@ -89,7 +97,7 @@ func tone(word string) string {
 		return "good"
 	case "failed", "refused", "denied", "blocked", "malformed", "interrupted", "device-error", "rejected", "revoked",
 		"port-violation", "host-key-changed", "credential-refused",
-		"over-privileged":
+		"over-privileged", "half-restarted", "dial-refused":
 		return "bad"
 	case "partial", "retry-later", "down", "config-rejected", "unknown-item", "host-key-first-use", "clock-step", "job-refused",
 		"legacy-algorithms", "skipped", "unsupported":
@@ -98,6 +106,15 @@ func tone(word string) string {
 		return "busy"
 	}
 	return ""
+}
+
+// portsTone is the colour of what has to be known of the ports: red when they are
+// closed or not separated.
+func portsTone(p wire.PortState) string {
+	if p.State != "open" || !strings.HasPrefix(apitype.Separation(p), "separated") {
+		return "bad"
+	}
+	return "warn"
 }
 
 // flagWords say what a flag of a document means.

@@ -11,9 +11,12 @@ type overviewData struct {
 	Collectors          []apitype.Collector
 	Online, Devices, OK int
 	Failing             []apitype.Device
-	Runs                []apitype.Run
-	Documents           int
-	Bytes               int64
+	// PortTrouble are the collectors whose ports are closed, not separated, or
+	// kept apart with less than a newer kernel could.
+	PortTrouble []apitype.Collector
+	Runs        []apitype.Run
+	Documents   int
+	Bytes       int64
 }
 
 // latestRuns is how many runs short lists show.
@@ -37,6 +40,9 @@ func (p *Portal) overview(v *visit) error {
 	for _, c := range d.Collectors {
 		if c.Online {
 			d.Online++
+		}
+		if c.State != string(edp.CollectorRevoked) && len(c.PortsNeed) > 0 {
+			d.PortTrouble = append(d.PortTrouble, c)
 		}
 	}
 	for _, row := range devices {

@@ -24,6 +24,7 @@ const (
 	maxSteps   = 64 + 16*maxHops // of a probe
 	maxList    = 256             // permissions
 	maxClasses = 128             // of masking: those there are, and 100 rules
+	maxLacks   = 32              // of what a kernel cannot do
 )
 
 // Text returns s without what cannot be printed, cut to at most n bytes.
@@ -43,6 +44,23 @@ func Text(s string, n int) string {
 func names(of ...*string) {
 	for _, s := range of {
 		*s = Text(*s, MaxName)
+	}
+}
+
+// Ports bounds what a collector says of its ports.
+func Ports(p *wire.PortState) {
+	names(&p.Mode, &p.State, &p.Internal, &p.External)
+	p.Detail = Text(p.Detail, MaxText)
+	p.Degraded = list(first(p.Degraded, maxLacks))
+}
+
+// Event bounds an event.
+func Event(e *wire.Event) {
+	names(&e.Kind, &e.Device)
+	e.Text = Text(e.Text, MaxText)
+	if v := e.Violation; v != nil {
+		names(&v.Kind, &v.Port)
+		v.Detail = Text(v.Detail, MaxText)
 	}
 }
 

@@ -51,7 +51,7 @@ func walk(t *testing.T, path string, v any) {
 		}
 	case string:
 		limit := tidy.MaxName
-		if long := []string{"detail", "reason", "error", "host_key", "permissions", "excess"}; slices.Contains(long, path[strings.LastIndex(path, "/")+1:]) {
+		if long := []string{"detail", "reason", "error", "host_key", "permissions", "excess", "text", "degraded"}; slices.Contains(long, path[strings.LastIndex(path, "/")+1:]) {
 			limit = tidy.MaxText
 		}
 		if len(v) > limit || strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) }) {
@@ -92,6 +92,27 @@ func TestManifest(t *testing.T) {
 	if got := m.Documents[0].Masked; len(got) != 128 || got["secrets"] != 0 {
 		t.Errorf("%d counts, %d secrets", len(got), got["secrets"])
 	}
+}
+
+func TestPorts(t *testing.T) {
+	p := wire.PortState{Mode: huge, State: huge, Detail: huge, Internal: huge, External: huge, Degraded: slices.Repeat([]string{huge}, 10_000)}
+	tidy.Ports(&p)
+	check(t, p, 36<<10)
+	honest := wire.PortState{Mode: "enforce", State: "open", Degraded: []string{"the table is not owned: Linux 5.12 can"}}
+	want := fmt.Sprint(honest)
+	if tidy.Ports(&honest); fmt.Sprint(honest) != want || len(p.Degraded) == 0 {
+		t.Errorf("%v, %d lines", honest, len(p.Degraded))
+	}
+}
+
+func TestEvent(t *testing.T) {
+	e := wire.Event{Kind: huge, Device: huge, Text: huge, Violation: &wire.PortViolation{Kind: huge, Port: huge, Detail: huge, Healed: true}}
+	tidy.Event(&e)
+	check(t, e, 4<<10)
+	if !e.Violation.Healed {
+		t.Error("what was put right is no more")
+	}
+	tidy.Event(&wire.Event{})
 }
 
 func TestText(t *testing.T) {

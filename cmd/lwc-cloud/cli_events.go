@@ -1,23 +1,36 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"flag"
+	"strings"
 	"time"
 
-	"lwc/transport/wire"
+	"lwc/cloud/api/apitype"
 )
 
 func eventsCmd() clientCmd {
 	return listing("events", "List what collectors report, newest first",
-		func(fs *flag.FlagSet) func(context.Context, *call) ([]wire.Event, error) {
+		func(fs *flag.FlagSet) func(context.Context, *call) ([]apitype.Event, error) {
 			collector := fs.String("collector", "", "only of this collector `ID`")
 			limit := fs.Int("limit", 50, "how many")
-			return func(ctx context.Context, c *call) ([]wire.Event, error) { return c.Events(ctx, *collector, *limit) }
+			return func(ctx context.Context, c *call) ([]apitype.Event, error) { return c.Events(ctx, *collector, *limit) }
 		},
-		"TIME\tCOLLECTOR\tKIND\tDEVICE\tTEXT",
-		func(e wire.Event) []any {
-			return []any{e.Time.UTC().Format(time.DateTime), e.Collector, e.Kind, cmp.Or(e.Device, "-"), e.Text}
+		"TIME\tCOLLECTOR\tKIND\tABOUT\tTEXT",
+		func(e apitype.Event) []any {
+			return []any{e.Time.UTC().Format(time.DateTime), e.Collector, e.Kind, e.About(), eventText(e)}
 		})
+}
+
+// eventText is what an event says; a port violation also whether it was put
+// right, and otherwise what to do.
+func eventText(e apitype.Event) string {
+	parts := []string{e.Text}
+	if o := e.Outcome(); o != "" {
+		parts[0] += " (" + o + ")"
+	}
+	if e.Violation != nil && !e.Violation.Healed {
+		parts = append(parts, e.Meaning, e.Advice)
+	}
+	return strings.Join(parts, ". ")
 }

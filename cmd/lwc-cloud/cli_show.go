@@ -33,19 +33,23 @@ func listing[T any](name, summary string, flags func(*flag.FlagSet) func(context
 				if *asJSON {
 					return printJSON(c, append([]T{}, list...))
 				}
-				t := c.table()
-				fmt.Fprintln(t, head)
-				for _, v := range list {
-					cells := make([]string, 0, 8)
-					for _, cell := range row(v) {
-						cells = append(cells, fmt.Sprint(cell))
-					}
-					fmt.Fprintln(t, strings.Join(cells, "\t"))
-				}
-				return t.Flush()
+				return printTable(c, head, list, row)
 			}
 		},
 	}
+}
+
+func printTable[T any](c *call, head string, list []T, row func(T) []any) error {
+	t := c.table()
+	fmt.Fprintln(t, head)
+	for _, v := range list {
+		cells := make([]string, 0, 8)
+		for _, cell := range row(v) {
+			cells = append(cells, fmt.Sprint(cell))
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	return t.Flush()
 }
 
 func printJSON(c *call, v any) error {
@@ -53,59 +57,6 @@ func printJSON(c *call, v any) error {
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	return e.Encode(v)
-}
-
-func collectorsCmd() clientCmd {
-	return listing("collectors", "List the collectors",
-		func(*flag.FlagSet) func(context.Context, *call) ([]apitype.Collector, error) {
-			return func(ctx context.Context, c *call) ([]apitype.Collector, error) { return c.Collectors(ctx) }
-		},
-		"COLLECTOR\tSTATE\tVERSION\tCONFIG\tPORTS\tLAST RUN\tLAST SEEN",
-		func(c apitype.Collector) []any {
-			run := "-"
-			if c.LastRun != nil {
-				run = c.LastRun.State + " " + ago(c.LastRun.Started)
-			}
-			return []any{c.ID, onlineWord(c), cmp.Or(c.Firmware, "-"), configWord(c), cmp.Or(strings.TrimSpace(c.Ports.State+" "+c.Ports.Mode), "-"), run, ago(c.LastSeen)}
-		})
-}
-
-func revokeCmd() clientCmd {
-	return clientCmd{
-		name: "revoke", args: "COLLECTOR", summary: "Shut a collector out, and end its session",
-		details: "What it sent stays. To admit it again, make a token with enrol-token --collector ID.",
-		flags: func(*flag.FlagSet) func(context.Context, *call) error {
-			return func(ctx context.Context, c *call) error {
-				got, err := c.Revoke(ctx, c.args[0])
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(c.stdout, "collector %s is %s: its session was ended, and its certificate is not accepted any more\n"+
-					"to let it in again, empty the state folder of the box and give it the token of: lwc-cloud enrol-token --collector %s\n", got.ID, got.State, got.ID)
-				return err
-			}
-		},
-	}
-}
-
-func onlineWord(c apitype.Collector) string {
-	switch {
-	case c.State != "active":
-		return c.State
-	case c.Online:
-		return "online"
-	}
-	return "offline"
-}
-
-func configWord(c apitype.Collector) string {
-	switch {
-	case c.ConfigVersion == 0:
-		return "none"
-	case c.AppliedVersion == c.ConfigVersion:
-		return fmt.Sprintf("%d %s", c.ConfigVersion, c.AppliedStatus)
-	}
-	return fmt.Sprintf("%d pending", c.ConfigVersion)
 }
 
 func devicesCmd() clientCmd {

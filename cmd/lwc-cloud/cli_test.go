@@ -201,7 +201,7 @@ func TestListings(t *testing.T) {
 		t.Fatal(err)
 	}
 	for line, want := range map[string][]string{
-		"collectors":                       {"COLLECTOR", "site-berlin-01  online", "open enforce"},
+		"collectors":                       {"COLLECTOR", "site-berlin-01  online", "open, separated"},
 		"devices":                          {"edge-1  ok", "mx240", "23.4R1.9", "JN120000", "edge-3  failed", "check the credential lab"},
 		"facts list":                       {"edge-2  show-version", "ok", wire.Digest([]byte(apitest.Reply))},
 		"facts list --item show-version":   {"edge-1"},

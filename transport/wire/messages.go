@@ -249,6 +249,8 @@ const (
 	EventJobRefused     = "job-refused"
 	EventOverPrivileged = "over-privileged" // the account can do more than show
 	EventLegacy         = "legacy-algorithms"
+	EventHalfRestarted  = "half-restarted" // the collector half ended unexpectedly
+	EventDialRefused    = "dial-refused"   // something beside the allow-list was dialled
 )
 
 // Bye is the will message, and the last message of a clean stop.

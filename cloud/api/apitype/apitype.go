@@ -26,6 +26,7 @@ type Collector struct {
 	AppliedStatus      string           `json:"applied_status,omitempty" doc:"received, applying, applied, failed or rejected."`
 	AppliedError       string           `json:"applied_error,omitempty"`
 	Ports              wire.PortState   `json:"ports"`
+	PortsNeed          []string         `json:"ports_need,omitempty" doc:"What an operator has to know of the ports, and to do; nothing when they are open, separated, and the kernel can do all of it."`
 	Health             *wire.Health     `json:"health,omitempty" doc:"Its last heartbeat."`
 	LastRun            *Run             `json:"last_run,omitempty"`
 	ItemErrors         []wire.ItemError `json:"item_errors,omitempty" doc:"Entries of the configuration that it cannot use."`
@@ -288,7 +289,7 @@ type Documents struct {
 
 // Events is a list of events, newest first.
 type Events struct {
-	Events []wire.Event `json:"events"`
+	Events []Event `json:"events"`
 }
 
 // Users is a list of users.

@@ -26,12 +26,19 @@ func Collector(c edp.Collector) apitype.Collector {
 		LastSeen: c.LastSeen, EnrolledAt: c.CreatedAt, CertificateExpires: c.CertNotAfter,
 		ConfigVersion: c.ConfigVersion, AppliedVersion: c.Applied.Version,
 		AppliedStatus: string(c.AppliedStatus), AppliedError: c.AppliedError,
-		Ports: c.Ports, Health: c.Health, ItemErrors: c.ItemErrors,
+		Ports: c.Ports, PortsNeed: apitype.PortsNeed(c.Ports), Health: c.Health, ItemErrors: c.ItemErrors,
 	}
 	if c.LastRun != nil {
 		run := Run(*c.LastRun)
 		out.LastRun = &run
 	}
+	return out
+}
+
+// Event converts an event; a port violation is explained.
+func Event(e wire.Event) apitype.Event {
+	out := apitype.Event{Event: e}
+	out.Meaning, out.Advice = apitype.ExplainViolation(e.Violation)
 	return out
 }
 

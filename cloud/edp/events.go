@@ -1,0 +1,79 @@
+package edp
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"lwc/transport/wire"
+)
+
+const eventColumns = `collector, boot, at, kind, device, text, violation`
+
+// keptEvents is how many events are kept of one collector.
+const keptEvents = 5000
+
+// AddEvent keeps an event, and forgets the oldest of that collector beyond 5,000.
+func (s *Store) AddEvent(ctx context.Context, e wire.Event) error {
+	violation := ""
+	if e.Violation != nil {
+		var err error
+		if violation, err = asJSON(e.Violation); err != nil {
+			return err
+		}
+	}
+	err := s.tx(ctx, func(t *sql.Tx) error {
+		_, err := exec(ctx, t, `INSERT INTO events (`+eventColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			e.Collector, e.Boot, micros(e.Time), e.Kind, e.Device, e.Text, violation)
+		if err != nil {
+			return err
+		}
+		_, err = exec(ctx, t, `DELETE FROM events WHERE collector = $1 AND id <=
+			(SELECT id FROM events WHERE collector = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)`, e.Collector, keptEvents)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("keeping an event of collector %.80q: %w", e.Collector, err)
+	}
+	return nil
+}
+
+// Events returns the newest events of a collector, or of all when collector is
+// empty, newest first. A limit of 0 means 100.
+func (s *Store) Events(ctx context.Context, collector string, limit int) ([]wire.Event, error) {
+	if limit <= 0 {
+		limit = 100
+	}
+	list, err := all(ctx, s.read, scanEvent, `SELECT `+eventColumns+` FROM events
+		WHERE $1 = '' OR collector = $1 ORDER BY id DESC LIMIT $2`, collector, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing events: %w", err)
+	}
+	return list, nil
+}
+
+// DeviceEvents returns the newest events about one device, newest first.
+func (s *Store) DeviceEvents(ctx context.Context, collector, device string, limit int) ([]wire.Event, error) {
+	list, err := all(ctx, s.read, scanEvent, `SELECT `+eventColumns+` FROM events
+		WHERE collector = $1 AND device = $2 ORDER BY id DESC LIMIT $3`, collector, device, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing the events of device %.80q: %w", device, err)
+	}
+	return list, nil
+}
+
+// Violations returns the newest events that tell what was found at the ports of
+// a collector, newest first.
+func (s *Store) Violations(ctx context.Context, collector string, limit int) ([]wire.Event, error) {
+	list, err := all(ctx, s.read, scanEvent, `SELECT `+eventColumns+` FROM events
+		WHERE collector = $1 AND violation <> '' ORDER BY id DESC LIMIT $2`, collector, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing the port violations of collector %.80q: %w", collector, err)
+	}
+	return list, nil
+}
+
+func scanEvent(r row) (wire.Event, error) {
+	e := wire.Event{V: wire.Version}
+	return e, r.Scan(&e.Collector, &e.Boot, moment{&e.Time}, &e.Kind, &e.Device, &e.Text, jsonColumn{&e.Violation})
+}
