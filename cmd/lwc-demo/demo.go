@@ -89,7 +89,10 @@ func (d *demo) mainJob(ctx context.Context) error {
 	if err := d.summary(ctx); err != nil {
 		return err
 	}
-	return d.probe(ctx)
+	if err := d.probe(ctx); err != nil {
+		return err
+	}
+	return d.ports(ctx)
 }
 
 // Exit codes of lwc-cloud: a complete run with failed devices, or a test that

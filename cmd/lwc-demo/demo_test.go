@@ -3,7 +3,47 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"lwc/cmd/lwc-demo/site"
+	"lwc/netguard/netguardtest"
 )
+
+// A half that may do what it should not fails the demo.
+func TestPrivileges(t *testing.T) {
+	const netAdmin = site.NetAdmin
+	supervisor := site.Process{Capabilities: netAdmin, Bounding: netAdmin}
+	collector := site.Process{UIDs: []int{996}, NoNewPrivileges: true}
+	if err := privileges(supervisor, collector); err != nil {
+		t.Error(err)
+	}
+	for want, spoil := range map[string]func(s, c *site.Process){
+		"has capabilities: NET_ADMIN":    func(_, c *site.Process) { c.Capabilities = netAdmin },
+		"could be given capabilities":    func(_, c *site.Process) { c.Bounding = netAdmin },
+		"by starting a program":          func(_, c *site.Process) { c.NoNewPrivileges = false },
+		"several users":                  func(_, c *site.Process) { c.UIDs = []int{0, 996} },
+		"the supervisor lacks NET_ADMIN": func(s, _ *site.Process) { s.Capabilities = 1 },
+	} {
+		s, c := supervisor, collector
+		spoil(&s, &c)
+		if err := privileges(s, c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
+
+// A scan that was answered, that sent little, or that notices nothing shows nothing.
+func TestSilent(t *testing.T) {
+	all := map[string]int{"tcp syn": 65535}
+	open := netguardtest.Report{Sent: all, Answered: 1}
+	if err := silent(netguardtest.Report{Sent: all}, open); err != nil {
+		t.Error(err)
+	}
+	for _, c := range [][2]netguardtest.Report{{open, open}, {{}, open}, {{Sent: all}, {Sent: all}}} {
+		if silent(c[0], c[1]) == nil {
+			t.Errorf("%v beside %v passes", c[0], c[1])
+		}
+	}
+}
 
 func TestMissing(t *testing.T) {
 	good, bad := []string{"a", "b"}, map[string]string{"x": "auth"}

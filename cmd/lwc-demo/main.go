@@ -30,8 +30,10 @@ Usage: lwc-demo [flags]
 It needs Linux with network namespaces; without root it uses a user namespace.
 Nothing of the host's network changes. Programs are looked for beside lwc-demo.
 
-Exit codes: 0 all expected documents are stored (with --once), 1 they are not
-or something failed, 2 wrong usage.
+In the end it shows how the two ports are kept apart, and attacks them.
+
+Exit codes: 0 all expected documents are stored and no attack came through (with
+--once), 1 not so or something failed, 2 wrong usage.
 
 Flags:
 `

@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -78,6 +79,13 @@ func mapToRoot(a *syscall.SysProcAttr) {
 	a.Cloneflags |= unix.CLONE_NEWUSER
 	a.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
 	a.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+}
+
+// ordinaryUser tells whether the program was started by one: Reexec made a user
+// namespace then, in which it is root (user_namespaces(7), uid_map).
+func ordinaryUser() bool {
+	b, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && strings.Join(strings.Fields(string(b)), " ") != "0 0 4294967295"
 }
 
 // forward hands a polite request to stop down to the inner program, which cleans

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"lwc/netguard"
 	"lwc/transport/wire"
 )
 
@@ -98,8 +99,8 @@ func New(cfg Config) (*Site, error) {
 		}
 	}
 	err := errors.Join(
-		cable(s.home, s.site, "lwcint0", "dev0", siteAddr+"/16"),
-		cable(s.home, s.cnet, "lwcext0", "wan0", cloudAddr+"/24"),
+		cable(s.home, s.site, internalLink, deviceLink, siteAddr+"/16"),
+		cable(s.home, s.cnet, externalLink, cloudLink, cloudAddr+"/24"),
 		s.site.do(func() error { return ownPrefix(devicePrefix) }))
 	if err != nil {
 		return nil, err
@@ -223,22 +224,31 @@ state_dir = %q
 enrolment_token_file = %q
 
 [guard]
-mode = "enforce"
+mode = %q
 
 [internal]
-interface = "lwcint0"
+interface = %q
 addresses = [%q]
 # The devices are behind a router, as a thousand are: the kernel keeps no more
 # than 1,024 neighbours.
 routes = ["%s via %s"]
 
 [external]
-interface = "lwcext0"
+interface = %q
 addresses = [%q]
 
 [timeouts]
 %s
-`, s.StateDir(), tokenFile, collectorInt, devicePrefix, siteAddr, collectorExt, s.cfg.Timeouts), 0o600)
+`, s.StateDir(), tokenFile, mode(), internalLink, collectorInt, devicePrefix, siteAddr, externalLink, collectorExt, s.cfg.Timeouts), 0o600)
+}
+
+// mode is how lwcd is told to keep the ports apart: without root it does so in
+// the user namespace that Reexec made.
+func mode() netguard.Mode {
+	if ordinaryUser() {
+		return netguard.Userns
+	}
+	return netguard.Enforce
 }
 
 // StateDir is the one folder that lwcd may write to.
