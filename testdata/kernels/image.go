@@ -14,9 +14,9 @@ import (
 	"lwc/testdata/kernels/job"
 )
 
-// tools are the programs that tests ask about the kernel's state, from iproute2
-// and nftables, and what they read.
-func tools() []string { return []string{"ip", "tc", "bridge", "nft"} }
+// tools are the programs that tests use: those that tell the kernel's state, from
+// iproute2 and nftables, and a DHCP server, from dnsmasq-base.
+func tools() []string { return []string{"ip", "tc", "bridge", "nft", "dnsmasq"} }
 
 // goPackage is a package with tests.
 type goPackage struct {
@@ -26,11 +26,12 @@ type goPackage struct {
 
 // builder puts an initramfs together.
 type builder struct {
-	dir   string // for files on the way
-	into  *archive
-	args  []string // of each test binary
-	users []int
-	env   []string
+	dir     string // for files on the way
+	into    *archive
+	args    []string // of each test binary
+	users   []int
+	besides []string // modules that are not loaded as a rule
+	env     []string
 }
 
 // image writes the initramfs of a kernel with the tests of the packages.
@@ -70,7 +71,7 @@ func (b *builder) modules(ctx context.Context, k kernel, j *job.Job) error {
 	for _, name := range optional() {
 		may[name] = true
 	}
-	for _, name := range wanted() {
+	for _, name := range append(wanted(), b.besides...) {
 		missing, err := m.add(ctx, name)
 		if err != nil {
 			return err

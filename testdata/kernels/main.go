@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -36,6 +37,7 @@ func main() {
 // options are the command line.
 type options struct {
 	release, run, bench string
+	modules             string
 	machine             machine
 	user                bool
 	packages            []string
@@ -48,6 +50,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.release, "release", "bookworm", "Debian release whose kernel is used")
 	fs.StringVar(&o.run, "run", "", "run only the tests that match this expression")
 	fs.StringVar(&o.bench, "bench", "", "run the benchmarks that match this expression too")
+	fs.StringVar(&o.modules, "modules", "", "load these kernel modules besides, separated by commas")
 	fs.StringVar(&o.machine.accel, "accel", "tcg", "how QEMU runs the machine: tcg or kvm")
 	fs.IntVar(&o.machine.memory, "memory", 1024, "memory of the machine in MiB")
 	fs.DurationVar(&o.machine.timeout, "timeout", 30*time.Minute, "for all tests together")
@@ -101,9 +104,9 @@ func (o options) image(ctx context.Context, k kernel, initramfs string) error {
 		return err
 	}
 	defer f.Close()
-	b := &builder{dir: filepath.Dir(initramfs), into: newArchive(f), users: []int{0},
+	b := &builder{dir: filepath.Dir(initramfs), into: newArchive(f), users: []int{0}, besides: strings.FieldsFunc(o.modules, isComma),
 		args: []string{"-test.v", "-test.count=1", "-test.timeout=" + o.machine.timeout.String(), "-test.run=" + o.run, "-test.bench=" + o.bench},
-		env:  []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "LWC_TEST_STRICT=1"},
+		env:  []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "LWC_TEST_STRICT=1", "LWC_TEST_SLOW=" + slowness[o.machine.accel]},
 	}
 	if o.user {
 		b.users = append(b.users, ordinaryUser)
@@ -113,6 +116,11 @@ func (o options) image(ctx context.Context, k kernel, initramfs string) error {
 	}
 	return f.Close()
 }
+
+// slowness is how many times longer than on the metal a test may take.
+var slowness = map[string]string{"tcg": "20", "kvm": "2"}
+
+func isComma(r rune) bool { return r == ',' }
 
 // ordinaryUser is "nobody" of Debian.
 const ordinaryUser = 65534
