@@ -18,7 +18,7 @@ const dadTime = 3 * time.Second
 // apply makes the namespace agree with the plan. Applied again it changes nothing.
 func (m *member) apply(ctx context.Context) error {
 	steps := []func(context.Context) error{
-		m.applySysctls, m.applyMTU, m.applyAddresses, m.applyUp, m.applyRoutes, m.applyRules,
+		m.applySysctls, m.applyWall, m.applyMTU, m.applyAddresses, m.applyUp, m.applyRoutes, m.applyRules,
 	}
 	for _, step := range steps {
 		if err := ctx.Err(); err != nil {
@@ -35,26 +35,41 @@ func (m *member) applySysctls(ctx context.Context) error {
 	return m.ns.do(ctx, func() error { return quieten(m.plan.sysctls(m.link.name)) })
 }
 
+func (m *member) applyWall(context.Context) error {
+	if m.wall == nil {
+		return nil
+	}
+	return m.wall.Apply(m.wallPort())
+}
+
 func (m *member) applyMTU(context.Context) error {
 	l, err := m.ns.nl.LinkByIndex(m.link.index)
 	if err != nil {
 		return fmt.Errorf("reading link %s: %w", m.link.name, err)
 	}
 	want := m.plan.port.MTU
-	if want == 0 {
-		if problem := badMTU(l.Attrs().MTU, m.plan.has6); problem != "" {
-			return &ConfigError{Port: m.plan.side, Field: "mtu", Value: fmt.Sprint(l.Attrs().MTU),
-				Problem: "of interface " + m.link.name + " " + problem, Advice: "set mtu to 1500, or what the network carries"}
-		}
-		return nil
-	}
-	if l.Attrs().MTU == want {
+	if have := l.Attrs().MTU; m.plan.carriesMTU > have {
+		want = m.plan.carriesMTU // of a card: its ports cannot have more than it
+	} else if want == 0 {
+		return m.plan.badLinkMTU(m.link.name, have)
+	} else if have == want {
 		return nil
 	}
 	if err := m.ns.nl.LinkSetMTU(l, want); err != nil {
-		return fmt.Errorf("setting mtu %d of %s: %w", want, m.link.name, err)
+		return &ConfigError{Port: m.plan.side, Field: "mtu", Value: fmt.Sprint(want), Err: privilege(err),
+			Problem: fmt.Sprintf("is refused by interface %s: %v", m.link.name, err), Advice: "use 1500, or what the card can do"}
 	}
 	return nil
+}
+
+// badLinkMTU refuses the MTU that the link came with when it is too small.
+func (p plan) badLinkMTU(link string, mtu int) error {
+	problem := badMTU(mtu, p.has6)
+	if problem == "" {
+		return nil
+	}
+	return &ConfigError{Port: p.side, Field: "mtu", Value: fmt.Sprint(mtu),
+		Problem: "of interface " + link + " " + problem, Advice: "set mtu to 1500, or what the network carries"}
 }
 
 func (m *member) applyAddresses(context.Context) error {
@@ -73,6 +88,9 @@ func (m *member) applyAddresses(context.Context) error {
 	}
 	_, missing := m.plan.compareAddresses(s, m.link.index)
 	for _, p := range missing {
+		if m.silent && p.Addr().Is6() {
+			continue // a link that is down takes none
+		}
 		if err := m.addAddress(s, p); err != nil {
 			return fmt.Errorf("adding address %s: %w", p, err)
 		}
@@ -95,7 +113,8 @@ func (m *member) applyUp(context.Context) error {
 	}
 	for _, l := range links {
 		a := l.Attrs()
-		if !isLoopback(l) && a.Index != m.link.index || a.RawFlags&unix.IFF_UP != 0 {
+		mine := isLoopback(l) || a.Index == m.link.index && !m.silent
+		if !mine || a.RawFlags&unix.IFF_UP != 0 {
 			continue
 		}
 		if err := m.ns.nl.LinkSetUp(l); err != nil {
@@ -117,6 +136,9 @@ func (m *member) applyRoutes(context.Context) error {
 		}
 	}
 	for _, w := range missing {
+		if m.silent {
+			break // they need a link that is up
+		}
 		if err := m.ns.nl.RouteAdd(w.kernel(m.link.index)); err != nil {
 			return fmt.Errorf("adding route %s: %w", w, err)
 		}

@@ -16,6 +16,9 @@ const (
 	maxMTU  = 65535
 )
 
+// maxInterfaceName is IFNAMSIZ without the zero byte at the end.
+const maxInterfaceName = 15
+
 // portCheck collects what is wrong with one port.
 type portCheck struct {
 	side    Side
@@ -26,6 +29,8 @@ type portCheck struct {
 
 func (c *portCheck) run() []error {
 	c.identity()
+	c.vlan()
+	c.dhcp()
 	c.addresses()
 	c.gateway()
 	for i := range c.port.Routes {
@@ -63,7 +68,7 @@ func (c *portCheck) identity() {
 // that mean something else in /proc/sys/net.
 func badInterface(name string) string {
 	switch {
-	case len(name) > 15:
+	case len(name) > maxInterfaceName:
 		return "is longer than the 15 bytes that Linux allows"
 	case name == "lo" || name == "all" || name == "default" || name == "." || name == "..":
 		return "cannot be a port"
@@ -87,7 +92,7 @@ func badMAC(s string) string {
 }
 
 func (c *portCheck) addresses() {
-	if len(c.port.Addresses) == 0 {
+	if len(c.port.Addresses) == 0 && !c.port.DHCP {
 		c.add("address", "", "is missing", "give at least one address with its subnet, like 10.0.0.2/24")
 	}
 	for i, p := range c.port.Addresses {
@@ -316,8 +321,8 @@ func (c *portCheck) reaches(a netip.Addr) bool {
 		return true
 	}
 	g := c.port.Gateway
-	if g.IsValid() && defaultPrefix(g).Contains(a) {
-		return true
+	if g.IsValid() && defaultPrefix(g).Contains(a) || c.port.DHCP && a.Is4() {
+		return true // what a lease brings is not known yet
 	}
 	return slices.ContainsFunc(c.port.Routes, func(r Route) bool {
 		return r.Destination.IsValid() && r.Destination.Contains(a)

@@ -104,6 +104,15 @@ type Endpoint struct {
 	Port    uint16
 }
 
+// devicePorts returns DevicePorts or what stands for none: SSH and NETCONF over
+// SSH (RFC 6242 section 6).
+func (c Config) devicePorts() []PortRange {
+	if len(c.DevicePorts) == 0 {
+		return []PortRange{{22, 22}, {830, 830}}
+	}
+	return c.DevicePorts
+}
+
 func (c Config) port(s Side) Port {
 	if s == InternalSide {
 		return c.Internal

@@ -3,6 +3,7 @@ package netguard
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -56,7 +57,7 @@ type found struct {
 	inHome bool
 }
 
-// find looks for the port's link in the namespace of the process and in its own.
+// find looks for the card in the namespace of the process and in its own.
 func find(side Side, p Port, h *home, n *namespace) (found, error) {
 	atHome, err := dump(h.nl.LinkList)
 	if err != nil {
@@ -116,22 +117,35 @@ func movable(side Side, f found, atHome []netlink.Link) error {
 	return nil
 }
 
-// evict sends home, down, every link of the namespace that is not its port's: a
-// port of an earlier configuration. What cannot go is an extra interface.
-func (n *namespace) evict(p Port, h *home) error {
+// ErrReplaced: a link that answers to the port's name has come, but it is not
+// the card that the ports were brought up with.
+var ErrReplaced = errors.New("another interface has taken its place")
+
+// known refuses a card that has the name but not the hardware address of the one
+// that was there when the ports came up.
+func (m *member) known(f found) error {
+	mac := f.link.Attrs().HardwareAddr.String()
+	if m.link.mac == "" || m.link.mac == mac {
+		return nil
+	}
+	return &LinkError{Port: m.plan.side, Link: f.link.Attrs().Name, Err: ErrReplaced,
+		Detail: fmt.Sprintf("it has hardware address %s, the port had %s", mac, m.link.mac),
+		Advice: "put the card back, or restart to take the new one"}
+}
+
+// evictBut removes from the namespace every link but lo and those to keep: it
+// sends them home, down, or deletes what is virtual and cannot go there. When
+// home is nil they are deleted.
+func (n *namespace) evictBut(keep func(netlink.Link) bool, to *home) error {
 	links, err := dump(n.nl.LinkList)
 	if err != nil {
-		return fmt.Errorf("listing links of the %s port: %w", n.side, err)
+		return fmt.Errorf("listing links of namespace %s: %w", n.path, err)
 	}
 	for _, l := range links {
-		if isLoopback(l) || isFallback(l) || p.matches(l) {
+		if isLoopback(l) || isFallback(l) || keep(l) {
 			continue
 		}
-		err := n.nl.LinkSetDown(l)
-		if err == nil {
-			err = n.nl.LinkSetNsFd(l, int(h.file.Fd()))
-		}
-		if err != nil {
+		if err := n.evict(l, to); err != nil {
 			return &LinkError{Port: n.side, Link: l.Attrs().Name, Err: ErrExtraInterface,
 				Detail: fmt.Sprintf("it does not belong into namespace %s and cannot be moved out: %v", n.path, privilege(err)),
 				Advice: "remove it"}
@@ -140,7 +154,20 @@ func (n *namespace) evict(p Port, h *home) error {
 	return nil
 }
 
-// fetch moves the link into the namespace, where it arrives down, and returns
+func (n *namespace) evict(l netlink.Link, to *home) error {
+	if err := n.nl.LinkSetDown(l); err != nil {
+		return err
+	}
+	if to != nil {
+		err := n.nl.LinkSetNsFd(l, int(to.file.Fd()))
+		if err == nil || l.Type() == "device" {
+			return err
+		}
+	}
+	return n.nl.LinkDel(l)
+}
+
+// fetch moves the card into the namespace, where it arrives down, and returns
 // what it is known by there.
 func (n *namespace) fetch(ctx context.Context, f found, h *home) (identity, error) {
 	if f.inHome {

@@ -1,6 +1,9 @@
 package netguard
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // claim is a range of addresses that belongs to one port.
 type claim struct {
@@ -75,4 +78,65 @@ func covering(claims []claim, a netip.Addr) (claim, bool) {
 		}
 	}
 	return claim{}, false
+}
+
+// beyond returns where p leads: its subnets, its routes and, when it has a
+// default route, all of that family; never what the other port claims.
+func (p Port) beyond(foreign []claim) []netip.Prefix {
+	var all []netip.Prefix
+	for _, c := range p.claims() {
+		all = append(all, c.prefix)
+	}
+	if p.Gateway.IsValid() {
+		all = append(all, defaultPrefix(p.Gateway))
+	}
+	for _, r := range p.Routes {
+		if r.Destination.Bits() == 0 {
+			all = append(all, r.Destination)
+		}
+	}
+	all = widest(all)
+	var left []netip.Prefix
+	for _, q := range all {
+		left = append(left, without(q, foreign)...)
+	}
+	return left
+}
+
+// widest leaves out what lies inside another one of the list.
+func widest(all []netip.Prefix) []netip.Prefix {
+	slices.SortFunc(all, func(a, b netip.Prefix) int {
+		if d := a.Bits() - b.Bits(); d != 0 {
+			return d
+		}
+		return a.Addr().Compare(b.Addr())
+	})
+	var kept []netip.Prefix
+	for _, p := range all {
+		if !slices.ContainsFunc(kept, p.Overlaps) {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
+
+// without splits p until no part shares an address with foreign. Each claim
+// inside p leaves as many parts as it is bits longer.
+func without(p netip.Prefix, foreign []claim) []netip.Prefix {
+	hit := slices.IndexFunc(foreign, func(c claim) bool { return c.prefix.Overlaps(p) })
+	if hit < 0 {
+		return []netip.Prefix{p}
+	}
+	if foreign[hit].prefix.Bits() <= p.Bits() {
+		return nil
+	}
+	low, high := halves(p)
+	return append(without(low, foreign), without(high, foreign)...)
+}
+
+func halves(p netip.Prefix) (low, high netip.Prefix) {
+	b := p.Addr().AsSlice()
+	b[p.Bits()/8] |= 0x80 >> (p.Bits() % 8)
+	upper, _ := netip.AddrFromSlice(b)
+	return netip.PrefixFrom(p.Addr(), p.Bits()+1), netip.PrefixFrom(upper, p.Bits()+1)
 }

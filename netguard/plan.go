@@ -7,6 +7,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"lwc/netguard/wall"
 )
 
 // The metrics that the kernel gives an IPv6 route: its own for a subnet
@@ -25,6 +27,12 @@ type plan struct {
 	addresses []netip.Prefix
 	routes    []wantedRoute
 	has6      bool
+	// A card: one of its ports has IPv6, and the largest MTU of those given.
+	carries6   bool
+	carriesMTU int
+	// What the wall of the Internal Port lets out.
+	destinations []netip.Prefix
+	devicePorts  []wall.Range
 }
 
 // wantedRoute is a Route of the main table; connected ones are the kernel's own.
@@ -51,6 +59,41 @@ func newPlan(side Side, p Port) plan {
 	// A route whose gateway lies behind another route cannot come before it.
 	slices.SortStableFunc(pl.routes, func(a, b wantedRoute) int { return rank(a) - rank(b) })
 	return pl
+}
+
+// carries notes what the plan of a card has to be ready for.
+func (p *plan) carries(port plan) {
+	p.carries6 = p.carries6 || port.has6
+	p.carriesMTU = max(p.carriesMTU, port.port.MTU)
+}
+
+// planOf returns the plan of one side of c, with what its wall lets out.
+func planOf(c Config, side Side) plan {
+	pl := newPlan(side, c.port(side))
+	if side == InternalSide {
+		pl.destinations = c.Internal.beyond(c.External.claims())
+		for _, r := range c.devicePorts() {
+			pl.devicePorts = append(pl.devicePorts, wall.Range(r))
+		}
+	}
+	return pl
+}
+
+// wallPort returns the wall that the plan wants around the link, or the closed
+// one while the link is not there.
+func (m *member) wallPort() wall.Port {
+	mac, err := net.ParseMAC(m.link.mac)
+	if m.link.index == 0 || err != nil {
+		return wall.Port{}
+	}
+	w := wall.Port{Link: m.link.name, Index: m.link.index, MAC: mac, IPv6: m.plan.has6 || m.plan.carries6}
+	switch m.plan.side {
+	case InternalSide:
+		w.DNS, w.Destinations, w.Ports = m.plan.port.DNS, m.plan.destinations, m.plan.devicePorts
+	case ExternalSide:
+		w.DNS, w.Dynamic = m.plan.port.DNS, true
+	}
+	return w
 }
 
 func (p *plan) want(w wantedRoute) {

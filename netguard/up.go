@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"lwc/netguard/wall"
 )
 
 // Up brings the two ports up as c says and verifies the result. The namespaces
@@ -14,7 +16,7 @@ import (
 // again later is right when the cause may go away (ErrNoInterface).
 func Up(ctx context.Context, c Config) (*Guard, error) {
 	if err := Check(c); err != nil {
-		return nil, errors.Join(fmt.Errorf("checking the two ports: %w", err), silenceLeftOver(ctx, c))
+		return nil, errors.Join(fmt.Errorf("checking the two ports: %w", err), Silence(ctx, c))
 	}
 	g := newGuard(c)
 	if c.Mode == Unprotected {
@@ -30,14 +32,14 @@ func Up(ctx context.Context, c Config) (*Guard, error) {
 	return g, nil
 }
 
-// silenceLeftOver sets down what an earlier process left up, when there is no
-// valid configuration any more. It needs no valid configuration itself.
-func silenceLeftOver(ctx context.Context, c Config) error {
+// Silence sets down what an earlier process left up, when there is no valid
+// configuration any more. It needs none itself: of c only NamespaceDir counts.
+func Silence(ctx context.Context, c Config) error {
 	if checkPrivileges(Enforce) != nil {
 		return nil // what cannot be touched was not put there by this user
 	}
 	var errs []error
-	for _, path := range c.paths() {
+	for _, path := range c.allPaths() {
 		n, err := openNamespace(ctx, "", path, false)
 		if n == nil {
 			if !errors.Is(err, os.ErrNotExist) && !errors.Is(err, ErrInUse) {
@@ -62,29 +64,116 @@ func (c Config) paths() [2]string {
 	return [2]string{filepath.Join(dir, InternalNamespace), filepath.Join(dir, ExternalNamespace)}
 }
 
-// raise does the work of Up, in the order of the package's guarantees. Nothing
-// moves before both namespaces are quiet and both links are found.
+// allPaths returns the names of all namespaces that any configuration uses.
+func (c Config) allPaths() []string {
+	ports := c.paths()
+	all := ports[:]
+	for _, name := range []string{CardNamespace, InternalCardNamespace, ExternalCardNamespace} {
+		all = append(all, filepath.Join(filepath.Dir(ports[0]), name))
+	}
+	return all
+}
+
+// raise does the work of Up, in the order of the package's guarantees.
 func (g *Guard) raise(ctx context.Context) (err error) {
 	if g.home, err = openHome(); err != nil {
 		return err
 	}
 	for i, side := range []Side{InternalSide, ExternalSide} {
-		if g.sides[i], err = g.enter(ctx, side, g.config.paths()[i]); err != nil {
+		if g.sides[i], err = g.enter(ctx, planOf(g.config, side), g.config.paths()[i]); err != nil {
 			return err
 		}
+	}
+	if err := g.openCards(ctx); err != nil {
+		return err
 	}
 	if err := g.distinct(); err != nil {
 		return err
 	}
-	links, err := g.locate()
+	if err := g.arrange(ctx); err != nil {
+		return err
+	}
+	return g.confirm(ctx)
+}
+
+// enter opens one namespace, turns forwarding and the rest off in it and closes
+// its walls.
+func (g *Guard) enter(ctx context.Context, p plan, path string) (*member, error) {
+	m := &member{plan: p}
+	if p.has6 {
+		if _, err := os.Stat(filepath.Join(sysctlRoot, "ipv6")); err != nil {
+			return nil, &FeatureError{Port: p.side, Feature: "IPv6", Needs: "CONFIG_IPV6",
+				Effect: "the port has IPv6 addresses: remove them or boot without ipv6.disable"}
+		}
+	}
+	n, err := openNamespace(ctx, p.side, path, true)
+	if n == nil {
+		return nil, err
+	}
+	m.ns = n
+	if err == nil {
+		m.wall, err = wall.Open(n.file)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("preparing namespace %s: %w", path, err), m.close())
+	}
+	return m, nil
+}
+
+// close sets the links down and lets the namespace go; the walls stay.
+func (m *member) close() error {
+	err := m.ns.close()
+	if m.wall != nil {
+		err = errors.Join(err, m.wall.Close())
+	}
+	return err
+}
+
+// members returns the two sides and the cards that carry them.
+func (g *Guard) members() []*member {
+	var all []*member
+	for _, m := range g.sides {
+		if m != nil {
+			all = append(all, m)
+		}
+	}
+	return append(all, g.cards...)
+}
+
+// distinct makes sure that no two namespaces are one, whatever their names say.
+func (g *Guard) distinct() error {
+	seen := map[uint64]string{g.home.cookie: "that of the process"}
+	for _, m := range g.members() {
+		if other, ok := seen[m.ns.cookie]; ok {
+			return fmt.Errorf("%w: %s is the same as %s: unmount and remove both names", ErrWrongNamespace, m.ns.path, other)
+		}
+		seen[m.ns.cookie] = m.ns.path
+	}
+	return nil
+}
+
+// arrange makes the kernel agree with the plan: it quietens the namespaces,
+// sends away what is foreign, puts up the walls, fetches cards that lie in the
+// namespace of the process and configures them. Nothing moves before all
+// namespaces are quiet and all cards are found. Applied again it changes
+// nothing. g.verifying is held, or nobody else has g yet.
+func (g *Guard) arrange(ctx context.Context) error {
+	for _, m := range g.members() {
+		if err := g.prepare(ctx, m); err != nil {
+			return fmt.Errorf("preparing namespace %s: %w", m.ns.path, err)
+		}
+	}
+	places, err := g.locate()
 	if err != nil {
 		return err
 	}
-	for i, m := range g.sides {
-		if m.link, err = m.ns.fetch(ctx, links[i], g.home); err != nil {
+	for i, m := range g.owners() {
+		if err := g.take(ctx, m, places[i]); err != nil {
 			return err
 		}
-		if err := m.apply(ctx); err != nil {
+	}
+	for _, m := range g.sides {
+		if err := g.split(ctx, m); err != nil {
 			return err
 		}
 	}
@@ -93,66 +182,101 @@ func (g *Guard) raise(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return g.confirm(ctx)
-}
-
-// enter opens one namespace and turns forwarding and the rest off in it.
-func (g *Guard) enter(ctx context.Context, side Side, path string) (*member, error) {
-	m := &member{plan: newPlan(side, g.config.port(side))}
-	if m.plan.has6 {
-		if _, err := os.Stat(filepath.Join(sysctlRoot, "ipv6")); err != nil {
-			return nil, fmt.Errorf("%w: the %s port has IPv6 addresses, the kernel has no IPv6 (CONFIG_IPV6)", ErrUnsupported, side)
-		}
-	}
-	n, err := openNamespace(ctx, side, path, true)
-	if n == nil {
-		return nil, err
-	}
-	m.ns = n
-	if err == nil {
-		err = n.do(ctx, func() error { return quieten(m.plan.sysctls("")) })
-	}
-	if err == nil {
-		err = n.evict(m.plan.port, g.home)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("preparing namespace %s: %w", path, err), n.close())
-	}
-	return m, nil
-}
-
-// distinct makes sure that there are three namespaces, whatever the names say.
-func (g *Guard) distinct() error {
-	a, b := g.sides[0].ns, g.sides[1].ns
-	if a.cookie == b.cookie || a.cookie == g.home.cookie || b.cookie == g.home.cookie {
-		return fmt.Errorf("%w: %s, %s and the process are not in three different ones: unmount and remove both names",
-			ErrWrongNamespace, a.path, b.path)
-	}
 	return nil
 }
 
-// locate finds both links and reports all that is wrong with either.
-func (g *Guard) locate() (links [2]found, err error) {
+// prepare makes a namespace safe to receive its link: sysctls, then the wall,
+// which is closed while the link is not there.
+func (g *Guard) prepare(ctx context.Context, m *member) error {
+	if err := m.ns.do(ctx, func() error { return quieten(m.plan.sysctls("")) }); err != nil {
+		return err
+	}
+	keep := m.plan.port.matches
+	if m.card != nil {
+		keep = func(l netlink.Link) bool { return m.ns.fromCard(l, m.card.ns) }
+	}
+	if err := m.ns.evictBut(keep, g.home); err != nil {
+		return err
+	}
+	return m.wallAround()
+}
+
+// wallAround closes the wall around a namespace whose link is not in it. One
+// that is adopted with its link keeps the wall that it has until apply.
+func (m *member) wallAround() error {
+	links, err := dump(m.ns.nl.LinkList)
+	if err != nil {
+		return fmt.Errorf("listing links of the %s port: %w", m.plan.side, err)
+	}
+	for _, l := range links {
+		if !isLoopback(l) && !isFallback(l) {
+			return nil
+		}
+	}
+	return m.wall.Apply(wall.Port{})
+}
+
+// owners returns the members whose link is a card: cards to be split, and the
+// ports that are cards themselves.
+func (g *Guard) owners() []*member {
+	all := append([]*member(nil), g.cards...)
+	for _, m := range g.sides {
+		if m.card == nil {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// take fetches the card of m and configures it.
+func (g *Guard) take(ctx context.Context, m *member, f found) error {
+	link, err := m.ns.fetch(ctx, f, g.home)
+	if err != nil {
+		return err
+	}
+	g.learn(m, link)
+	return m.apply(ctx)
+}
+
+// split makes the port a sub-interface of its card and configures it, unless it
+// is a card itself.
+func (g *Guard) split(ctx context.Context, m *member) error {
+	if m.card == nil {
+		return nil
+	}
+	link, err := m.lane(ctx, m.card)
+	if err != nil {
+		return err
+	}
+	g.learn(m, link)
+	return m.apply(ctx)
+}
+
+// locate finds all cards and reports all that is wrong with any.
+func (g *Guard) locate() ([]found, error) {
 	var errs []error
-	for i, m := range g.sides {
-		links[i], err = find(m.plan.side, m.plan.port, g.home, m.ns)
+	var places []found
+	for _, m := range g.owners() {
+		f, err := find(m.plan.side, m.plan.port, g.home, m.ns)
+		if err == nil {
+			err = m.known(f)
+		}
 		errs = append(errs, err)
+		places = append(places, f)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return links, err
+		return nil, err
 	}
-	if links[0].inHome && links[1].inHome && links[0].link.Attrs().Index == links[1].link.Attrs().Index {
-		return links, &LinkError{Port: ExternalSide, Link: links[0].link.Attrs().Name, Err: ErrSameInterface,
-			Advice: "the two ports need two interfaces"}
+	if len(places) == 2 && places[0].inHome && places[1].inHome &&
+		places[0].link.Attrs().Index == places[1].link.Attrs().Index {
+		return nil, &LinkError{Port: ExternalSide, Link: places[0].link.Attrs().Name, Err: ErrSameInterface,
+			Advice: "the two ports need two interfaces; to share one by vlan, name it in both in the same way"}
 	}
-	return links, nil
+	return places, nil
 }
 
 // confirm verifies and, when nothing is wrong, lets the ports be used.
 func (g *Guard) confirm(ctx context.Context) error {
-	for i, p := range []*port{g.internal.port, g.external.port} {
-		p.ns, p.index = g.sides[i].ns, g.sides[i].link.index
-	}
 	report, err := g.Verify(ctx)
 	if err != nil {
 		return err
