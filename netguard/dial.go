@@ -9,28 +9,26 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
+// dialTime bounds a dial whose context has no deadline.
+const dialTime = time.Minute
+
 // port is the dialling half of one side.
 type port struct {
-	guard    *Guard
+	gate     gate
 	side     Side
-	open     bool // mode unprotected: plain dials
-	foreign  []claim
-	servers  []netip.AddrPort
-	server   atomic.Uint32 // which of servers is asked first
+	server   atomic.Uint32 // which of the name servers is asked first
 	resolver *net.Resolver
-	ns       *namespace // set once by Up, before the guard is handed out
-	index    int        // of the link in ns
+	conns    conns
 }
 
-func newPort(g *Guard, side Side, c Config) *port {
-	p := &port{guard: g, side: side, open: c.Mode == Unprotected,
-		foreign: c.port(side.other()).claims(), servers: c.port(side).DNS}
-	p.resolver = &net.Resolver{}
-	if !p.open {
+func newPort(g gate, side Side, mode Mode) *port {
+	p := &port{gate: g, side: side, resolver: &net.Resolver{}}
+	if mode != Unprotected {
 		p.resolver = &net.Resolver{PreferGo: true, Dial: p.dialServer}
 	}
 	return p
@@ -38,6 +36,8 @@ func newPort(g *Guard, side Side, c Config) *port {
 
 // dial connects through this port.
 func (p *port) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
 	conn, err := p.connect(ctx, network, addr)
 	if err != nil {
 		return nil, fmt.Errorf("dialing %s through the %s port: %w", addr, p.side, err)
@@ -46,81 +46,120 @@ func (p *port) dial(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 func (p *port) connect(ctx context.Context, network, addr string) (net.Conn, error) {
-	if err := p.guard.refusal(); err != nil {
+	out, err := p.gate.outlet(p.side)
+	if err != nil {
 		return nil, err
 	}
-	switch network {
-	case "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6":
-	default:
-		return nil, net.UnknownNetworkError(network)
+	e, family, err := endpointOf(network, addr)
+	if err != nil {
+		return nil, err
 	}
-	if p.open {
+	if out.open {
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}
-	if err := p.checkName(addr); err != nil {
-		return nil, err
-	}
-	d := net.Dialer{Resolver: p.resolver, ControlContext: p.adopt}
-	d.SetMultipathTCP(false) // a subflow would be a socket that nobody checked
-	conn, err := d.DialContext(ctx, network, addr)
+	found, err := p.locate(ctx, out, e, family)
 	if err != nil {
 		return nil, err
 	}
-	return p.handOut(conn)
+	return race(ctx, out.interleave(found), func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		return p.reach(ctx, out, e.Network, to)
+	})
 }
 
-// checkName refuses a name when there is no server to ask.
-func (p *port) checkName(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
+// locate returns where e is, as far as this port may dial it.
+func (p *port) locate(ctx context.Context, out outlet, e Endpoint, family byte) ([]netip.AddrPort, error) {
+	if p.side == ExternalSide {
+		found, err := p.gate.permit(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		// The half trusts its own view of the internal side more than an answer.
+		return ofFamily(e, family, found, out.allow)
+	}
+	if err := out.allowDeviceName(e); err != nil {
+		return nil, err
+	}
+	addrs, err := p.resolve(ctx, out, e.Host, family)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if _, err := netip.ParseAddr(host); err == nil || host == "" || len(p.servers) > 0 {
-		return nil
+	return ofFamily(e, family, withPort(addrs, e.Port), func(a netip.Addr) error { return out.allowDevice(e, a) })
+}
+
+func withPort(addrs []netip.Addr, port uint16) []netip.AddrPort {
+	all := make([]netip.AddrPort, len(addrs))
+	for i, a := range addrs {
+		all[i] = netip.AddrPortFrom(a, port)
 	}
-	return fmt.Errorf("resolving %q: %w for the %s port: configure one, or use the address", host, ErrNoDNS, p.side)
+	return all
+}
+
+// ofFamily keeps what the network of the dial can reach and the rule lets pass.
+func ofFamily(e Endpoint, family byte, found []netip.AddrPort, rule func(netip.Addr) error) ([]netip.AddrPort, error) {
+	var addrs []netip.Addr
+	for _, a := range found {
+		if family == 0 || (family == '4') == a.Addr().Is4() {
+			addrs = append(addrs, a.Addr())
+		}
+	}
+	if len(addrs) == 0 {
+		return nil, &net.AddrError{Err: "no address of that family", Addr: e.Host}
+	}
+	kept, err := usable(e.Host, addrs, rule)
+	return withPort(kept, e.Port), err
+}
+
+// reach connects to one address that was found to be allowed.
+func (p *port) reach(ctx context.Context, out outlet, network string, to netip.AddrPort) (net.Conn, error) {
+	d := net.Dialer{ControlContext: func(ctx context.Context, _, address string, c syscall.RawConn) error {
+		return p.adopt(ctx, out, to, address, c)
+	}}
+	d.SetMultipathTCP(false) // a subflow would be a socket that nobody checked
+	conn, err := d.DialContext(ctx, network, to.String())
+	if err != nil {
+		return nil, err
+	}
+	return p.handOut(out, conn)
 }
 
 // handOut checks a connected socket once more: that it is still ours, and that
-// the ports were not blocked meanwhile.
-func (p *port) handOut(conn net.Conn) (net.Conn, error) {
-	err := p.guard.refusal()
+// the ports were not blocked meanwhile. It is tracked first, so that a block
+// that comes after the check finds it.
+func (p *port) handOut(out outlet, conn net.Conn) (net.Conn, error) {
+	tracked := p.conns.track(conn)
+	err := p.gate.refusal()
 	if err == nil {
-		err = p.ns.owns(conn)
+		err = out.ns.owns(conn)
 	}
 	if err != nil {
-		return nil, errors.Join(err, conn.Close())
+		return nil, errors.Join(err, tracked.Close())
 	}
-	return conn, nil
+	return tracked, nil
 }
 
 // adopt is the ControlContext of the dialer: it runs after socket and before
 // bind and connect, with the address that is really dialled.
-func (p *port) adopt(ctx context.Context, _, address string, c syscall.RawConn) error {
-	target, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrNotAllowed, err)
+func (p *port) adopt(ctx context.Context, out outlet, to netip.AddrPort, address string, c syscall.RawConn) error {
+	if target, err := netip.ParseAddrPort(address); err != nil || target != to {
+		return fmt.Errorf("%w: %s is dialled instead of %s", ErrNotAllowed, address, to)
 	}
-	if err := allow(p.side, p.foreign, target.Addr()); err != nil {
-		return err
-	}
-	if err := p.guard.refusal(); err != nil {
+	if err := p.gate.refusal(); err != nil {
 		return err
 	}
 	var swapErr error
-	if err := c.Control(func(fd uintptr) { swapErr = p.swap(ctx, int(fd)) }); err != nil {
+	if err := c.Control(func(fd uintptr) { swapErr = out.swap(ctx, int(fd)) }); err != nil {
 		return err
 	}
 	return swapErr
 }
 
 // swap puts a socket of the port's namespace under the descriptor fd.
-func (p *port) swap(ctx context.Context, fd int) error {
+func (o outlet) swap(ctx context.Context, fd int) error {
 	want, err := describe(fd)
 	if err != nil {
 		return err
 	}
-	made, err := p.ns.socket(ctx, want, p.index)
+	made, err := o.ns.socket(ctx, want, o.index)
 	if err != nil {
 		return err
 	}

@@ -8,20 +8,31 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lwc/netguard/netguardtest"
+	"lwc/testdata/need"
 )
 
-// The test binary plays several parts, told by this variable.
-const envRole = "LWC_NETGUARD_TEST_ROLE"
+const (
+	// The test binary plays several parts, told by this variable.
+	envRole = "LWC_NETGUARD_TEST_ROLE"
+	// Any value runs all tests as an ordinary user too, as LWC_TEST_STRICT does.
+	envUserToo = "LWC_NETGUARD_TEST_USER"
+	// A child that a broken test leaves behind ends by itself.
+	childTimeout = time.Minute
+)
 
 // TestMain runs the tests in namespaces of their own, so that they touch no
 // interface of the machine: as root in a new network and mount namespace,
-// otherwise in a user namespace too.
+// otherwise in a user namespace too. Where nothing may be skipped, root runs
+// them all a second time as an ordinary user.
 func TestMain(m *testing.M) {
 	switch role := os.Getenv(envRole); role {
 	case "":
@@ -46,6 +57,9 @@ func roles() map[string]func() error {
 		"guard":  playGuard,
 		"drop":   playDrop,
 		"userns": playUserns,
+		"box":    playBox,
+		"plain":  playPlain,
+		"half":   playHalf,
 	}
 }
 
@@ -53,31 +67,64 @@ func outside(m *testing.M) int {
 	if strings.Contains(strings.Join(os.Args, " "), "-test.fuzz=") {
 		return m.Run() // workers talk through inherited files; newSite refuses here
 	}
+	if os.Getenv(envResults) == "" && os.Getenv(envPrepare) == "" {
+		defer showResults()()
+	}
 	if os.Geteuid() != 0 || os.Getenv(envPrepare) != "" {
-		inside, code, err := Reexec()
-		if errors.Is(err, ErrUnsupported) && os.Getenv("CI") == "" && os.Getenv("LWC_TEST_STRICT") == "" {
-			fmt.Println("NOT RUN: tests of the ports need root or user namespaces:", err)
-			return m.Run()
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		if !inside {
-			return code
-		}
-		os.Setenv(envRole, "tests")
+		return inUserNamespace(m)
+	}
+	code := again(os.Args[1:], &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}, envRole+"=tests")
+	if code != 0 || !(need.Strict() || os.Getenv(envUserToo) != "") {
+		return code
+	}
+	fmt.Println("once more as an ordinary user, in a user namespace:")
+	return again(ordinaryArgs(), &syscall.SysProcAttr{
+		Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, Pdeathsig: syscall.SIGKILL})
+}
+
+// inUserNamespace runs the tests as root of a user namespace.
+func inUserNamespace(m *testing.M) int {
+	inside, code, err := Reexec()
+	if errors.Is(err, ErrUnsupported) && !need.Strict() {
+		fmt.Println("NOT RUN: tests of the ports need root or user namespaces:", err)
 		return m.Run()
 	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if !inside {
+		return code
+	}
+	os.Setenv(envRole, "tests")
+	return m.Run()
+}
+
+// again runs the test binary and returns its exit code.
+func again(args []string, attr *syscall.SysProcAttr, env ...string) int {
+	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), envRole+"=tests")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	cmd.Env = append(os.Environ(), env...)
+	cmd.SysProcAttr = attr
 	if err := cmd.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return 0
+}
+
+// ordinaryArgs are the arguments without the files in root's folders, which the
+// first run has written already, and without the benchmarks.
+func ordinaryArgs() []string {
+	return slices.DeleteFunc(slices.Clone(os.Args[1:]), func(arg string) bool {
+		for _, name := range []string{"testlogfile", "coverprofile", "gocoverdir", "outputdir", "bench", "cpuprofile", "memprofile"} {
+			if strings.HasPrefix(arg, "-test."+name+"=") {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // child is a process of the test binary in another role.
@@ -89,18 +136,24 @@ type child struct {
 
 func start(t *testing.T, role string, attr *syscall.SysProcAttr, env ...string) *child {
 	t.Helper()
+	return startWith(t, role, attr, nil, env...)
+}
+
+// startWith hands the child files too, from descriptor 3 on.
+func startWith(t *testing.T, role string, attr *syscall.SysProcAttr, files []*os.File, env ...string) *child {
+	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), envRole+"="+role)
 	cmd.Env = append(cmd.Env, env...)
-	cmd.Stderr = os.Stderr
+	cmd.Stderr, cmd.ExtraFiles = os.Stderr, files
 	cmd.SysProcAttr = attr
 	in, err := cmd.StdinPipe()
 	must(t, err)
 	out, err := cmd.StdoutPipe()
 	must(t, err)
-	must(t, cmd.Start())
+	must(t, begin(cmd))
 	c := &child{cmd, bufio.NewReader(out), in}
-	stop := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+	stop := time.AfterFunc(childTimeout, func() { _ = cmd.Process.Kill() })
 	t.Cleanup(func() { stop.Stop(); c.kill() })
 	return c
 }

@@ -63,28 +63,15 @@ func capabilities(path, field string) (uint64, error) {
 	return 0, fmt.Errorf("%s has no %s", path, field)
 }
 
-// DropPrivileges makes the whole process that user and group for good, without
-// supplementary groups, capabilities, or a way to get any by exec. Dialling and
-// Verify go on working; setting the ports down at Close does not. A uid of 0
-// keeps the user and drops the capabilities alone, which needs a binary built
-// without cgo. The error is ErrPrivilege when anything is left.
-func (g *Guard) DropPrivileges(uid, gid int) error {
-	if err := drop(uid, gid); err != nil {
-		return fmt.Errorf("%w: dropping privileges to %d:%d: %w", ErrPrivilege, uid, gid, err)
-	}
-	return nil
-}
-
+// drop makes the process that user and group for good; see Half.DropPrivileges.
 func drop(uid, gid int) error {
+	// The bounding set first: emptying it takes a capability.
+	if err := dropBounding(); err != nil {
+		return err
+	}
 	if uid != 0 {
-		if err := syscall.Setgroups(nil); err != nil {
-			return os.NewSyscallError("setgroups", err)
-		}
-		if err := syscall.Setresgid(gid, gid, gid); err != nil {
-			return os.NewSyscallError("setresgid", err)
-		}
-		if err := syscall.Setresuid(uid, uid, uid); err != nil {
-			return os.NewSyscallError("setresuid", err)
+		if err := becomeUser(uid, gid); err != nil {
+			return err
 		}
 	}
 	if err := dropCapabilities(); err != nil {
@@ -93,18 +80,59 @@ func drop(uid, gid int) error {
 	return nothingLeft()
 }
 
+func becomeUser(uid, gid int) error {
+	if err := syscall.Setgroups(nil); err != nil {
+		return os.NewSyscallError("setgroups", err)
+	}
+	if err := syscall.Setresgid(gid, gid, gid); err != nil {
+		return os.NewSyscallError("setresgid", err)
+	}
+	return os.NewSyscallError("setresuid", syscall.Setresuid(uid, uid, uid))
+}
+
 // dropCapabilities clears every set of every thread. A binary built with cgo
 // cannot do that; there setresuid has cleared them when the user changed, and
 // nothingLeft is the judge.
 func dropCapabilities() error {
-	_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0)
-	if errno == syscall.ENOTSUP {
+	switch err := allThreads(unix.PR_SET_NO_NEW_PRIVS, 1, 0); {
+	case errors.Is(err, syscall.ENOTSUP):
 		return nil
+	case err != nil:
+		return os.NewSyscallError("prctl PR_SET_NO_NEW_PRIVS", err)
 	}
-	if errno != 0 {
-		return os.NewSyscallError("prctl PR_SET_NO_NEW_PRIVS", errno)
+	// A kernel before 4.3 has no ambient set.
+	err := allThreads(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0)
+	if err != nil && !errors.Is(err, unix.EINVAL) {
+		return os.NewSyscallError("prctl PR_CAP_AMBIENT", err)
 	}
 	return clearSets()
+}
+
+// dropBounding takes away from every thread what a program that is executed
+// could ever gain. Who has no CAP_SETPCAP has nothing to drop with: then
+// no_new_privs alone stands before it.
+func dropBounding() error {
+	for c := uintptr(0); c < 64; c++ {
+		err := allThreads(unix.PR_CAPBSET_DROP, c, 0)
+		switch {
+		case err == nil:
+		case errors.Is(err, unix.EINVAL) && c > unix.CAP_SYS_ADMIN: // past the last one that the kernel knows
+			return nil
+		case errors.Is(err, unix.EPERM), errors.Is(err, syscall.ENOTSUP):
+			return nil
+		default:
+			return os.NewSyscallError("prctl PR_CAPBSET_DROP", err)
+		}
+	}
+	return nil
+}
+
+func allThreads(option int, arg2, arg3 uintptr) error {
+	_, _, errno := syscall.AllThreadsSyscall6(unix.SYS_PRCTL, uintptr(option), arg2, arg3, 0, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 // nothingLeft reads the capabilities of every thread of the process.
@@ -114,7 +142,7 @@ func nothingLeft() error {
 		return err
 	}
 	for _, task := range tasks {
-		for _, field := range []string{"CapEff:", "CapPrm:"} {
+		for _, field := range []string{"CapEff:", "CapPrm:", "CapInh:", "CapAmb:"} {
 			caps, err := capabilities(task, field)
 			if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ESRCH) {
 				break // the thread ended

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
+	osignal "os/signal"
 	"runtime"
 	"strings"
 	"syscall"
@@ -118,7 +118,7 @@ func exitCode(s *os.ProcessState) int {
 // forwardSignals passes what a user or systemd sends on to p until stopped.
 func forwardSignals(p *os.Process) (stop func()) {
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
+	osignal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -127,7 +127,7 @@ func forwardSignals(p *os.Process) (stop func()) {
 		}
 	}()
 	return func() {
-		signal.Stop(signals)
+		osignal.Stop(signals)
 		close(signals)
 		<-done
 	}

@@ -61,6 +61,7 @@ func TestNames(t *testing.T) {
 		"cloud.example.": addr(cloudAddr4), "router.example.": addr("192.0.2.66"),
 		"inside.example.": addr(deviceAddr4), "mapped.example.": addr("::ffff:10.99.0.1"), "loop.example.": addr("127.0.0.1")})
 	s.config.Internal.DNS = []netip.AddrPort{netip.MustParseAddrPort(deviceAddr4 + ":53")}
+	s.config.Allow = []Endpoint{{Host: "cloud.example", Port: 443}}
 	s.config.External.DNS = []netip.AddrPort{netip.MustParseAddrPort(cloudAddr4 + ":53")}
 	serve(t, s.device, deviceAddr4+":830", "router")
 	serve(t, s.cloud, cloudAddr4+":443", "cloud")
@@ -80,6 +81,7 @@ func TestNames(t *testing.T) {
 		t.Errorf("router.example from the external port is %v, %v", ips, err)
 	}
 	for _, name := range []string{"inside.example", "mapped.example", "loop.example", "localhost"} {
+		must(t, g.SetAllowed([]Endpoint{{Host: name, Port: 80}}))
 		if _, err := g.External().DialContext(within(t, testTimeout), "tcp", name+":80"); !errors.Is(err, ErrNotAllowed) {
 			t.Errorf("dialling %s: %v, want ErrNotAllowed", name, err)
 		}

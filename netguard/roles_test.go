@@ -94,46 +94,6 @@ func dropTo() int {
 	return 65534
 }
 
-// playDrop gives its privileges up and dials and verifies afterwards.
-func playDrop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
-	defer cancel()
-	g, err := childUp(ctx)
-	if err != nil {
-		return err
-	}
-	user := dropTo()
-	if err := g.DropPrivileges(user, user); err != nil {
-		return err
-	}
-	if caps, err := effective(); err != nil || caps != 0 || os.Geteuid() != user {
-		return fmt.Errorf("left: uid %d, capabilities %x, %v", os.Geteuid(), caps, err)
-	}
-	if err := probe(ctx, g); err != nil {
-		return err
-	}
-	report, err := g.Verify(ctx)
-	if err := errors.Join(err, report.Err()); err != nil {
-		return err
-	}
-	if err := g.Close(); !errors.Is(err, ErrPrivilege) {
-		return fmt.Errorf("closing without privileges: %v, want ErrPrivilege", err)
-	}
-	fmt.Println("done")
-	return nil
-}
-
-func TestDropPrivileges(t *testing.T) {
-	s := newSite(t)
-	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_GETPID, 0, 0, 0); dropTo() == 0 && errno == syscall.ENOTSUP {
-		need.Missing(t, "real root to become another user, or a binary without cgo")
-	}
-	target := serve(t, s.device, deviceAddr4+":830", "hello\n")
-	c := start(t, "drop", nil, s.env(t, target)...)
-	c.expect(t, "hello")
-	c.expect(t, "done")
-}
-
 // playUserns is an ordinary user's program in mode userns with a simulated site.
 func playUserns() error {
 	inside, code, err := Reexec()

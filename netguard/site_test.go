@@ -49,6 +49,7 @@ func newSite(t *testing.T) *site {
 			Routes: []Route{route("10.99.0.0/16 via 10.11.0.1")}},
 		External: Port{Interface: "lwcext0", Addresses: prefixes("192.0.2.2/24"),
 			Gateway: netip.MustParseAddr(cloudAddr4)},
+		Allow: []Endpoint{{Host: cloudAddr4, Port: 443}, {Host: cloudAddr6, Port: 443}},
 	}
 	return s
 }

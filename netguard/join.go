@@ -1,0 +1,131 @@
+package netguard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// Half is the collector's half of the two ports: it dials through the namespaces
+// that the Guard of another process keeps, and watches them with its own eyes.
+// Its methods may be called concurrently.
+type Half struct {
+	upstream Upstream
+	home     *home // nil when unprotected
+	internal InternalPort
+	external ExternalPort
+	events   chan Event
+	ready    chan struct{}
+	become   sync.Once // closes ready
+
+	mu     sync.Mutex // guards what follows; never held across a system call
+	view   View
+	sides  [2]*member // replaced, not changed; nil entries when unprotected
+	found  []*Violation
+	judged bool  // by this process itself, and by the newest view
+	gone   error // why the supervisor does not answer any more
+	state  State // as it was told last
+	closed bool
+}
+
+// Join opens the ports of the Guard that made v for this process, while it still
+// has the privileges to enter their namespaces. It verifies nothing yet: dials
+// return ErrBlocked until Run has done so. The namespaces must be those of the
+// view, or the error is ErrWrongNamespace.
+func Join(ctx context.Context, v View, u Upstream) (*Half, error) {
+	h := &Half{upstream: u, events: make(chan Event, eventBacklog), ready: make(chan struct{}), view: v}
+	h.internal.port = newPort(h, InternalSide, v.Config.Mode)
+	h.external.port = newPort(h, ExternalSide, v.Config.Mode)
+	if err := h.enter(ctx); err != nil {
+		return nil, fmt.Errorf("joining the two ports: %w", errors.Join(err, h.Close()))
+	}
+	h.state = h.judgement()
+	return h, nil
+}
+
+// enter opens the namespaces and what is needed to watch them.
+func (h *Half) enter(ctx context.Context) (err error) {
+	if h.view.Config.Mode == Unprotected {
+		return nil
+	}
+	if h.home, err = openHome(); err != nil {
+		return err
+	}
+	var sides [2]*member
+	for i, side := range []Side{InternalSide, ExternalSide} {
+		n, err := joinNamespace(ctx, side, h.view.Paths[i], h.view.Cookies[i])
+		if err != nil {
+			return err
+		}
+		sides[i] = h.view.member(side, n)
+		h.sides = sides
+	}
+	return nil
+}
+
+// member returns one side as the view describes it, in the namespace n.
+func (v View) member(side Side, n *namespace) *member {
+	return &member{plan: newPlan(side, v.Config.port(side)), ns: n, link: v.Links[side.place()].identity()}
+}
+
+// Internal returns the port towards the devices.
+func (h *Half) Internal() *InternalPort { return &h.internal }
+
+// External returns the port towards the cloud.
+func (h *Half) External() *ExternalPort { return &h.external }
+
+// Events returns the channel of events. It holds the newest 64 and is closed by
+// Close; nobody has to read it.
+func (h *Half) Events() <-chan Event { return h.events }
+
+// Ready is closed once Run has found the ports open for the first time.
+func (h *Half) Ready() <-chan struct{} { return h.ready }
+
+// DropPrivileges makes the whole process that user and group for good, without
+// supplementary groups, capabilities, or a way to get any by exec. Dialling and
+// watching go on working. A uid of 0 keeps the user and drops the capabilities
+// alone, which needs a binary built without cgo. The kernel clears the
+// parent-death signal of the process with it. The error is ErrPrivilege when
+// anything is left.
+func (h *Half) DropPrivileges(uid, gid int) error {
+	if err := drop(uid, gid); err != nil {
+		return fmt.Errorf("%w: dropping privileges to %d:%d: %w", ErrPrivilege, uid, gid, err)
+	}
+	return nil
+}
+
+// Close closes every connection that was handed out and lets the namespaces go.
+// Call it when Run has returned.
+func (h *Half) Close() error {
+	if !h.markClosed() {
+		return nil
+	}
+	h.hangUp()
+	var errs []error
+	for _, m := range h.sides {
+		if m != nil {
+			errs = append(errs, m.ns.close())
+		}
+	}
+	if h.home != nil {
+		h.home.close()
+	}
+	return errors.Join(errs...)
+}
+
+func (h *Half) markClosed() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	h.closed = true
+	close(h.events)
+	return true
+}
+
+// hangUp closes what both ports have handed out.
+func (h *Half) hangUp() int {
+	return h.external.port.conns.closeAll() + h.internal.port.conns.closeAll()
+}
