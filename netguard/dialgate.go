@@ -31,22 +31,13 @@ type outlet struct {
 	ports   []PortRange // what the Internal Port may dial
 }
 
-// defaultDevicePorts are those of SSH and of NETCONF over SSH (RFC 6242 section 6).
-func defaultDevicePorts() []PortRange { return []PortRange{{22, 22}, {830, 830}} }
-
 // newOutlet reads c, in which a lease is filled in. m is nil when unprotected.
 func newOutlet(side Side, c Config, m *member) outlet {
 	p := c.port(side)
 	o := outlet{side: side, open: c.Mode == Unprotected, foreign: c.port(side.other()).claims(),
-		subnets: p.Addresses, servers: p.DNS, ports: c.DevicePorts}
-	if side == InternalSide {
-		o.reach = p.reach(o.foreign)
-	}
-	if len(o.ports) == 0 {
-		o.ports = defaultDevicePorts()
-	}
+		subnets: p.Addresses, servers: p.DNS, ports: c.devicePorts()}
 	if m != nil {
-		o.ns, o.index = m.ns, m.link.index
+		o.ns, o.index, o.reach = m.ns, m.link.index, m.plan.destinations
 	}
 	return o
 }

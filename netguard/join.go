@@ -66,7 +66,7 @@ func (h *Half) enter(ctx context.Context) (err error) {
 
 // member returns one side as the view describes it, in the namespace n.
 func (v View) member(side Side, n *namespace) *member {
-	return &member{plan: newPlan(side, v.Config.port(side)), ns: n, link: v.Links[side.place()].identity()}
+	return &member{plan: planOf(v.Config, side), ns: n, link: v.Links[side.place()].identity()}
 }
 
 // Internal returns the port towards the devices.

@@ -25,17 +25,17 @@ type permits struct {
 
 	mu      sync.Mutex // guards what follows
 	allowed map[Endpoint]struct{}
-	known   map[Endpoint]answer
+	known   map[Endpoint]resolved
 }
 
-// answer are the addresses of a name and until when it is not asked for again.
-type answer struct {
+// resolved are the addresses of a name and until when it is not asked for again.
+type resolved struct {
 	addrs []netip.Addr
 	until time.Time
 }
 
 func newPermits(list []Endpoint) *permits {
-	p := &permits{slots: make(chan struct{}, permitsAtOnce), known: make(map[Endpoint]answer)}
+	p := &permits{slots: make(chan struct{}, permitsAtOnce), known: make(map[Endpoint]resolved)}
 	p.set(list)
 	return p
 }
@@ -47,7 +47,7 @@ func (p *permits) set(list []Endpoint) {
 	for _, e := range list {
 		p.allowed[e.canonical()] = struct{}{}
 	}
-	maps.DeleteFunc(p.known, func(e Endpoint, _ answer) bool {
+	maps.DeleteFunc(p.known, func(e Endpoint, _ resolved) bool {
 		_, ok := p.allowed[e]
 		return !ok
 	})
@@ -74,7 +74,7 @@ func (p *permits) remember(e Endpoint, addrs []netip.Addr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if _, ok := p.allowed[e]; ok {
-		p.known[e] = answer{addrs, time.Now().Add(permitTime / 2)}
+		p.known[e] = resolved{addrs, time.Now().Add(permitTime / 2)}
 	}
 }
 
