@@ -30,7 +30,7 @@ type machine struct {
 const bootTime = 5 * time.Minute
 
 var (
-	errFailed = errors.New("running the tests: some failed")
+	errFailed = errors.New("running the tests: not all passed")
 	errSilent = errors.New("booting: no output")
 )
 
@@ -53,19 +53,14 @@ func (m machine) run(ctx context.Context, k kernel, initramfs string) error {
 	}
 	silent := time.AfterFunc(bootTime, func() { stop(errSilent) })
 	defer silent.Stop()
-	end, ended := m.pass(out, func() { silent.Stop() })
-	err = cmd.Wait()
-	switch {
-	case ended && end.Error != "":
-		err = fmt.Errorf("preparing the machine: %s", end.Error)
-	case ended && len(end.Failed) > 0:
-		return fmt.Errorf("%w: %s under %s", errFailed, strings.Join(end.Failed, ", "), k.version)
-	case ended:
-		return nil
-	case ctx.Err() != nil:
+	r := m.pass(out, func() { silent.Stop() })
+	if err = cmd.Wait(); ctx.Err() != nil {
 		err = context.Cause(ctx)
-	default:
-		err = fmt.Errorf("running %s: the machine ended early: %w", k.version, errors.Join(err, errors.New(complaints.String())))
+	} else if err != nil {
+		err = fmt.Errorf("running the emulator: %w: %s", err, complaints.String())
+	}
+	if err = r.judge(k, err); err == nil || errors.Is(err, errFailed) {
+		return err
 	}
 	return fmt.Errorf("%w\nthe kernel's last words:\n%s", err, tail(console))
 }
@@ -84,21 +79,49 @@ func (m machine) args(k kernel, initramfs, console string) []string {
 	}
 }
 
-// pass copies lines until the output ends. ended is false when the first process
-// never said how it went.
-func (m machine) pass(out io.Reader, first func()) (end job.End, ended bool) {
+// report is what a machine said.
+type report struct {
+	end    job.End
+	ended  bool // the first process said how it went
+	passed int  // tests, not counting those inside of others
+}
+
+// judge makes an error of it; ran is how the emulator ended.
+func (r report) judge(k kernel, ran error) error {
+	switch {
+	case r.ended && r.end.Error != "":
+		return fmt.Errorf("preparing the machine: %s", r.end.Error)
+	case r.ended && len(r.end.Failed) > 0:
+		return fmt.Errorf("%w: %s under %s", errFailed, strings.Join(r.end.Failed, ", "), k.version)
+	case r.ended && r.passed == 0:
+		return fmt.Errorf("%w: no test ran under %s", errFailed, k.version)
+	case r.ended:
+		return nil
+	case ran == nil:
+		return fmt.Errorf("running %s: the machine ended early", k.version)
+	}
+	return ran
+}
+
+// pass copies lines until the output ends.
+func (m machine) pass(out io.Reader, first func()) (r report) {
 	for lines := bufio.NewReader(out); ; {
 		line, err := lines.ReadString('\n')
 		if line != "" {
 			first()
 		}
 		if e, ok := job.ParseLast(line); ok {
-			end, ended = e, true
-		} else if m.verbose || worthShowing(line) {
+			r.end, r.ended = e, true
+			continue
+		}
+		if strings.HasPrefix(line, "--- PASS") {
+			r.passed++
+		}
+		if m.verbose || worthShowing(line) {
 			fmt.Fprint(m.out, line)
 		}
 		if err != nil {
-			return end, ended
+			return r
 		}
 	}
 }
