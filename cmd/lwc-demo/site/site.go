@@ -64,6 +64,9 @@ type Config struct {
 	Latency string
 	// Timeouts are lines of lwcd's table [timeouts]; empty: its defaults.
 	Timeouts string
+	// Dedicated tells lwcd that its machine is its own: any other interface is a
+	// violation.
+	Dedicated bool
 }
 
 // Site is a running site.
@@ -225,6 +228,7 @@ enrolment_token_file = %q
 
 [guard]
 mode = %q
+dedicated = %t
 
 [internal]
 interface = %q
@@ -239,7 +243,7 @@ addresses = [%q]
 
 [timeouts]
 %s
-`, s.StateDir(), tokenFile, mode(), internalLink, collectorInt, devicePrefix, siteAddr, externalLink, collectorExt, s.cfg.Timeouts), 0o600)
+`, s.StateDir(), tokenFile, mode(), s.cfg.Dedicated, internalLink, collectorInt, devicePrefix, siteAddr, externalLink, collectorExt, s.cfg.Timeouts), 0o600)
 }
 
 // mode is how lwcd is told to keep the ports apart: without root it does so in

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // collectorState is the part of lwc-cloud collectors --json that waiting needs.
@@ -15,6 +16,13 @@ type collectorState struct {
 	Applied       uint64 `json:"applied_version"`
 	AppliedStatus string `json:"applied_status"`
 	AppliedError  string `json:"applied_error"`
+	Ports         struct {
+		Mode       string    `json:"mode"`
+		State      string    `json:"state"`
+		Since      time.Time `json:"since"`
+		Violations uint64    `json:"violations"`
+		Healed     uint64    `json:"healed"`
+	} `json:"ports"`
 }
 
 // WaitOnline waits until the cloud has welcomed the collector.
