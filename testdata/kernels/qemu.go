@@ -9,7 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"lwc/testdata/kernels/job"
@@ -42,6 +44,11 @@ func (m machine) run(ctx context.Context, k kernel, initramfs string) error {
 	defer stop(nil)
 	console := filepath.Join(filepath.Dir(initramfs), "console.txt")
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", m.args(k, initramfs, console)...)
+	// Not even a SIGKILL of this process leaves the emulator behind. The signal
+	// comes when the thread that started it ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
 	out, err := cmd.StdoutPipe()
