@@ -124,6 +124,7 @@ type Violation struct {
 	Detail string
 	Healed bool
 	At     time.Time
+	cure   remedy
 }
 
 // Error says where and what.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"lwc/netguard/wall"
 )
 
 // Status is the condition of the ports.
@@ -57,17 +59,31 @@ type Guard struct {
 	config   Config
 	home     *home      // nil when unprotected
 	sides    [2]*member // internal first; nil entries when unprotected or not yet up
+	cards    []*member  // those that carry ports as sub-interfaces; none when each port is a card
 	internal InternalPort
 	external ExternalPort
 	events   chan Event
+	views    *views
+	permits  *permits
 
-	verifying sync.Mutex // held by Verify: one at a time, so that states change in order
+	// verifying is held by whoever compares the kernel with the plan or changes
+	// either, so that none takes half of another's work for a violation.
+	verifying sync.Mutex
 
-	mu         sync.Mutex // guards what follows; never held across a system call
-	status     Status
-	detail     string
-	violations []*Violation // of the last verification
-	closed     bool
+	watch *watch // nil before Up has brought the ports up, and when unprotected
+	stop  context.CancelFunc
+	tasks sync.WaitGroup // the patrol and the leases; Close waits
+
+	mu       sync.Mutex // guards what follows; never held across a system call
+	status   Status
+	detail   string
+	since    time.Time
+	paused   string // why dials are refused although the ports are open
+	found    uint64
+	healed   uint64
+	latched  bool
+	degraded []string
+	closed   bool
 }
 
 // member is one side as it is in the kernel.
@@ -77,7 +93,12 @@ type member struct {
 	plan   plan
 	ns     *namespace
 	link   identity
-	silent bool // the link is kept down: the ports are blocked
+	silent bool       // the link is kept down: the ports are blocked
+	wall   *wall.Wall // nil where nftables cannot be reached: in the collector half
+	card   *member    // what the port is a sub-interface of; nil when it is a card itself
+
+	borrower   *borrower // nil unless the port uses DHCP
+	arrivedMTU int       // of the link before anything was set
 }
 
 // learn notes what the link of m is known by now.
@@ -88,9 +109,10 @@ func (g *Guard) learn(m *member, link identity) {
 }
 
 func newGuard(c Config) *Guard {
-	g := &Guard{config: c, events: make(chan Event, eventBacklog), status: Down, detail: "not up yet"}
-	g.internal.port = newPort(g, InternalSide, c)
-	g.external.port = newPort(g, ExternalSide, c)
+	g := &Guard{config: c, events: make(chan Event, eventBacklog), status: Down, detail: "not up yet", since: time.Now()}
+	g.views, g.permits = newViews(), newPermits(c.Allow)
+	g.internal.port = newPort(g, InternalSide, c.Mode)
+	g.external.port = newPort(g, ExternalSide, c.Mode)
 	return g
 }
 
@@ -105,7 +127,8 @@ func (g *Guard) State() State {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := State{Mode: g.config.Mode, Status: g.status, Detail: g.detail,
-		Internal: g.config.Internal.name(), External: g.config.External.name()}
+		Internal: g.config.Internal.name(), External: g.config.External.name(),
+		Since: g.since, Degraded: slices.Clone(g.degraded), Latched: g.latched, Violations: g.found, Healed: g.healed}
 	if s.Mode == "" {
 		s.Mode = Enforce
 	}
@@ -138,27 +161,64 @@ func (g *Guard) tell(e Event) {
 	}
 }
 
-// settle takes the result of a verification: violations block, none opens.
-func (g *Guard) settle(found []*Violation) {
+// become makes status the condition of the ports, and detail the reason in words.
+// It reports whether the condition is another one now, which is to be announced.
+func (g *Guard) become(status Status, detail string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed {
-		return
+	news := g.status != status && !g.closed
+	if news {
+		g.since = time.Now()
 	}
-	was, known := g.status, g.violations
-	g.violations = found
-	g.status, g.detail = Open, ""
-	if len(found) > 0 {
-		g.status, g.detail = Blocked, summary(found)
+	if !g.closed {
+		g.status, g.detail = status, detail
 	}
-	for _, v := range found {
-		if !slices.ContainsFunc(known, v.same) {
-			g.tell(Event{Violation: v, Text: v.Error()})
-		}
+	g.changed()
+	return news
+}
+
+// announce tells the condition of the ports.
+func (g *Guard) announce() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.tell(Event{Text: "ports are " + string(g.status)})
+}
+
+// poke has everything compared soon.
+func (g *Guard) poke() {
+	if g.watch != nil {
+		g.watch.poke()
 	}
-	if g.status != was {
-		g.tell(Event{Text: "ports are " + string(g.status)})
+}
+
+// report tells of a violation and counts it: found when it is news, healed when
+// it is gone.
+func (g *Guard) report(v *Violation, healed bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	told := *v
+	told.Healed = healed
+	text := told.Error()
+	if healed {
+		text += " (healed)"
 	}
+	g.tell(Event{Violation: &told, Text: text})
+}
+
+// count adds to the numbers in State.
+func (g *Guard) count(found, healed int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.found += uint64(found)
+	g.healed += uint64(healed)
+}
+
+// pauseDials refuses dials for that reason, and allows them again for none, while
+// the ports stay open.
+func (g *Guard) pauseDials(reason string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.paused = reason
 }
 
 func (v *Violation) same(o *Violation) bool {
@@ -181,25 +241,32 @@ func (g *Guard) refusal() error {
 		return ErrClosed
 	case g.status != Open:
 		return fmt.Errorf("%w: %s", ErrBlocked, g.detail)
+	case g.paused != "":
+		return fmt.Errorf("%w: %s", ErrBlocked, g.paused)
 	}
 	return nil
 }
 
-// Close sets both ports down, the external one first, and lets the namespaces
-// go; their names stay, so that the next Up adopts them. Connections that are
-// still open come to a halt. After DropPrivileges the ports cannot be set down
-// by this process: the error then is ErrPrivilege.
+// Close ends the watch, sets both ports down, the external one first, and lets
+// the namespaces go; their names and tables stay, so that the next Up adopts
+// them. Connections that were handed out are closed.
 func (g *Guard) Close() error {
 	if !g.markClosed() {
 		return nil
 	}
+	var errs []error
+	if g.stop != nil {
+		g.stop()
+		g.tasks.Wait()
+	}
+	if g.watch != nil {
+		errs = append(errs, g.watch.close())
+	}
 	g.verifying.Lock()
 	defer g.verifying.Unlock()
-	var errs []error
-	for _, m := range slices.Backward(g.sides[:]) {
-		if m != nil {
-			errs = append(errs, m.ns.close())
-		}
+	g.hangUp()
+	for _, m := range slices.Backward(g.members()) {
+		errs = append(errs, m.close())
 	}
 	if g.home != nil {
 		g.home.close()
@@ -213,7 +280,7 @@ func (g *Guard) markClosed() bool {
 	if g.closed {
 		return false
 	}
-	g.status, g.detail = Down, "closed"
+	g.status, g.detail, g.since = Down, "closed", time.Now()
 	g.tell(Event{Text: "ports are down"})
 	g.closed = true
 	close(g.events)

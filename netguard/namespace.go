@@ -29,9 +29,11 @@ type namespace struct {
 	id     nsID
 	cookie uint64
 	nl     *netlink.Handle
-	calls  chan func()
-	quit   chan struct{}
-	done   chan struct{} // closed when the thread has gone
+	// settings are used by one verification at a time.
+	settings openSettings
+	calls    chan func()
+	quit     chan struct{}
+	done     chan struct{} // closed when the thread has gone
 }
 
 // nsID identifies a namespace by the inode of its file.
@@ -335,6 +337,7 @@ func (n *namespace) silence() error {
 }
 
 func (n *namespace) release() {
+	n.settings.close()
 	if n.nl != nil {
 		n.nl.Close()
 	}

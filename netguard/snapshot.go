@@ -16,6 +16,7 @@ type snapshot struct {
 	addresses []netlink.Addr
 	routes    []netlink.Route
 	rules     []netlink.Rule
+	queues    []netlink.Qdisc
 }
 
 func (n *namespace) read() (s snapshot, err error) {
@@ -25,6 +26,10 @@ func (n *namespace) read() (s snapshot, err error) {
 		}
 	}()
 	if s.links, err = dump(n.nl.LinkList); err != nil {
+		return s, err
+	}
+	s.queues, err = dump(func() ([]netlink.Qdisc, error) { return n.nl.QdiscList(nil) })
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) { // a kernel without traffic control
 		return s, err
 	}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {

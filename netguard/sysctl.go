@@ -22,21 +22,24 @@ var perDevice4 = []setting{
 	{"forwarding", "0"}, {"accept_redirects", "0"}, {"secure_redirects", "0"}, {"send_redirects", "0"},
 	{"accept_source_route", "0"}, {"accept_local", "0"}, {"route_localnet", "0"}, {"bootp_relay", "0"},
 	{"src_valid_mark", "0"}, {"rp_filter", "1"}, {"proxy_arp", "0"}, {"proxy_arp_pvlan", "0"},
-	{"arp_ignore", "1"}, {"arp_announce", "2"},
+	{"arp_ignore", "1"}, {"arp_announce", "2"}, {"arp_accept", "0"},
 }
 
 // perDevice6 are those of IPv6. accept_source_route -1 refuses every routing
-// header, 0 would still take type 2.
+// header, 0 would still take type 2; force_forwarding (Linux 6.17) forwards where
+// forwarding is 0, and a segment routing header leads a packet on without it.
 var perDevice6 = []setting{
 	{"forwarding", "0"}, {"accept_ra", "0"}, {"accept_redirects", "0"}, {"accept_source_route", "-1"},
 	{"autoconf", "0"}, {"use_tempaddr", "0"}, {"proxy_ndp", "0"}, {"router_solicitations", "0"},
+	{"force_forwarding", "0"}, {"seg6_enabled", "0"}, {"rpl_seg_enabled", "0"},
 }
 
 // sysctls returns the settings of a namespace, and of its link when that is
 // given, in the order in which they must be written: ip_forward comes first
 // because writing it resets others, accept_redirects among them.
 func (p plan) sysctls(link string) []setting {
-	all := []setting{{"ipv4/ip_forward", "0"}, {"ipv4/ip_nonlocal_bind", "0"}, {"ipv6/ip_nonlocal_bind", "0"}}
+	all := []setting{{"ipv4/ip_forward", "0"}, {"ipv4/ip_nonlocal_bind", "0"}, {"ipv6/ip_nonlocal_bind", "0"},
+		{"mpls/platform_labels", "0"}}
 	devices := []string{"all", "default"}
 	if link != "" {
 		devices = append(devices, link)
@@ -71,21 +74,6 @@ func quieten(settings []setting) error {
 	return nil
 }
 
-// wrong returns the settings that do not have their value, in words.
-func wrong(settings []setting) ([]string, error) {
-	var all []string
-	for _, s := range settings {
-		have, err := s.read()
-		if err != nil {
-			return nil, err
-		}
-		if have != s.value && have != absent {
-			all = append(all, fmt.Sprintf("net/%s is %s, must be %s", s.path, have, s.value))
-		}
-	}
-	return all, nil
-}
-
 // absent stands for a setting that this kernel does not have.
 const absent = "absent"
 
@@ -95,7 +83,7 @@ func (s setting) read() (string, error) {
 	b, err := os.ReadFile(filepath.Join(sysctlRoot, s.path))
 	if errors.Is(err, fs.ErrNotExist) {
 		if s.path == "ipv4/ip_forward" {
-			return "", fmt.Errorf("%w: /proc/sys/net/ipv4 is missing (CONFIG_SYSCTL, /proc)", ErrUnsupported)
+			return "", errNoSysctl()
 		}
 		return absent, nil
 	}
@@ -103,6 +91,10 @@ func (s setting) read() (string, error) {
 		return "", fmt.Errorf("reading sysctl: %w", err)
 	}
 	return strings.TrimSpace(string(b)), nil
+}
+
+func errNoSysctl() error {
+	return fmt.Errorf("%w: /proc/sys/net/ipv4 is missing (CONFIG_SYSCTL, /proc)", ErrUnsupported)
 }
 
 func sysctlError(err error) error {

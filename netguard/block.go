@@ -1,0 +1,50 @@
+package netguard
+
+import (
+	"context"
+	"errors"
+)
+
+// block closes the ports because of what was found, which is what matters most
+// first: nothing is dialled any more; the External Port goes down, so that nothing
+// leaves whoever sends it; what was handed out is closed; sockets that nobody
+// tracks are destroyed in both namespaces; then it is told. The error says which
+// of these steps failed; those after it are taken all the same.
+// g.verifying is held.
+func (g *Guard) block(ctx context.Context, found []*Violation) error {
+	news := g.become(Blocked, summary(found))
+	err := g.silence()
+	g.hangUp()
+	for _, m := range g.sides {
+		err = errors.Join(err, m.destroyStrays(ctx))
+	}
+	if news {
+		g.announce()
+	}
+	g.count(len(found), 0)
+	for _, v := range found {
+		g.report(v, false)
+	}
+	return err
+}
+
+// silence keeps the link of the External Port down.
+func (g *Guard) silence() error {
+	m := g.sides[ExternalSide.place()]
+	g.hush(m, true)
+	return m.ns.silence()
+}
+
+// hush notes that the link of m is meant to be down, or up.
+func (g *Guard) hush(m *member, silent bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m.silent = silent
+}
+
+// hangUp closes every connection that the ports have handed out.
+func (g *Guard) hangUp() {
+	for _, p := range []*port{g.internal.port, g.external.port} {
+		p.conns.closeAll()
+	}
+}
