@@ -34,6 +34,7 @@ type kernelError struct {
 	kind  error  // nil when only the errno is known
 	needs string // what has to be there, for ErrUnsupported
 	note  string // what the kernel said besides, from its extended acknowledgement
+	part  part
 }
 
 func (e *kernelError) Error() string {
@@ -67,4 +68,32 @@ func openError(err error) error {
 		return fmt.Errorf("%w: entering the namespace needs CAP_SYS_ADMIN: %w", ErrPrivilege, err)
 	}
 	return err
+}
+
+// explain names the reason of a refusal where it is known.
+func explain(op operation, err error) error {
+	var r *refusal
+	if !errors.As(err, &r) {
+		return fmt.Errorf("%s: %w", op.doing, err)
+	}
+	k := &kernelError{doing: op.doing, errno: r.errno, note: r.note, needs: op.needs, part: op.part}
+	switch r.errno {
+	case unix.EPERM:
+		k.kind = ErrPrivilege
+	case unix.ENOENT, unix.EOPNOTSUPP, unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT, unix.EINVAL:
+		if op.needs != "" {
+			k.kind = ErrUnsupported
+		}
+	}
+	return k
+}
+
+// readError is explain for what reads only: a kernel without nftables does not
+// know the request.
+func readError(doing string, err error) error {
+	needs := needsTables
+	if errors.Is(err, unix.ENOENT) {
+		needs = "" // a table that went away meanwhile
+	}
+	return explain(operation{doing: doing, needs: needs}, err)
 }

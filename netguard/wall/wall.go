@@ -1,7 +1,6 @@
 package wall
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -84,9 +83,16 @@ func (p Port) check() error {
 // Wall is the nftables tables of one port namespace. Its methods may be called
 // from several goroutines; they take turns.
 type Wall struct {
-	mu      sync.Mutex // one netlink exchange at a time; guards all below
-	nl      *conn
-	applied *Port // as of the last Apply that succeeded
+	mu sync.Mutex // one netlink exchange at a time; guards all below
+	nl *conn
+
+	applied *Port    // what the last Apply left; nil when that is not known
+	objects []object // the same as the kernel tells it
+	gen     uint32   // at which the objects were seen to be so, or changed by us alone since
+
+	permitted map[permission]time.Time // until when
+
+	unowned, noEgress bool // what this kernel cannot do
 }
 
 // Open opens a netlink socket inside the namespace, which stays there whichever
@@ -110,43 +116,4 @@ func (w *Wall) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.nl.close()
-}
-
-// Apply makes the namespace's tables those of the port.
-func (w *Wall) Apply(p Port) error {
-	if err := p.check(); err != nil {
-		return err
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	c := p.clone()
-	w.applied = &c
-	return nil
-}
-
-// Check compares the namespace with what Apply left.
-func (w *Wall) Check(p Port) (problems []string, err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.applied == nil || !w.applied.equal(p) {
-		return []string{"the tables are not those of this port"}, nil
-	}
-	return nil, nil
-}
-
-// Permit lets new connections to the addresses out until ttl has passed.
-func (w *Wall) Permit(addrs []netip.AddrPort, udp bool, ttl time.Duration) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.applied == nil || !w.applied.Dynamic {
-		return errors.New("permitting addresses: the port has no dynamic set")
-	}
-	return nil
-}
-
-// Degraded says in words what this kernel cannot do, and which one can.
-func (w *Wall) Degraded() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return nil
 }
