@@ -92,6 +92,10 @@ func New(cfg Config) (*Site, error) {
 	if err := os.MkdirAll(filepath.Join(cfg.Dir, "log"), 0o700); err != nil {
 		return nil, fmt.Errorf("making the site's folder: %w", err)
 	}
+	// The collector half, which is another user, has its state folder in it.
+	if err := os.Chmod(cfg.Dir, 0o711); err != nil {
+		return nil, fmt.Errorf("making the site's folder passable: %w", err)
+	}
 	for _, sp := range []struct {
 		to   **space
 		name string
@@ -229,7 +233,7 @@ enrolment_token_file = %q
 [guard]
 mode = %q
 dedicated = %t
-
+%s
 [internal]
 interface = %q
 addresses = [%q]
@@ -243,7 +247,7 @@ addresses = [%q]
 
 [timeouts]
 %s
-`, s.StateDir(), tokenFile, mode(), s.cfg.Dedicated, internalLink, collectorInt, devicePrefix, siteAddr, externalLink, collectorExt, s.cfg.Timeouts), 0o600)
+`, s.StateDir(), tokenFile, mode(), s.cfg.Dedicated, halfUser(), internalLink, collectorInt, devicePrefix, siteAddr, externalLink, collectorExt, s.cfg.Timeouts), 0o600)
 }
 
 // mode is how lwcd is told to keep the ports apart: without root it does so in
@@ -253,6 +257,15 @@ func mode() netguard.Mode {
 		return netguard.Userns
 	}
 	return netguard.Enforce
+}
+
+// halfUser names who the collector half becomes. A user namespace has only one
+// user, whom it stays.
+func halfUser() string {
+	if ordinaryUser() {
+		return ""
+	}
+	return `user = "nobody"`
 }
 
 // StateDir is the one folder that lwcd may write to.

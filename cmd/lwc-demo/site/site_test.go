@@ -49,6 +49,7 @@ func running(t *testing.T, cfg Config) (context.Context, *Site) {
 func start(ctx context.Context, t *testing.T, cfg Config) *Site {
 	t.Helper()
 	cfg.Bin, cfg.Dir = binaries(t), t.TempDir()
+	must(t, os.Chmod(filepath.Dir(cfg.Dir), 0o711)) // the collector half is another user
 	if cfg.Devices == 0 {
 		cfg.Devices = 24
 	}
