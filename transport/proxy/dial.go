@@ -177,7 +177,7 @@ func (d *Dialer) judge(a answer, addr string) error {
 	switch {
 	case a.status >= 200 && a.status < 300:
 		return nil
-	case a.status == 407:
+	case a.status == 407, a.status == 401: // tinyproxy says 401 to wrong credentials
 		e.Kind, e.Schemes = KindCredentials, a.schemes
 	case a.status >= 400 && a.status < 500:
 		e.Kind = KindRefused

@@ -11,7 +11,7 @@ type Kind string
 // The kinds of an Error.
 const (
 	KindUnreachable Kind = "unreachable" // no connection to the proxy, or none with TLS
-	KindCredentials Kind = "credentials" // 407: it wants to know who asks, or does not know who does
+	KindCredentials Kind = "credentials" // 407 (or 401): it wants to know who asks, or does not know who does
 	KindRefused     Kind = "refused"     // 403 and other 4xx: it does not let this destination be reached
 	KindDestination Kind = "destination" // 5xx: it could not reach the destination
 	KindProtocol    Kind = "protocol"    // what answers is no HTTP proxy
