@@ -103,7 +103,18 @@ func (m *member) addAddress(s snapshot, p netip.Prefix) error {
 	if l == nil {
 		return &LinkError{Port: m.plan.side, Link: m.link.name, Err: ErrNoInterface, Detail: "it went away"}
 	}
-	return m.ns.nl.AddrAdd(l, &netlink.Addr{IPNet: ipNet(p)})
+	// The kernel removes a lent address by itself when nobody is left to do it. An
+	// address that is there already gets the new time.
+	return m.ns.nl.AddrReplace(l, &netlink.Addr{IPNet: ipNet(p), ValidLft: m.plan.lifetime(p), PreferedLft: m.plan.lifetime(p)})
+}
+
+// lifetime returns for how many seconds the kernel keeps an address; 0: for ever.
+func (p plan) lifetime(a netip.Prefix) int {
+	if p.expires.IsZero() || !a.Addr().Is4() {
+		return 0
+	}
+	const most = 1<<31 - 1 // of the field that netlink has for it
+	return int(min(max(time.Until(p.expires)+kernelGrace, time.Second)/time.Second, most))
 }
 
 func (m *member) applyUp(context.Context) error {

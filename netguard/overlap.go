@@ -80,9 +80,9 @@ func covering(claims []claim, a netip.Addr) (claim, bool) {
 	return claim{}, false
 }
 
-// beyond returns where p leads: its subnets, its routes and, when it has a
+// reach returns where p leads: its subnets, its routes and, when it has a
 // default route, all of that family; never what the other port claims.
-func (p Port) beyond(foreign []claim) []netip.Prefix {
+func (p Port) reach(foreign []claim) []netip.Prefix {
 	var all []netip.Prefix
 	for _, c := range p.claims() {
 		all = append(all, c.prefix)

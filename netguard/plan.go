@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -27,6 +28,7 @@ type plan struct {
 	addresses []netip.Prefix
 	routes    []wantedRoute
 	has6      bool
+	expires   time.Time // of the IPv4 address when it is lent; zero: never
 	// A card: one of its ports has IPv6, and the largest MTU of those given.
 	carries6   bool
 	carriesMTU int
@@ -71,7 +73,7 @@ func (p *plan) carries(port plan) {
 func planOf(c Config, side Side) plan {
 	pl := newPlan(side, c.port(side))
 	if side == InternalSide {
-		pl.destinations = c.Internal.beyond(c.External.claims())
+		pl.destinations = c.Internal.reach(c.External.claims())
 		for _, r := range c.devicePorts() {
 			pl.devicePorts = append(pl.devicePorts, wall.Range(r))
 		}

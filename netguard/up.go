@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/vishvananda/netlink"
+
 	"lwc/netguard/wall"
 )
 
@@ -93,13 +95,16 @@ func (g *Guard) raise(ctx context.Context) (err error) {
 	if err := g.arrange(ctx); err != nil {
 		return err
 	}
-	return g.confirm(ctx)
+	return g.start(ctx)
 }
 
 // enter opens one namespace, turns forwarding and the rest off in it and closes
 // its walls.
 func (g *Guard) enter(ctx context.Context, p plan, path string) (*member, error) {
 	m := &member{plan: p}
+	if p.port.DHCP {
+		m.borrower = &borrower{note: "waiting for a DHCP server"}
+	}
 	if p.has6 {
 		if _, err := os.Stat(filepath.Join(sysctlRoot, "ipv6")); err != nil {
 			return nil, &FeatureError{Port: p.side, Feature: "IPv6", Needs: "CONFIG_IPV6",
@@ -234,8 +239,29 @@ func (g *Guard) take(ctx context.Context, m *member, f found) error {
 	if err != nil {
 		return err
 	}
+	return g.settleIn(ctx, m, link)
+}
+
+// settleIn configures the port on a link that is in its namespace.
+func (g *Guard) settleIn(ctx context.Context, m *member, link identity) error {
+	fresh := m.link.index != link.index
 	g.learn(m, link)
+	if fresh {
+		if err := m.noteArrival(); err != nil {
+			return err
+		}
+	}
 	return m.apply(ctx)
+}
+
+// noteArrival remembers what is on a link before it is configured.
+func (m *member) noteArrival() error {
+	l, err := m.ns.nl.LinkByIndex(m.link.index)
+	if err != nil {
+		return fmt.Errorf("reading link %s: %w", m.link.name, err)
+	}
+	m.arrivedMTU = l.Attrs().MTU
+	return m.remember()
 }
 
 // split makes the port a sub-interface of its card and configures it, unless it
@@ -248,8 +274,7 @@ func (g *Guard) split(ctx context.Context, m *member) error {
 	if err != nil {
 		return err
 	}
-	g.learn(m, link)
-	return m.apply(ctx)
+	return g.settleIn(ctx, m, link)
 }
 
 // locate finds all cards and reports all that is wrong with any.
@@ -273,13 +298,4 @@ func (g *Guard) locate() ([]found, error) {
 			Advice: "the two ports need two interfaces; to share one by vlan, name it in both in the same way"}
 	}
 	return places, nil
-}
-
-// confirm verifies and, when nothing is wrong, lets the ports be used.
-func (g *Guard) confirm(ctx context.Context) error {
-	report, err := g.Verify(ctx)
-	if err != nil {
-		return err
-	}
-	return report.Err()
 }

@@ -18,6 +18,6 @@
 //   - A message counts only when it answers one of ours: transaction, hardware
 //     address and, where one was chosen, the server must fit. What does not is
 //     dropped by a filter in the kernel; no socket is open while nothing is asked.
-//   - Nothing that the server sends makes the client send more than one message
-//     in four seconds for longer than its fast restarts last.
+//   - Whatever servers send, the client starts anew at most once in four seconds
+//     and renews at most once in fifteen.
 package lease

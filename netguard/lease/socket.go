@@ -1,0 +1,149 @@
+package lease
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
+)
+
+// socket is a Conn over a packet socket: below the kernel's IP, which needs no
+// address for it and no hole in its filters.
+type socket struct {
+	file  *os.File // in the runtime's poller
+	raw   syscall.RawConn
+	index int
+}
+
+// Open makes a Conn on the link with that index in the network namespace of the
+// calling thread. It passes on answers to the transaction alone. It needs
+// CAP_NET_RAW there.
+func Open(index int, xid dhcpv4.TransactionID) (Conn, error) {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening packet socket: %w", err)
+	}
+	// Protocol 0 receives nothing; bind switches it on behind the filter.
+	if err := configure(fd, index, xid); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("preparing packet socket: %w", err)
+	}
+	s := &socket{file: os.NewFile(uintptr(fd), "dhcp"), index: index}
+	if s.raw, err = s.file.SyscallConn(); err != nil {
+		s.file.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func configure(fd, index int, xid dhcpv4.TransactionID) error {
+	program, err := filter(xid)
+	if err != nil {
+		return err
+	}
+	if err := attach(fd, program); err != nil {
+		return os.NewSyscallError("setsockopt SO_ATTACH_FILTER", err)
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
+		return os.NewSyscallError("setsockopt PACKET_AUXDATA", err)
+	}
+	err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_IP), Ifindex: index})
+	return os.NewSyscallError("bind", err)
+}
+
+func attach(fd int, program []bpf.RawInstruction) error {
+	all := make([]unix.SockFilter, len(program))
+	for i, p := range program {
+		all[i] = unix.SockFilter{Code: p.Op, Jt: p.Jt, Jf: p.Jf, K: p.K}
+	}
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: uint16(len(all)), Filter: &all[0]})
+}
+
+func networkOrder(v uint16) uint16 {
+	var b [2]byte
+	binary.BigEndian.PutUint16(b[:], v)
+	return binary.NativeEndian.Uint16(b[:])
+}
+
+// Send sends the message in one frame.
+func (s *socket) Send(message []byte, from netip.Addr, to Peer) error {
+	addr := &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_IP), Ifindex: s.index, Halen: uint8(len(to.MAC))}
+	copy(addr.Addr[:], to.MAC)
+	datagram := pack(message, from, to.Addr)
+	var sent error
+	err := s.raw.Write(func(fd uintptr) bool {
+		sent = unix.Sendto(int(fd), datagram, 0, addr)
+		return sent != unix.EAGAIN
+	})
+	if err != nil {
+		return err
+	}
+	return os.NewSyscallError("sendto", sent)
+}
+
+// Receive returns the next message that is a whole datagram of a server.
+func (s *socket) Receive(ctx context.Context, b []byte) (int, Peer, error) {
+	if err := s.file.SetReadDeadline(time.Time{}); err != nil {
+		return 0, Peer{}, err
+	}
+	defer context.AfterFunc(ctx, func() { _ = s.file.SetReadDeadline(time.Unix(1, 0)) })()
+	for ctx.Err() == nil {
+		n, checked, mac, err := s.read(b)
+		if err != nil {
+			return 0, Peer{}, err
+		}
+		if message, from, ok := unpack(b[:n], checked); ok {
+			return copy(b, message), Peer{Addr: from, MAC: mac}, nil
+		}
+	}
+	return 0, Peer{}, ctx.Err()
+}
+
+func (s *socket) read(b []byte) (n int, checked bool, mac net.HardwareAddr, err error) {
+	oob := make([]byte, unix.CmsgSpace(int(unsafe.Sizeof(unix.TpacketAuxdata{}))))
+	var oobn int
+	var from unix.Sockaddr
+	var failed error
+	err = s.raw.Read(func(fd uintptr) bool {
+		n, oobn, _, from, failed = unix.Recvmsg(int(fd), b, oob, 0)
+		return failed != unix.EAGAIN
+	})
+	if err == nil {
+		err = os.NewSyscallError("recvmsg", failed)
+	}
+	if err != nil {
+		return 0, false, nil, err
+	}
+	if l, ok := from.(*unix.SockaddrLinklayer); ok {
+		mac = append(mac, l.Addr[:min(int(l.Halen), len(l.Addr))]...)
+	}
+	return n, !unfinished(oob[:oobn]), mac, nil
+}
+
+// unfinished reports whether the kernel left the checksum to a card that the
+// packet never met.
+func unfinished(oob []byte) bool {
+	all, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return false
+	}
+	for _, m := range all {
+		if m.Header.Level == unix.SOL_PACKET && m.Header.Type == unix.PACKET_AUXDATA && len(m.Data) >= 4 {
+			return binary.NativeEndian.Uint32(m.Data)&unix.TP_STATUS_CSUMNOTREADY != 0
+		}
+	}
+	return false
+}
+
+// Close closes the socket.
+func (s *socket) Close() error { return s.file.Close() }
