@@ -15,17 +15,30 @@ func (g *Guard) block(ctx context.Context, found []*Violation) error {
 	news := g.become(Blocked, summary(found))
 	err := g.silence()
 	g.hangUp()
-	for _, m := range g.sides {
-		err = errors.Join(err, m.destroyStrays(ctx))
-	}
+	err = errors.Join(err, g.destroyStrays(ctx))
 	if news {
-		g.announce()
+		g.tellStatus()
 	}
 	g.count(len(found), 0)
 	for _, v := range found {
 		g.report(v, false)
 	}
 	return err
+}
+
+// destroyStrays ends the sockets in both port namespaces. A kernel that cannot is
+// told of as degraded: what was handed out is closed all the same.
+func (g *Guard) destroyStrays(ctx context.Context) error {
+	var errs []error
+	for _, m := range g.sides {
+		err := m.destroyStrays(ctx)
+		if errors.Is(err, ErrUnsupported) {
+			g.degrade(err.Error())
+			continue
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // silence keeps the link of the External Port down.

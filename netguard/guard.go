@@ -124,11 +124,12 @@ func (g *Guard) External() *ExternalPort { return &g.external }
 
 // State returns the present condition.
 func (g *Guard) State() State {
+	lacking := g.lacking()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := State{Mode: g.config.Mode, Status: g.status, Detail: g.detail,
 		Internal: g.config.Internal.name(), External: g.config.External.name(),
-		Since: g.since, Degraded: slices.Clone(g.degraded), Latched: g.latched, Violations: g.found, Healed: g.healed}
+		Since: g.since, Degraded: lacking, Latched: g.latched, Violations: g.found, Healed: g.healed}
 	if s.Mode == "" {
 		s.Mode = Enforce
 	}
@@ -136,6 +137,33 @@ func (g *Guard) State() State {
 		s.Internal, s.External = g.sides[0].link.name, g.sides[1].link.name
 	}
 	return s
+}
+
+// lacking says in words what the walls and the leases are without.
+func (g *Guard) lacking() []string {
+	g.mu.Lock()
+	all := slices.Clone(g.degraded)
+	g.mu.Unlock()
+	for _, m := range g.members() {
+		if m.wall == nil {
+			continue
+		}
+		for _, text := range m.wall.Degraded() {
+			if !slices.Contains(all, text) {
+				all = append(all, text)
+			}
+		}
+	}
+	return append(all, g.leaseNotes()...)
+}
+
+// degrade notes something that this kernel cannot do.
+func (g *Guard) degrade(text string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !slices.Contains(g.degraded, text) {
+		g.degraded = append(g.degraded, text)
+	}
 }
 
 // Events returns the channel of events. It holds the newest 64 and is closed by
@@ -177,8 +205,8 @@ func (g *Guard) become(status Status, detail string) bool {
 	return news
 }
 
-// announce tells the condition of the ports.
-func (g *Guard) announce() {
+// tellStatus tells the condition of the ports.
+func (g *Guard) tellStatus() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.tell(Event{Text: "ports are " + string(g.status)})

@@ -176,6 +176,6 @@ func (p *patrol) open(ctx context.Context) {
 	}
 	p.phase, p.known = opened, nil
 	if p.guard.become(Open, "") {
-		p.guard.announce()
+		p.guard.tellStatus()
 	}
 }

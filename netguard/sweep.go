@@ -77,6 +77,7 @@ func (g *Guard) start(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	g.stop = stop
 	g.tasks.Go(func() { p.run(running) })
+	g.tasks.Go(func() { g.keepLeases(running) })
 	return nil
 }
 
