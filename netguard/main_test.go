@@ -55,7 +55,6 @@ func TestMain(m *testing.M) {
 func roles() map[string]func() error {
 	return map[string]func() error{
 		"guard":  playGuard,
-		"drop":   playDrop,
 		"userns": playUserns,
 		"box":    playBox,
 		"plain":  playPlain,
@@ -142,11 +141,25 @@ func start(t *testing.T, role string, attr *syscall.SysProcAttr, env ...string) 
 // startWith hands the child files too, from descriptor 3 on.
 func startWith(t *testing.T, role string, attr *syscall.SysProcAttr, files []*os.File, env ...string) *child {
 	t.Helper()
+	prepare := func(cmd *exec.Cmd) error {
+		cmd.ExtraFiles, cmd.SysProcAttr = files, attr
+		return cmd.Start()
+	}
+	return launch(t, prepare, role, env...)
+}
+
+// startIn starts the child in the network namespace of a host.
+func startIn(t *testing.T, h *netguardtest.Host, role string, env ...string) *child {
+	t.Helper()
+	return launch(t, func(cmd *exec.Cmd) error { return h.Do(cmd.Start) }, role, env...)
+}
+
+func launch(t *testing.T, begin func(*exec.Cmd) error, role string, env ...string) *child {
+	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), envRole+"="+role)
 	cmd.Env = append(cmd.Env, env...)
-	cmd.Stderr, cmd.ExtraFiles = os.Stderr, files
-	cmd.SysProcAttr = attr
+	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	must(t, err)
 	out, err := cmd.StdoutPipe()

@@ -14,9 +14,6 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
-
-	"lwc/testdata/need"
 )
 
 // The configuration and an address for a child, as JSON and text.
@@ -38,17 +35,6 @@ func childUp(ctx context.Context) (*Guard, error) {
 		return nil, err
 	}
 	return Up(ctx, c)
-}
-
-func probe(ctx context.Context, g *Guard) error {
-	c, err := g.Internal().DialContext(ctx, "tcp", os.Getenv(envTarget))
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	line, err := bufio.NewReader(c).ReadString('\n')
-	fmt.Print(line)
-	return err
 }
 
 // playGuard holds the ports until it is killed.

@@ -1,6 +1,7 @@
 package netguardtest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -144,6 +146,23 @@ func (h *Host) Address(link string, addresses ...netip.Prefix) error {
 		return fmt.Errorf("setting %s up: %w", link, err)
 	}
 	return nil
+}
+
+// AwaitUp waits until the link is in operation: the kernel sees a new carrier
+// only after a while, and takes up IPv6 with it.
+func (h *Host) AwaitUp(ctx context.Context, link string) error {
+	for {
+		l, err := h.Link(link)
+		if err != nil {
+			return err
+		}
+		if l.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		if err := pause(ctx, 2*time.Millisecond); err != nil {
+			return fmt.Errorf("waiting for link %s to come up: %w", link, err)
+		}
+	}
 }
 
 // Route leads a prefix through a gateway.

@@ -129,3 +129,21 @@ func flagNames(flags byte) string {
 
 // Describe says in a few words what a frame is.
 func Describe(frame []byte) string { return parse(frame).String() }
+
+// Source returns the address that a frame's packet comes from: of an ARP message
+// that of its sender. It is the zero Addr for other frames.
+func Source(frame []byte) netip.Addr { return parse(frame).src }
+
+// Destination returns the address that a frame's packet goes to: of an ARP
+// message that of its target.
+func Destination(frame []byte) netip.Addr { return parse(frame).dst }
+
+// Told returns the address whose hardware address the frame tells, by an ARP
+// reply or a neighbour advertisement.
+func Told(frame []byte) netip.Addr { return parse(frame).tells }
+
+// IsTCP reports whether the frame carries a segment with exactly these flags.
+func IsTCP(frame []byte, flags byte) bool {
+	s := parse(frame)
+	return s.proto == protoTCP && len(s.body) > 13 && s.body[13] == flags
+}

@@ -1,9 +1,11 @@
 package netguardtest
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 )
@@ -113,12 +115,30 @@ func NewOpenSite() (*Site, error) {
 	if err == nil {
 		err = box.Forward()
 	}
+	if err == nil {
+		err = s.awaitUp()
+	}
 	if err != nil {
 		s.Close()
 		box.Close()
 		return nil, fmt.Errorf("making open site: %w", err)
 	}
 	return s, nil
+}
+
+// awaitUp waits until all four ends of the wires are in operation.
+func (s *Site) awaitUp() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for _, w := range []Wire{s.Internal, s.External} {
+		if err := s.Box.AwaitUp(ctx, w.Port); err != nil {
+			return err
+		}
+		if err := w.Far.AwaitUp(ctx, FarLink); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close ends the device and the cloud; their links, and with them the ports, go
