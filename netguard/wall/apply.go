@@ -68,6 +68,9 @@ func (w *Wall) replace(p Port) error {
 	}
 	c := p.clone()
 	w.applied, w.objects, w.gen = &c, after.objects, after.gen
+	if len(w.compare(after)) > 0 {
+		w.gen = 0 // a foreign table that has an owner is still there
+	}
 	return nil
 }
 

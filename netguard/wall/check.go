@@ -86,12 +86,18 @@ func (w *Wall) compare(now *snapshot) []string {
 			problems = append(problems, t.id.String()+" is dormant: it filters nothing")
 		}
 	}
-	problems = append(problems, differences(w.objects, now.objects)...)
+	before := w.objects
+	for _, t := range plan(*w.applied, !w.noEgress) {
+		if now.table(tableID{t.family, tableName}) == nil {
+			problems = append(problems, t.String()+" is gone")
+			before = slices.DeleteFunc(slices.Clone(before), func(o object) bool { return o.family == t.family })
+		}
+	}
+	problems = append(problems, differences(before, now.objects)...)
 	for _, e := range now.timed {
 		if a, proto, ok := endpointOf(e.key); !ok || !w.permits(a, proto) {
 			problems = append(problems, fmt.Sprintf("set %s holds %s (protocol %d), which nobody permitted", e.set, a, proto))
 		}
 	}
-	slices.Sort(problems)
-	return slices.Compact(problems)
+	return problems
 }

@@ -31,6 +31,8 @@ type conn struct {
 	portID uint32
 	seq    uint32
 	buf    []byte
+
+	timeout time.Duration // of each read and write
 }
 
 func dial(ns *os.File) (*conn, error) {
@@ -38,7 +40,7 @@ func dial(ns *os.File) (*conn, error) {
 	if err != nil {
 		return nil, openError(err)
 	}
-	c := &conn{nl: nl, buf: make([]byte, readSize)}
+	c := &conn{nl: nl, buf: make([]byte, readSize), timeout: exchangeTimeout}
 	if c.raw, err = nl.SyscallConn(); err == nil {
 		err = c.prepare()
 	}
@@ -169,7 +171,7 @@ func (c *conn) transaction(gen uint32, requests []request) (failed int, err erro
 }
 
 func (c *conn) send(b []byte) error {
-	if err := c.nl.SetDeadline(time.Now().Add(exchangeTimeout)); err != nil {
+	if err := c.nl.SetDeadline(time.Now().Add(c.timeout)); err != nil {
 		return err
 	}
 	var err error

@@ -132,7 +132,7 @@ func (w *Wall) commit(ops []operation) error {
 	for range maxAttempts {
 		err := w.send(gen, ops)
 		if err == nil {
-			if gen == w.gen {
+			if gen == w.gen && gen != 0 {
 				w.gen = following(gen)
 			}
 			return nil

@@ -109,7 +109,9 @@ func inSet(name string) expr.Any {
 	return &expr.Lookup{SourceRegister: register, SetName: name}
 }
 
-// etherSource holds when the frame comes from that hardware address.
+// etherSource holds when the frame comes from that hardware address. It does not
+// ask for the type of the link first, as nft would: there is no incoming link at
+// the egress hook, and the rule would never hold. nft shows it in raw form.
 func etherSource(mac []byte) match {
 	return match{payload(expr.PayloadBaseLLHeader, 6, 6, register), equal(mac)}
 }

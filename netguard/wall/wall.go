@@ -88,7 +88,9 @@ type Wall struct {
 
 	applied *Port    // what the last Apply left; nil when that is not known
 	objects []object // the same as the kernel tells it
-	gen     uint32   // at which the objects were seen to be so, or changed by us alone since
+	// gen is the generation at which all was seen to be well, and which only
+	// changes of ours have raised since; zero: look again.
+	gen uint32
 
 	permitted map[permission]time.Time // until when
 

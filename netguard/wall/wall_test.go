@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -55,7 +56,13 @@ func ruleset(h *host) string {
 			lines = append(lines, ownerName.ReplaceAllString(line, "{\n"))
 		}
 	}
-	return strings.Join(lines, "")
+	tables := strings.SplitAfter(strings.Join(lines, ""), "\n}\n")
+	slices.Sort(tables)
+	return strings.Join(tables, "")
 }
 
-var ownerName = regexp.MustCompile(`\{ # progname .*\n`)
+var (
+	ownerName    = regexp.MustCompile(`\{ # progname [^#\n]*(?:# handle \d+)?\n`)
+	tableHandles = regexp.MustCompile(`(?:table|chain) [^\n]*# handle \d+`)
+	timeouts     = regexp.MustCompile(` (timeout|expires) [0-9a-z]+`)
+)

@@ -1,5 +1,0 @@
-package wall
-
-import "fmt"
-
-func play(role string) error { return fmt.Errorf("unknown part %q", role) }
