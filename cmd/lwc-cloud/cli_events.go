@@ -25,11 +25,12 @@ func eventsCmd() clientCmd {
 // eventText is what an event says; a port violation also whether it was put
 // right, and otherwise what to do.
 func eventText(e apitype.Event) string {
-	parts := []string{e.Text}
-	if o := e.Outcome(); o != "" {
-		parts[0] += " (" + o + ")"
+	v := e.Violation
+	if v == nil {
+		return e.Text
 	}
-	if e.Violation != nil && !e.Violation.Healed {
+	parts := []string{v.Kind + ": " + v.Detail + " (" + e.Outcome() + ")"}
+	if !v.Healed {
 		parts = append(parts, e.Meaning, e.Advice)
 	}
 	return strings.Join(parts, ". ")

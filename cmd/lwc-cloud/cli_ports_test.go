@@ -18,7 +18,7 @@ func TestPortsInTheLists(t *testing.T) {
 	if err := s.cloud.Store.SawHello(ctx, wire.Hello{V: wire.Version, Collector: apitest.Collector, Boot: wire.NewID(), Ports: ports}); err != nil {
 		t.Fatal(err)
 	}
-	for _, v := range []wire.PortViolation{{Kind: "sysctl", Port: "internal", Healed: true}, {Kind: "extra-interface", Detail: "usb0"}} {
+	for _, v := range []wire.PortViolation{{Kind: "sysctl", Port: "internal", Detail: "ip_forward is 1", Healed: true}, {Kind: "extra-interface", Detail: "usb0"}} {
 		if err := s.cloud.Store.AddEvent(ctx, wire.Event{Collector: apitest.Collector, Time: time.Now(), Kind: wire.EventPortViolation, Text: "text of " + v.Kind, Violation: &v}); err != nil {
 			t.Fatal(err)
 		}
@@ -30,7 +30,7 @@ func TestPortsInTheLists(t *testing.T) {
 		}
 	}
 	out = s.ok("events")
-	for _, want := range []string{"internal port", "text of sysctl (put right by the collector)\n", "outside the ports", "text of extra-interface (not put right when this was told). The box has", "Unplug what was added"} {
+	for _, want := range []string{"internal port", "sysctl: ip_forward is 1 (put right by the collector)\n", "outside the ports", "extra-interface: usb0 (not put right when this was told). The box has", "Unplug what was added"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("events lacks %q:\n%s", want, out)
 		}

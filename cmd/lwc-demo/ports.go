@@ -149,14 +149,12 @@ func (d *demo) tamper(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d.say("  ip_forward=1 in %s: off again after %.1f ms; found %.1f ms after the attack began", t.namespace,
-			milliseconds(stood), milliseconds(e.Violation.At.Sub(began)))
-		d.say("    what the cloud was told: %s %s (put right: %t)", e.Violation.At.UTC().Format("15:04:05.000"), e.Text, e.Violation.Healed)
+		v := e.Violation
+		d.say("  ip_forward=1 in %s: 0 again after %.1f ms", t.namespace, float64(stood)/float64(time.Millisecond))
+		d.say("    the cloud was told: at %s, %s port, %s: %s; put right: %t", v.At.UTC().Format("15:04:05.000"), v.Port, v.Kind, v.Detail, v.Healed)
 	}
 	return nil
 }
-
-func milliseconds(t time.Duration) float64 { return float64(t) / float64(time.Millisecond) }
 
 // told shows the line of the collector in the cloud.
 func (d *demo) told(ctx context.Context) error {

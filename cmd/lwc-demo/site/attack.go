@@ -40,6 +40,10 @@ func (s *Site) Events(ctx context.Context) ([]PortEvent, error) {
 	return all, nil
 }
 
+// sweepTime bounds how long the collector looks at its ports: what it finds has
+// the time at which it began to.
+const sweepTime = 50 * time.Millisecond
+
 // WaitViolation waits until the cloud was told of a violation that was found
 // since, of that kind and port (empty: outside both) and put right or not.
 func (s *Site) WaitViolation(ctx context.Context, since time.Time, kind, port string, healed bool) (PortEvent, error) {
@@ -52,7 +56,7 @@ func (s *Site) WaitViolation(ctx context.Context, since time.Time, kind, port st
 		}
 		for _, e := range all {
 			v := e.Violation
-			if v != nil && v.Kind == kind && v.Port == port && v.Healed == healed && !v.At.Before(since) {
+			if v != nil && v.Kind == kind && v.Port == port && v.Healed == healed && v.At.After(since.Add(-sweepTime)) {
 				found = e
 				return true
 			}
