@@ -295,7 +295,7 @@ func TestUpExchangesThePorts(t *testing.T) {
 	c := &s.config
 	c.Internal.Interface, c.External.Interface = c.External.Interface, c.Internal.Interface
 	c.Internal.Addresses, c.External.Addresses = prefixes("192.0.2.2/24"), prefixes("10.11.0.2/24")
-	c.Internal.Routes, c.External.Routes, c.External.Gateway = nil, nil, netip.Addr{}
+	c.Internal.Routes, c.External.Routes, c.External.Gateway, c.Allow = nil, nil, netip.Addr{}, nil
 	address := serve(t, s.cloud, cloudAddr4+":830", "now a device")
 	conn, err := s.up(t).Internal().DialContext(within(t, testTimeout), "tcp", address)
 	must(t, err)

@@ -1,0 +1,95 @@
+package lease
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+)
+
+// Whatever a server sends is either nothing, or a lease of one host's address in
+// a subnet, with times in order and within their bounds.
+func FuzzReply(f *testing.F) {
+	request := sent{msg: &dhcpv4.DHCPv4{ClientHWAddr: clientMAC(), Options: dhcpv4.Options{}}}
+	ok := good().reply(request, ack)
+	f.Add(ok.ToBytes())
+	ok.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionClasslessStaticRoute, []byte{0, 192, 0, 2, 1, 24, 10, 1, 2, 0, 0, 0, 0}))
+	ok.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{5, 220}))
+	f.Add(ok.ToBytes())
+	f.Add(good().reply(request, nak).ToBytes())
+	asked := time.Unix(1e9, 0)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, ok := parse(b, dhcpv4.TransactionID{}, clientMAC())
+		if !ok {
+			return
+		}
+		if !isHost(r.server) {
+			t.Errorf("server %s", r.server)
+		}
+		l, err := r.lease(asked)
+		if err != nil {
+			return
+		}
+		if !isHost(l.Address.Addr()) || l.Address.Bits() == 0 {
+			t.Errorf("address %s", l.Address)
+		}
+		if !asked.Before(l.Renew) || !l.Renew.Before(l.Rebind) || !l.Rebind.Before(l.Expires) || l.Expires.Sub(asked) < minLease {
+			t.Errorf("times %v, %v, %v", l.Renew, l.Rebind, l.Expires)
+		}
+		for _, route := range l.Routes {
+			if route.Destination.Bits() == 0 || route.Destination != route.Destination.Masked() {
+				t.Errorf("route %v", route)
+			}
+		}
+		if len(l.DNS) > maxServers || len(l.Routes) > maxRoutes || l.MTU < 0 || l.MTU > 65535 {
+			t.Errorf("too much: %+v", l)
+		}
+	})
+}
+
+// A datagram is taken as a whole or not at all, and what was packed comes out.
+func FuzzDatagram(f *testing.F) {
+	a, b := netip.MustParseAddr("192.0.2.50"), netip.MustParseAddr("192.0.2.1")
+	f.Add(swapPorts(pack([]byte("hello"), a, b)), true)
+	f.Add(swapPorts(pack(nil, a, b)), false)
+	f.Add([]byte{0x4f, 0, 0, 28}, true)
+	f.Fuzz(func(t *testing.T, datagram []byte, checked bool) {
+		message, from, ok := unpack(datagram, checked)
+		if !ok {
+			return
+		}
+		if len(message) > len(datagram)-ipHeader-udpHeader || !from.Is4() {
+			t.Errorf("%d bytes from %s out of %d", len(message), from, len(datagram))
+		}
+	})
+}
+
+// swapPorts makes an answer of a request; the checksum stays what it was, for it
+// is a sum.
+func swapPorts(b []byte) []byte {
+	udp := b[ipHeader:]
+	udp[0], udp[1], udp[2], udp[3] = udp[2], udp[3], udp[0], udp[1]
+	return b
+}
+
+func TestDatagram(t *testing.T) {
+	a, b := netip.MustParseAddr("192.0.2.50"), netip.MustParseAddr("192.0.2.1")
+	for _, text := range []string{"", "x", "hello", string(make([]byte, 1000))} {
+		d := swapPorts(pack([]byte(text), a, b))
+		got, from, ok := unpack(d, true)
+		if !ok || string(got) != text || from != a {
+			t.Errorf("%d bytes give %q from %s, %v", len(text), got, from, ok)
+		}
+		for i := range d { // every bit counts, but for a checksum that says there is none
+			d[i] ^= 0x40
+			if _, _, ok := unpack(d, true); ok {
+				t.Errorf("%d bytes: byte %d was changed and nobody saw", len(text), i)
+			}
+			d[i] ^= 0x40
+		}
+		if _, _, ok := unpack(d[:len(d)-1], true); ok {
+			t.Error("took what is cut short")
+		}
+	}
+}
