@@ -52,12 +52,15 @@ func TestCase05ScanOfTheExternalPort(t *testing.T) {
 // fromPort matches what the port sends.
 func fromPort(w netguardtest.Wire, frame []byte) bool { return bytes.Equal(frame[6:12], w.MAC) }
 
-// aboutItself matches the answer to who has the port's own address, and the
-// probe for a common segment (IEEE 802, local experimental EtherType 1), which
-// names nothing.
+// aboutItself matches the answer to who has the port's own address, what goes
+// with it (the question whether who asked is there still, RFC 4861 section 7.3,
+// and the membership in the groups at which IPv6 neighbours ask), and the probe
+// for a common segment (IEEE 802, local experimental EtherType 1).
 func aboutItself(w netguardtest.Wire, frame []byte) bool {
-	a := netguardtest.Told(frame)
-	return a == w.Near(false) || a == w.Near(true) || bytes.Equal(frame[12:14], []byte{0x88, 0xb5})
+	if a := netguardtest.Told(frame); a == w.Near(false) || a == w.Near(true) {
+		return true
+	}
+	return bytes.Equal(frame[12:14], []byte{0x88, 0xb5}) || netguardtest.IsMLDReport(frame) || netguardtest.IsUnicastProbe(frame)
 }
 
 // addressing is what the kernel's own tool says of a namespace.
@@ -84,10 +87,10 @@ func rogue(t *testing.T, s *netguardtest.Site) {
 	for _, kind := range []byte{2, 5} {
 		all = append(all, netguardtest.DHCPOffer(kind, 1, w.FarAddr(false), netip.MustParsePrefix("192.0.2.99/24"), w.MAC).Frame(netguardtest.Broadcast(), at.MAC))
 	}
-	near := netip.AddrPortFrom(w.Near(false), 40000)
-	sent := netguardtest.UDP(near, netip.AddrPortFrom(elsewhere, 53), []byte("sent once"))
+	// It quotes an echo reply, which the kernel believes without a socket to match.
+	sent := netguardtest.ICMP(w.Near(false), elsewhere, []byte{0, 0, 0, 0, 0, 1, 0, 1})
 	all = append(all, netguardtest.Redirect(w.FarAddr(false), netip.MustParseAddr("192.0.2.66"), sent).Frame(w.MAC, at.MAC))
-	six := netguardtest.UDP(netip.AddrPortFrom(w.Near(true), 40000), netip.AddrPortFrom(netip.MustParseAddr("2001:db8::9"), 53), []byte("sent once"))
+	six := netguardtest.Echo(w.Near(true), netip.MustParseAddr("2001:db8::9"), 1, []byte("sent once"))
 	all = append(all, netguardtest.Redirect(lladdr, netip.MustParseAddr("fe80::66"), six).Frame(w.MAC, at.MAC))
 	must(t, at.Send(all...))
 }

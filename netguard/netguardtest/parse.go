@@ -12,6 +12,7 @@ import (
 // frame is too short for stays zero.
 type seen struct {
 	source   net.HardwareAddr
+	toAll    bool // to a group address
 	src, dst netip.Addr
 	proto    byte
 	body     []byte     // of the packet
@@ -25,6 +26,7 @@ func parse(frame []byte) seen {
 		return seen{}
 	}
 	s := seen{source: net.HardwareAddr(append([]byte(nil), frame[6:12]...))}
+	s.toAll = frame[0]&1 != 0
 	payload := frame[14:]
 	switch binary.BigEndian.Uint16(frame[12:]) {
 	case typeARP:
@@ -146,4 +148,19 @@ func Told(frame []byte) netip.Addr { return parse(frame).tells }
 func IsTCP(frame []byte, flags byte) bool {
 	s := parse(frame)
 	return s.proto == protoTCP && len(s.body) > 13 && s.body[13] == flags
+}
+
+// IsMLDReport reports whether the frame tells switches and routers which IPv6
+// groups its sender belongs to (RFC 3810), without which switches that snoop
+// would keep neighbour solicitations from it.
+func IsMLDReport(frame []byte) bool {
+	s := parse(frame)
+	// A hop-by-hop header with the router alert option comes first.
+	return s.proto == 0 && s.dst == netip.MustParseAddr("ff02::16") && len(s.body) > 8 && s.body[0] == protoICMP6 && s.body[8] == 143
+}
+
+// IsUnicastProbe reports whether the frame asks one neighbour, whose hardware
+// address is known already, whether it is there still.
+func IsUnicastProbe(frame []byte) bool {
+	return parse(frame).asks.IsValid() && frame[0]&1 == 0
 }

@@ -270,12 +270,13 @@ func (s *scanner) see(frame []byte) {
 }
 
 // beAsked answers whoever asks for the hardware address of from, unless the host
-// does. The target's question shows that it wants to answer a probe.
+// does. A target that asks everybody wants to answer a probe; one that asks us
+// alone wants to know whether who asked for its own address is there still.
 func (s *scanner) beAsked(f seen) {
 	if s.owned {
 		return
 	}
-	if f.src == s.target {
+	if f.toAll && f.source.String() == s.targetMAC() {
 		s.add("it asks who has " + s.from.String())
 	}
 	reply := Advertisement(s.own, s.from, f.source, f.src)
@@ -283,6 +284,12 @@ func (s *scanner) beAsked(f seen) {
 		reply = ARPReply(s.own, s.from, f.source, f.src)
 	}
 	_ = s.send(reply) // if it is lost the question alone is the answer
+}
+
+func (s *scanner) targetMAC() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mac.String()
 }
 
 func (s *scanner) add(words string) {
