@@ -18,7 +18,7 @@ KERNEL_DEPS := qemu-system-x86 xz-utils nftables iproute2 dnsmasq-base
 KERNELS ?= bookworm trixie
 KERNEL_PKGS ?= ./netguard/...
 
-.PHONY: help build demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults bench bench-fleet bench-scan bench-collect clean
+.PHONY: help build demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults bench bench-fleet bench-scan bench-collect bench-netguard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -63,7 +63,7 @@ screenshot: build ## take the README's picture of the portal from a running site
 	@.ci/deps chromium
 	LWC_SCREENSHOT=$(CURDIR)/docs/images/portal.png $(GO) test -count=1 -run PortalShowsInventory ./cmd/lwc-demo/site
 
-bench: bench-fleet bench-scan bench-collect ## run the benchmarks
+bench: bench-fleet bench-scan bench-collect bench-netguard ## run the benchmarks
 
 bench-fleet: ## memory of 1,000 simulated devices, each with a session, clients included
 	$(GO) test -run '^$$' -bench Fleet1000 -benchtime 1x ./junos/junostest | .ci/goal junosim-1000-devices-mb BenchmarkFleet1000 MB 1024
@@ -74,6 +74,9 @@ bench-scan: ## speed of the scan that every reply goes through
 bench-collect: build ## what collecting costs beside a raw SSH client and PyEZ; PARTS=cpu,huge measures these only
 	@.ci/deps openssh-server python3-junos-eznc
 	$(BIN)/lwc-bench collect $(if $(PARTS),--only $(PARTS))
+
+bench-netguard: build ## what guarding the ports costs and how fast it acts: 4 minutes; PARTS=fix,dial measures these only
+	$(BIN)/lwc-bench netguard $(if $(PARTS),--only $(PARTS))
 
 clean: ## remove what the targets made
 	rm -rf $(BIN) dist

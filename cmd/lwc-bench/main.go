@@ -52,8 +52,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	switch {
 	case len(args) > 0 && args[0] == "collect":
 		return runCollect(ctx, args[1:], stdout, stderr)
+	case len(args) > 0 && args[0] == "netguard":
+		return runNetguard(ctx, args[1:], stdout, stderr)
 	case len(args) == 1 && args[0] == "client":
 		return runClient(ctx, stdin, stdout)
+	case len(args) == 1 && args[0] == "guard":
+		return runGuard(ctx, stdin, stdout)
+	case len(args) == 1 && args[0] == "dialer":
+		return runDialer(ctx, stdin, stdout)
 	}
 	printUsage(stdout)
 	if len(args) == 0 || args[0] == "--help" || args[0] == "-h" || args[0] == "help" {
