@@ -70,9 +70,10 @@ type Guard struct {
 	// either, so that none takes half of another's work for a violation.
 	verifying sync.Mutex
 
-	watch *watch // nil before Up has brought the ports up, and when unprotected
-	stop  context.CancelFunc
-	tasks sync.WaitGroup // the patrol and the leases; Close waits
+	watch  *watch  // nil before Up has brought the ports up, and when unprotected
+	patrol *patrol // runs from Up to Close
+	stop   context.CancelFunc
+	tasks  sync.WaitGroup // the patrol and the leases; Close waits
 
 	mu       sync.Mutex // guards what follows; never held across a system call
 	status   Status

@@ -32,7 +32,7 @@ const (
 	cloudAddr6  = "fd00:22::1"
 )
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	if os.Getenv(envRole) == "" {
 		need.Missing(t, "namespaces of its own, which TestMain makes (not while fuzzing)")
@@ -55,7 +55,7 @@ func newSite(t *testing.T) *site {
 }
 
 // newDualSite has IPv6 too; duplicate address detection takes its time there.
-func newDualSite(t *testing.T) *site {
+func newDualSite(t testing.TB) *site {
 	t.Helper()
 	s := newSite(t)
 	in, ext := &s.config.Internal, &s.config.External
@@ -66,7 +66,7 @@ func newDualSite(t *testing.T) *site {
 }
 
 // unmountAll lets the folder of the namespaces' names be removed.
-func unmountAll(t *testing.T, dir string) {
+func unmountAll(t testing.TB, dir string) {
 	names, err := filepath.Glob(filepath.Join(dir, "*"))
 	must(t, err)
 	for _, name := range names {
@@ -76,7 +76,7 @@ func unmountAll(t *testing.T, dir string) {
 }
 
 // host makes a namespace whose link eth0 is the far end of the veth named port.
-func (s *site) host(t *testing.T, name, port string, addresses ...string) *namespace {
+func (s *site) host(t testing.TB, name, port string, addresses ...string) *namespace {
 	t.Helper()
 	n, err := openNamespace(t.Context(), "", filepath.Join(s.dir, name), true)
 	must(t, err)
@@ -96,7 +96,7 @@ func (s *site) host(t *testing.T, name, port string, addresses ...string) *names
 }
 
 // addVeth makes the link port in the home namespace, its peer eth0 in n.
-func addVeth(t *testing.T, port string, n *namespace) {
+func addVeth(t testing.TB, port string, n *namespace) {
 	t.Helper()
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = port
@@ -108,7 +108,7 @@ func addVeth(t *testing.T, port string, n *namespace) {
 	})
 }
 
-func (s *site) up(t *testing.T) *Guard {
+func (s *site) up(t testing.TB) *Guard {
 	t.Helper()
 	g, err := Up(within(t, testTimeout), s.config)
 	must(t, err)
@@ -118,7 +118,7 @@ func (s *site) up(t *testing.T) *Guard {
 
 // serve answers every connection to address in n with a greeting, until the
 // test ends, and returns the address.
-func serve(t *testing.T, n *namespace, address, greeting string) string {
+func serve(t testing.TB, n *namespace, address, greeting string) string {
 	t.Helper()
 	l := listen(t, n, address)
 	go func() {
@@ -134,7 +134,7 @@ func serve(t *testing.T, n *namespace, address, greeting string) string {
 	return l.Addr().String()
 }
 
-func listen(t *testing.T, n *namespace, address string) net.Listener {
+func listen(t testing.TB, n *namespace, address string) net.Listener {
 	t.Helper()
 	var l net.Listener
 	must(t, n.do(t.Context(), func() (err error) {
@@ -147,7 +147,7 @@ func listen(t *testing.T, n *namespace, address string) net.Listener {
 
 // ip asks the kernel's own tool about the namespace of that name, or has it
 // change something there.
-func ip(t *testing.T, namespace string, args ...string) string {
+func ip(t testing.TB, namespace string, args ...string) string {
 	t.Helper()
 	tool := need.Program(t, "ip")
 	n, err := os.Open(namespace)

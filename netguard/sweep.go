@@ -73,6 +73,7 @@ func (g *Guard) start(ctx context.Context) error {
 	}
 	g.become(Open, "")
 	p := newPatrol(g, time.Now())
+	g.patrol = p
 	p.probe.restart(r.carrier, time.Now())
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	g.stop = stop
@@ -207,6 +208,7 @@ func (p *patrol) changedSilently(ctx context.Context, now time.Time) bool {
 
 // look verifies and makes a violation of what cannot be read.
 func (p *patrol) look(ctx context.Context) (Report, []*Violation) {
+	p.guard.watch.covered()
 	report, err := p.guard.scope().verify(ctx)
 	if err != nil { // once more: a link may have gone while it was read
 		report, err = p.guard.scope().verify(ctx)

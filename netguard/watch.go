@@ -142,6 +142,13 @@ func (w *watch) next(ctx context.Context, due time.Time) signal {
 	return s
 }
 
+// covered forgets the changes told of so far: everything is read after them.
+func (w *watch) covered() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pending.changed = false
+}
+
 // swept says that a sweep has just ended.
 func (w *watch) swept() { w.free = time.Now().Add(sweepGap) }
 
