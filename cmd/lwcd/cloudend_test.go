@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -160,12 +159,4 @@ func until(t *testing.T, what string, limit time.Duration, ok func() bool) {
 			t.Fatalf("%s: not within %v", what, limit)
 		}
 	}
-}
-
-// TestMain is lwcd itself when a test starts it so.
-func TestMain(m *testing.M) {
-	if os.Getenv("LWCD_TEST_MAIN") != "" {
-		main()
-	}
-	os.Exit(m.Run())
 }

@@ -14,6 +14,7 @@ import (
 	"lwc/junos"
 	"lwc/netguard"
 	"lwc/transport/device"
+	"lwc/transport/proxy"
 )
 
 func TestConfigDefaults(t *testing.T) {
@@ -91,8 +92,8 @@ proxy_password_file = "/etc/lwcd/proxy.password"
 	if !slices.Equal(c.outside.ntp, ntp) {
 		t.Errorf("ntp %v", c.outside.ntp)
 	}
-	if want := (proxy{host: "proxy.example:3128", user: "site", passwordFile: "/etc/lwcd/proxy.password"}); c.outside.proxy != want {
-		t.Errorf("proxy %+v", c.outside.proxy)
+	if want := (way{proxy: proxy.URL{Host: "proxy.example", Port: 3128}, user: "site", passwordFile: "/etc/lwcd/proxy.password"}); c.outside.way != want {
+		t.Errorf("proxy %+v", c.outside.way)
 	}
 }
 
@@ -102,12 +103,12 @@ func TestProxyPassword(t *testing.T) {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := proxy{passwordFile: path}.password()
+		got, err := way{passwordFile: path}.password()
 		if said := string(got.Reveal()); said != want && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%.20q: %q, %v", text, said, err)
 		}
 	}
-	if _, err := (proxy{passwordFile: path + ".missing"}).password(); !os.IsNotExist(errors.Unwrap(err)) {
+	if _, err := (way{passwordFile: path + ".missing"}).password(); !os.IsNotExist(errors.Unwrap(err)) {
 		t.Errorf("missing: %v", err)
 	}
 }
@@ -179,9 +180,9 @@ func TestConfigErrors(t *testing.T) {
 		{"[external]\nallow = [\"cloud.example\"]", `f:2: external.allow: "cloud.example" is not a destination: write it as cloud.example:443`},
 		{"[external]\nallow = [\"https://cloud.example:443\"]", `f:2: external.allow: `},
 		{"[external]\nntp = [\"time server\"]", `f:2: external.ntp: "time server" is not a time server`},
-		{"[external]\nproxy = \"proxy.example:3128\"", `f:2: external.proxy: "proxy.example:3128" is not a proxy: write it as http://proxy.example:3128`},
+		{"[external]\nproxy = \"proxy.example:3128\"", `write it as http://proxy.example:3128`},
 		{"[external]\nproxy = \"socks5://proxy.example:3128\"", `f:2: external.proxy: `},
-		{"[external]\nproxy = \"http://u:p@proxy.example:3128\"", `f:2: external.proxy: the log-in does not belong here`},
+		{"[external]\nproxy = \"http://u:p@proxy.example:3128\"", `and the log-in as proxy_user and proxy_password_file`},
 		{"[external]\nproxy_user = \"u\"", `f:2: external.proxy_user: there is no external.proxy`},
 		{"[external]\nproxy = \"http://p.example:1\"\nproxy_password_file = \"/p\"", `f:3: external.proxy_password_file: there is no external.proxy_user`},
 		{"[external]\nproxy = \"http://p.example:1\"\nproxy_user = \"u\"\nproxy_password_file = \"p\"", `f:4: external.proxy_password_file: "p" is not an absolute path`},
@@ -234,7 +235,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"--version"}, 0, "lwcd ", ""},
 		{[]string{"check", "--config", good}, 0, "internal port    lwcint0 10.1.0.2/24", ""},
 		{[]string{"check", "--config", good + ".missing"}, 2, "", "no such file"},
-		{[]string{"--config", os.DevNull}, 2, "", "internal.interface"},
+		{[]string{"check", "--config", os.DevNull}, 2, "", "internal.interface"},
 		{[]string{"--confg", good}, 2, "", "lwcd --help tells the usage"},
 		{[]string{"chek"}, 2, "", `unexpected argument "chek"`},
 	} {

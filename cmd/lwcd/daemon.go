@@ -4,18 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"lwc/netguard"
+	"lwc/cmd/lwcd/halves"
+	"lwc/transport/secret"
 )
 
-// task is one long-lived part of the daemon.
+// task is one long-lived part of the collector half.
 type task interface {
-	// Run works until ctx ends, and then returns nil. An error ends the daemon.
+	// Run works until ctx ends, and then returns nil. An error ends the process.
 	Run(ctx context.Context) error
 	// Ready is closed when what the task provides can be used.
 	Ready() <-chan struct{}
@@ -25,56 +25,37 @@ type task interface {
 	String() string
 }
 
-// stopLimit is how long a clean stop may take. The uplink's farewell takes 3 s
+// tasksLimit is how long a clean stop may take. The uplink's farewell takes 3 s
 // at most, and closing a session with a device 2 s.
-const stopLimit = 9 * time.Second
+const tasksLimit = 8 * time.Second
 
-// start prepares the process, and runs the daemon in it.
-func start(ctx context.Context, conf config, stderr io.Writer) int {
-	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: conf.level}))
-	if conf.ports.Mode == netguard.Userns {
-		inside, code, err := netguard.Reexec()
-		if err != nil {
-			log.Error("entering a user namespace", "error", err)
-			return exitPorts
-		}
-		if !inside {
-			return code
-		}
-	}
-	harden(log)
-	limitMemory(conf.budget)
-	return newDaemon(conf, log).run(ctx)
-}
+// errLate says that a task did not end when it was asked to.
+var errLate = errors.New("stopping took too long")
 
-// daemon is all tasks.
+// daemon is all tasks of the collector half.
 type daemon struct {
 	log    *slog.Logger
 	ports  *ports
 	member *membership
 	link   *link
 	work   *work
-	notify *notifier
 }
 
-func newDaemon(conf config, log *slog.Logger) *daemon {
-	d := &daemon{log: log}
-	d.ports = newPorts(conf.ports, log)
-	d.member = newMembership(conf, d.ports, log)
-	d.link = newLink(conf, d.ports, d.member, log)
+func newDaemon(conf config, p *ports, tokens halves.Tokens, proxyPassword secret.Text, log *slog.Logger) *daemon {
+	d := &daemon{log: log, ports: p}
+	dial := p.toCloud(conf.outside.way, proxyPassword)
+	d.member = newMembership(conf, p, tokens, dial, log)
+	d.link = newLink(conf, p, d.member, dial, log)
 	d.work = newWork(d.link)
-	d.notify = newNotifier(d.tasks(), d.status, log)
 	return d
 }
 
 func (d *daemon) tasks() []task { return []task{d.ports, d.member, d.link, d.work} }
 
-// run starts all tasks, and stops them all when ctx ends or one fails. The
-// ports are closed last, after everything that dials through them has ended.
-func (d *daemon) run(ctx context.Context) int {
-	d.log.Info("starting", "version", release())
+// run starts all tasks, and stops them all when ctx ends or one fails.
+func (d *daemon) run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
-	for _, t := range append(d.tasks(), d.notify) {
+	for _, t := range d.tasks() {
 		g.Go(func() error {
 			if err := t.Run(gctx); err != nil {
 				return fmt.Errorf("%s: %w", t, err)
@@ -85,46 +66,41 @@ func (d *daemon) run(ctx context.Context) int {
 	ended := make(chan error, 1)
 	go func() { ended <- g.Wait() }()
 	<-gctx.Done()
-	d.notify.stopping()
-	err, late := error(nil), false
 	select {
-	case err = <-ended:
-	case <-time.After(stopLimit):
-		late = true
+	case err := <-ended:
+		return err
+	case <-time.After(tasksLimit):
+		return errLate
 	}
-	return d.exit(err, d.ports.close(), late)
 }
 
-// exit logs how the daemon ended and chooses the exit code.
-func (d *daemon) exit(err, portsErr error, late bool) int {
-	var p *portsError
-	switch {
-	case late:
-		d.log.Error("stopping took too long, leaving anyway", "limit", stopLimit.String())
-		return exitFailed
-	case errors.As(err, &p):
-		d.log.Error("the two ports cannot be used", "error", err)
-		return exitPorts
-	case err != nil:
-		d.log.Error("stopped by a failure", "error", err)
-		return exitFailed
-	case portsErr != nil && !errors.Is(portsErr, netguard.ErrPrivilege):
-		d.log.Error("closing the ports", "error", portsErr)
-		return exitFailed
+// report says where the half stands, and whether every task is alive.
+func (d *daemon) report(ctx context.Context) halves.Report {
+	r := halves.Report{Status: d.status()}
+	if isReady(d.member) {
+		r.Collector = d.member.identity().Collector
 	}
-	d.log.Info("stopped")
-	return exitStopped
+	if isReady(d.link) {
+		r.Cloud = d.link.cloudStatus()
+	}
+	for _, t := range d.tasks() {
+		if err := t.Alive(ctx); err != nil {
+			r.Problem = fmt.Sprintf("%s: %v", t, err)
+			break
+		}
+	}
+	return r
 }
 
-// status says in words what the daemon is doing, for systemctl status.
+// status says in words what the half is doing.
 func (d *daemon) status() string {
-	if s := d.ports.status(); !isReady(d.ports) {
-		return s
-	} else if !isReady(d.member) {
-		return s + "; " + d.member.status()
-	} else {
-		return s + "; " + d.link.status()
+	if !isReady(d.ports) {
+		return "verifying the two ports"
 	}
+	if !isReady(d.member) {
+		return d.member.status()
+	}
+	return d.link.status()
 }
 
 func isReady(t task) bool {

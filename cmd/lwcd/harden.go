@@ -24,6 +24,15 @@ func harden(log *slog.Logger) {
 	}
 }
 
+// hardenAgain repeats what a change of credentials undoes: the process is as
+// dumpable then as fs.suid_dumpable says (kernel/cred.c, commit_creds).
+func hardenAgain() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("making the process undumpable: %w", err)
+	}
+	return nil
+}
+
 // lockMemory locks all pages, each when it is first used (MCL_ONFAULT): Go
 // reserves far more address space than it uses. With a finite limit a later
 // allocation would fail and end the process, so the limit has to go first.

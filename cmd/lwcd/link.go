@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"lwc/cmd/lwcd/dial"
+	"lwc/cmd/lwcd/halves"
 	"lwc/collector"
 	"lwc/junos"
 	"lwc/transport/device"
@@ -26,6 +27,7 @@ type link struct {
 	conf   config
 	ports  *ports
 	member *membership
+	dial   uplink.DialFunc // to the cloud
 	log    *slog.Logger
 	ready  chan struct{}
 	born   time.Time
@@ -36,8 +38,8 @@ type link struct {
 	welcomed atomic.Int64 // Unix time of the last welcome
 }
 
-func newLink(conf config, p *ports, m *membership, log *slog.Logger) *link {
-	return &link{conf: conf, ports: p, member: m, log: log, ready: make(chan struct{}), born: time.Now()}
+func newLink(conf config, p *ports, m *membership, dial uplink.DialFunc, log *slog.Logger) *link {
+	return &link{conf: conf, ports: p, member: m, dial: dial, log: log, ready: make(chan struct{}), born: time.Now()}
 }
 
 func (l *link) String() string         { return "uplink" }
@@ -73,15 +75,15 @@ func (l *link) make() error {
 		return err
 	}
 	id, boot := l.member.identity(), wire.NewID()
-	l.up = uplink.New(uplink.Config{Identity: id, Dial: l.ports.external().DialContext, Boot: boot, BootKey: key,
+	l.up = uplink.New(uplink.Config{Identity: id, Dial: l.dial, Boot: boot, BootKey: key,
 		Firmware: release(), Capabilities: capabilities(), Handler: handler{l}, Logger: l.log.With("task", "uplink"),
 		Ports: l.ports.wireState, Health: l.health})
-	l.dialer = dial.New(&device.Dialer{Net: l.ports.internal().DialContext, Timeouts: l.conf.patience.dial})
+	l.dialer = dial.New(&device.Dialer{Net: l.ports.half.Internal().DialContext, Timeouts: l.conf.patience.dial})
 	l.coll = collector.New(collector.Config{Collector: id.Collector, Boot: boot, BootKey: key, Dialer: l.dialer,
 		Uplink: l.up, Logger: l.log.With("task", "collector"), BudgetBytes: l.conf.budget,
 		Session: l.conf.patience.session, DeviceTimeout: l.conf.patience.device})
-	l.ports.onViolation(func(text string) {
-		l.up.SendEvent(wire.Event{Kind: wire.EventPortViolation, Text: text})
+	l.ports.onNotice(func(n halves.Notice) {
+		l.up.SendEvent(wire.Event{Kind: n.Kind, Text: n.Text, Violation: n.Violation})
 	})
 	l.log.Info("boot", "collector", id.Collector, "boot", boot)
 	return nil

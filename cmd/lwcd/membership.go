@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
-	"os"
 	"sync"
 	"time"
 
+	"lwc/cmd/lwcd/halves"
 	"lwc/transport/secret"
 	"lwc/transport/uplink"
 	"lwc/transport/wire"
@@ -19,10 +19,12 @@ import (
 // membership is the task that makes the box a collector: it loads the identity,
 // or enrols with the token that somebody puts on the box.
 type membership struct {
-	conf  config
-	ports *ports
-	log   *slog.Logger
-	ready chan struct{}
+	conf   config
+	ports  task
+	tokens halves.Tokens
+	dial   uplink.DialFunc // to the cloud
+	log    *slog.Logger
+	ready  chan struct{}
 
 	mu   sync.Mutex // guards what follows
 	id   uplink.Identity
@@ -35,14 +37,12 @@ const (
 	tokenPoll = time.Second
 	// maxBeat is how old the last look at the token file may be.
 	maxBeat = 30 * time.Second
-	// maxToken bounds the token file: a token has about 300 bytes.
-	maxToken = 64 << 10
 	// The first and the longest pause after a failure that may pass.
 	firstPause, lastPause = time.Second, time.Minute
 )
 
-func newMembership(conf config, p *ports, log *slog.Logger) *membership {
-	return &membership{conf: conf, ports: p, log: log, ready: make(chan struct{})}
+func newMembership(conf config, p task, tokens halves.Tokens, dial uplink.DialFunc, log *slog.Logger) *membership {
+	return &membership{conf: conf, ports: p, tokens: tokens, dial: dial, log: log, ready: make(chan struct{})}
 }
 
 func (m *membership) String() string         { return "enrolment" }
@@ -91,7 +91,7 @@ func (m *membership) Run(ctx context.Context) error {
 	switch {
 	case err == nil:
 		m.log.Info("identity loaded", "collector", id.Collector)
-		if _, err := os.Stat(m.conf.tokenFile); err == nil {
+		if _, err := m.tokens.Stamp(ctx); err == nil {
 			m.log.Warn("the enrolment token is ignored: this box has an identity; to enrol it anew, empty the state folder",
 				"token_file", m.conf.tokenFile, "state_dir", m.conf.stateDir)
 		}
@@ -116,7 +116,7 @@ func (m *membership) Run(ctx context.Context) error {
 // or was refused for good; then the next one is waited for. The error is about
 // this box alone.
 func (m *membership) enrol(ctx context.Context) (uplink.Identity, error) {
-	for used := (stamp{}); ; {
+	for used := (halves.Stamp{}); ; {
 		token, seen, ok := m.awaitToken(ctx, used)
 		if !ok {
 			return uplink.Identity{}, nil
@@ -127,13 +127,13 @@ func (m *membership) enrol(ctx context.Context) (uplink.Identity, error) {
 		var local *stateError
 		switch {
 		case err == nil:
-			return id, m.keep(&id)
+			return id, m.keep(ctx, &id)
 		case ctx.Err() != nil:
 			return uplink.Identity{}, nil
 		case errors.As(err, &local):
 			return uplink.Identity{}, err
 		case errors.Is(err, errTokenChanged):
-			used = stamp{}
+			used = halves.Stamp{}
 		default:
 			m.refused(err)
 		}
@@ -141,12 +141,12 @@ func (m *membership) enrol(ctx context.Context) (uplink.Identity, error) {
 }
 
 // keep saves the identity, and only then erases what led to it.
-func (m *membership) keep(id *uplink.Identity) error {
+func (m *membership) keep(ctx context.Context, id *uplink.Identity) error {
 	if err := id.Save(m.conf.stateDir); err != nil {
 		return fmt.Errorf("saving the identity to %s: %w", m.conf.stateDir, err)
 	}
 	m.log.Info("enrolled", "collector", id.Collector, "cloud", id.URL)
-	if err := errors.Join(erase(m.conf.tokenFile), dropPending(m.conf.stateDir)); err != nil {
+	if err := errors.Join(m.tokens.Erase(ctx), dropPending(m.conf.stateDir)); err != nil {
 		// The token is used up at the cloud in any case.
 		m.log.Warn("erasing the used enrolment token", "error", err)
 	}
@@ -160,26 +160,26 @@ func (m *membership) refused(err error) {
 }
 
 // awaitToken waits for a token file other than the one already used.
-func (m *membership) awaitToken(ctx context.Context, used stamp) (wire.Token, stamp, bool) {
-	if used.zero() {
+func (m *membership) awaitToken(ctx context.Context, used halves.Stamp) (wire.Token, halves.Stamp, bool) {
+	if used == (halves.Stamp{}) {
 		m.say("not enrolled: waiting for an enrolment token in %s", m.conf.tokenFile)
 	}
 	for told := used; ; {
-		seen, err := stampOf(m.conf.tokenFile)
-		if err == nil && seen.size > 0 && seen != told {
-			token, err := readToken(m.conf.tokenFile)
+		seen, err := m.tokens.Stamp(ctx)
+		if err == nil && seen.Size > 0 && seen != told {
+			token, read, err := m.readToken(ctx)
 			if err == nil {
-				return token, seen, true
+				return token, read, true
 			}
 			told = seen
 			m.refused(err)
-		} else if err != nil && !errors.Is(err, fs.ErrNotExist) && told.zero() {
-			told = stamp{size: -1}
+		} else if err != nil && ctx.Err() == nil && !errors.Is(err, fs.ErrNotExist) && told == (halves.Stamp{}) {
+			told = halves.Stamp{Size: -1}
 			m.refused(err)
 		}
 		m.progress()
 		if !sleep(ctx, tokenPoll) {
-			return wire.Token{}, stamp{}, false
+			return wire.Token{}, halves.Stamp{}, false
 		}
 	}
 }
@@ -202,7 +202,7 @@ var errTokenChanged = errors.New("the token file has changed")
 // reachable yet, or an administrator has still to approve. The key stays the
 // same, so that the cloud knows who asks again. It ends with errTokenChanged
 // when the file holds another token.
-func (m *membership) useToken(ctx context.Context, token wire.Token, seen stamp) (uplink.Identity, error) {
+func (m *membership) useToken(ctx context.Context, token wire.Token, seen halves.Stamp) (uplink.Identity, error) {
 	key, err := pendingKey(m.conf.stateDir)
 	if err != nil {
 		return uplink.Identity{}, &stateError{err}
@@ -212,7 +212,7 @@ func (m *membership) useToken(ctx context.Context, token wire.Token, seen stamp)
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		m.say("enrolling at %s", token.URL)
 		id, err := uplink.Enrol(watched, uplink.EnrolConfig{Token: token, CollectorID: m.conf.collectorID, Key: key,
-			Dial: m.ports.external().DialContext, Logger: m.log})
+			Dial: m.dial, Logger: m.log})
 		if err == nil || final(err) {
 			return id, err
 		}
@@ -229,13 +229,14 @@ func (m *membership) useToken(ctx context.Context, token wire.Token, seen stamp)
 }
 
 // untilChanged returns a context that ends when the token file changes.
-func (m *membership) untilChanged(ctx context.Context, seen stamp) (context.Context, func()) {
+func (m *membership) untilChanged(ctx context.Context, seen halves.Stamp) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() {
 		for sleep(ctx, tokenPoll) {
 			m.progress()
-			if now, err := stampOf(m.conf.tokenFile); err != nil || now != seen {
+			now, err := m.tokens.Stamp(ctx)
+			if ctx.Err() == nil && (err != nil || now != seen) {
 				cancel(errTokenChanged)
 			}
 		}
@@ -252,55 +253,14 @@ func final(err error) bool {
 	return errors.As(err, &r) || errors.Is(err, uplink.ErrWrongCA)
 }
 
-// stamp tells two versions of a file apart.
-type stamp struct {
-	changed time.Time
-	size    int64
-}
-
-func (s stamp) zero() bool { return s == stamp{} }
-
-func stampOf(path string) (stamp, error) {
-	info, err := os.Stat(path)
+// readToken asks for the token that is there.
+func (m *membership) readToken(ctx context.Context) (wire.Token, halves.Stamp, error) {
+	given, err := m.tokens.Read(ctx)
 	if err != nil {
-		return stamp{}, err
+		return wire.Token{}, halves.Stamp{}, err
 	}
-	if !info.Mode().IsRegular() {
-		return stamp{}, fmt.Errorf("reading the enrolment token: %s is not a file", path)
-	}
-	return stamp{info.ModTime(), info.Size()}, nil
-}
-
-func readToken(path string) (wire.Token, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return wire.Token{}, err
-	}
-	if info.Size() > maxToken {
-		return wire.Token{}, fmt.Errorf("reading the enrolment token: %s has %d bytes and is no token", path, info.Size())
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return wire.Token{}, err
-	}
-	text := secret.New(b)
+	text := secret.New(given.Text)
 	defer text.Wipe()
-	return wire.ParseToken(wire.EnrolToken, text)
-}
-
-// erase overwrites a file with zeros and removes it. One that is not there is
-// erased already.
-func erase(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	info, err := f.Stat()
-	if err == nil {
-		_, err = f.Write(make([]byte, info.Size()))
-	}
-	return errors.Join(err, f.Sync(), f.Truncate(0), f.Close(), os.Remove(path))
+	token, err := wire.ParseToken(wire.EnrolToken, text)
+	return token, given.Stamp, err
 }

@@ -6,15 +6,13 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"lwc/netguard"
 )
 
 // A port may be missing for hours: who waits for it is alive.
 func TestWaitingForThePortsIsAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := slog.New(slog.DiscardHandler)
-		m := newMembership(config{}, newPorts(netguard.Config{}, log), log)
+		m := newMembership(config{}, &part{name: "ports", ready: make(chan struct{})}, nil, nil, log)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- m.Run(ctx) }()

@@ -13,34 +13,31 @@ import (
 // notifier is the task that talks to systemd (sd_notify(3)). Without systemd it
 // does nothing but watch.
 type notifier struct {
-	tasks  []task
+	ready  <-chan struct{}             // closed when the ports are enforced
+	alive  func(context.Context) error // nil: the daemon has made progress
 	status func() string
 	log    *slog.Logger
-	quit   atomic.Bool
+	quit   atomic.Bool // another one speaks, or all is said
 	said   string
 }
 
 const (
 	// statusEvery is how often the status text is brought up to date.
 	statusEvery = time.Second
-	// aliveLimit is how long the tasks may take together to give a sign of life.
+	// aliveLimit is how long a sign of life may take.
 	aliveLimit = 5 * time.Second
 	// startExtension is asked for while a port is waited for; it is renewed
 	// each second.
 	startExtension = "EXTEND_TIMEOUT_USEC=30000000"
 )
 
-func newNotifier(tasks []task, status func() string, log *slog.Logger) *notifier {
-	return &notifier{tasks: tasks, status: status, log: log}
+func newNotifier(ready <-chan struct{}, alive func(context.Context) error, status func() string, log *slog.Logger) *notifier {
+	return &notifier{ready: ready, alive: alive, status: status, log: log}
 }
 
-func (n *notifier) String() string              { return "notify" }
-func (n *notifier) Ready() <-chan struct{}      { return n.tasks[0].Ready() }
-func (n *notifier) Alive(context.Context) error { return nil }
-
-// Run says READY once the ports are enforced (the first task is ready), keeps the
-// status text, and pings the watchdog as long as every task is alive.
-func (n *notifier) Run(ctx context.Context) error {
+// run says READY once the ports are enforced, keeps the status text, and pings
+// the watchdog as long as the daemon is alive. It returns when ctx ends.
+func (n *notifier) run(ctx context.Context) {
 	interval, err := sd.SdWatchdogEnabled(false)
 	if err != nil {
 		n.log.Warn("reading the watchdog interval", "error", err)
@@ -50,40 +47,41 @@ func (n *notifier) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(statusEvery)
 	defer tick.Stop()
-	ready := n.Ready()
+	ready := n.ready
 	for pinged := (time.Time{}); ; {
 		n.sayStatus()
-		if interval > 0 && time.Since(pinged) >= interval && n.alive(ctx) {
+		if interval > 0 && time.Since(pinged) >= interval && n.lives(ctx) {
 			n.send(sd.SdNotifyWatchdog)
 			pinged = time.Now()
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-ready:
 			ready = nil
 			n.send(sd.SdNotifyReady)
 		case <-tick.C:
-			if ready != nil {
+			if ready != nil && !n.quit.Load() {
 				n.send(startExtension)
 			}
 		}
 	}
 }
 
-// alive asks every task; one that does not answer stops the pings, so that
-// systemd restarts the daemon.
-func (n *notifier) alive(ctx context.Context) bool {
+// lives tells whether there was a sign of life. Without one there are no pings,
+// so that systemd restarts the daemon.
+func (n *notifier) lives(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, aliveLimit)
 	defer cancel()
-	for _, t := range n.tasks {
-		if err := t.Alive(ctx); err != nil {
-			n.log.Error("a task gives no sign of life", "task", t.String(), "error", err)
-			return false
-		}
+	if err := n.alive(ctx); err != nil {
+		n.log.Error("the daemon gives no sign of life", "error", err)
+		return false
 	}
 	return true
 }
+
+// handOver leaves it to another process of ours to speak, or takes it back.
+func (n *notifier) handOver(on bool) { n.quit.Store(on) }
 
 func (n *notifier) sayStatus() {
 	text := oneLine(n.status())

@@ -90,13 +90,13 @@ func (p *part) Alive(ctx context.Context) error {
 
 func TestNotify(t *testing.T) {
 	s := listenAsSystemd(t, "300000") // 0.3 s
-	ports, work := &part{name: "ports", ready: make(chan struct{})}, &part{name: "work", ready: make(chan struct{})}
+	ready, work := make(chan struct{}), &part{name: "work"}
 	var text atomic.Value
 	text.Store("ports\nare coming  up")
-	n := newNotifier([]task{ports, work}, func() string { return text.Load().(string) }, slog.New(slog.DiscardHandler))
+	n := newNotifier(ready, work.Alive, func() string { return text.Load().(string) }, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- n.Run(ctx) }()
+	ended := make(chan struct{})
+	go func() { n.run(ctx); close(ended) }()
 
 	if got := s.await("STATUS="); got != "STATUS=ports; are coming up" {
 		t.Errorf("status %q", got)
@@ -108,7 +108,7 @@ func TestNotify(t *testing.T) {
 			t.Errorf("ready before the ports: %q", d)
 		}
 	}
-	close(ports.ready)
+	close(ready)
 	s.await("READY=1")
 	text.Store("ports are open")
 	s.await("STATUS=ports are open")
@@ -118,9 +118,7 @@ func TestNotify(t *testing.T) {
 	n.stopping()
 	s.await("STOPPING=1\nSTATUS=stopping")
 	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
+	<-ended
 }
 
 func TestOneLine(t *testing.T) {

@@ -14,8 +14,7 @@ import (
 const (
 	exitStopped = 0 // asked to stop, or nothing else to do
 	exitFailed  = 1 // a failure while running; a restart may help
-	exitUsage   = 2 // command line or configuration file; a restart does not help
-	exitPorts   = 3 // the two ports could not be brought up or kept
+	exitUsage   = 2 // the command line, or for check the file; a restart does not help
 )
 
 // defaultConfig is where the appliance has its configuration file.
@@ -34,8 +33,11 @@ usage:
 exit codes:
   0  stopped as asked; check: the configuration is good
   1  failed while running; starting again may help
-  2  the command line or the configuration file is wrong; starting again does not help
-  3  the two ports could not be brought up
+  2  the command line is wrong; check: the configuration is wrong
+
+What keeps the two ports from being brought up, a configuration file that is
+missing or wrong included, does not end lwcd: it says so, keeps both ports down,
+and goes on once the cause is gone.
 
 The log goes to standard error, one JSON object a line. It holds no secrets, no
 facts and no device banners. Under systemd (Type=notify) lwcd is ready once the
@@ -98,15 +100,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case o.version:
 		fmt.Fprintln(stdout, "lwcd", release())
 		return exitStopped
+	case o.check:
+		return check(o.config, stdout, stderr)
 	}
-	conf, err := loadConfig(o.config)
+	return supervise(ctx, o.config, stderr)
+}
+
+// check reads a configuration file and says what it amounts to, or what is wrong.
+func check(path string, stdout, stderr io.Writer) int {
+	conf, err := loadConfig(path)
 	if err != nil {
 		fmt.Fprintf(stderr, "lwcd: the configuration cannot be used:\n%v\n", err)
 		return exitUsage
 	}
-	if o.check {
-		fmt.Fprint(stdout, conf.summary(o.config))
-		return exitStopped
-	}
-	return start(ctx, conf, stderr)
+	fmt.Fprint(stdout, conf.summary(path))
+	return exitStopped
 }

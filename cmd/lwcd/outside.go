@@ -5,27 +5,32 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 
 	"lwc/netguard"
+	"lwc/transport/proxy"
 	"lwc/transport/secret"
 )
 
 // outside is what the External Port reaches besides the cloud, and how.
 type outside struct {
-	ntp   []netguard.Endpoint
-	proxy proxy
+	ntp []netguard.Endpoint
+	way way
 }
 
-// proxy is the HTTP proxy that leads to the cloud; an empty host means none.
-type proxy struct {
-	host         string // host:port
+// way is how the cloud is reached: directly, or through an HTTP proxy.
+type way struct {
+	proxy        proxy.URL // without a host: directly
 	user         string
 	passwordFile string
+}
+
+func (w way) direct() bool { return w.proxy.Host == "" }
+
+// endpoint is what has to be dialled to get to the proxy.
+func (w way) endpoint() netguard.Endpoint {
+	return netguard.Endpoint{Network: "tcp", Host: w.proxy.Host, Port: w.proxy.Port}
 }
 
 const (
@@ -76,7 +81,7 @@ func plausibleHost(s string) bool {
 }
 
 func (c *checker) outside(f outer) outside {
-	o := outside{proxy: c.proxy(f)}
+	o := outside{way: c.way(f)}
 	for _, s := range f.NTP {
 		e, err := timeServer(s)
 		if err != nil {
@@ -101,60 +106,52 @@ func timeServer(s string) (netguard.Endpoint, error) {
 	return e, nil
 }
 
-// proxy reads "http://proxy.example:3128" and what belongs to it. The password
+// way reads "http://proxy.example:3128" and what belongs to it. The password
 // stands in a file of its own: the configuration is no secret.
-func (c *checker) proxy(f outer) proxy {
+func (c *checker) way(f outer) way {
 	if f.Proxy == "" {
-		for key, value := range map[string]string{"external.proxy_user": f.ProxyUser, "external.proxy_password_file": f.ProxyPasswordFile} {
-			if value != "" {
-				c.addf(key, "there is no external.proxy: give one, or remove this")
+		for _, k := range []struct{ key, value string }{{"proxy_user", f.ProxyUser}, {"proxy_password_file", f.ProxyPasswordFile}} {
+			if k.value != "" {
+				c.addf("external."+k.key, "there is no external.proxy: give one, or remove this")
 			}
 		}
-		return proxy{}
+		return way{}
 	}
-	u, err := url.Parse(f.Proxy)
-	if err == nil && u.User != nil {
-		c.addf("external.proxy", "the log-in does not belong here: use proxy_user and proxy_password_file")
-		return proxy{}
+	to, err := proxy.ParseURL(f.Proxy)
+	if err != nil {
+		c.addf("external.proxy", "%v: write it as http://proxy.example:3128, and the log-in as proxy_user and proxy_password_file", err)
+		return way{}
 	}
-	var e netguard.Endpoint
-	if err == nil {
-		e, err = endpoint(u.Host)
-	}
-	if err != nil || u.Scheme != "http" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		c.addf("external.proxy", "%q is not a proxy: write it as http://proxy.example:3128", f.Proxy)
-		return proxy{}
-	}
-	p := proxy{host: net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))), user: f.ProxyUser}
+	w := way{proxy: to, user: f.ProxyUser}
 	if f.ProxyPasswordFile != "" {
-		p.passwordFile = c.absolute("external.proxy_password_file", f.ProxyPasswordFile, "")
+		w.passwordFile = c.absolute("external.proxy_password_file", f.ProxyPasswordFile, "")
 	}
-	if p.user == "" && p.passwordFile != "" {
+	if w.user == "" && w.passwordFile != "" {
 		c.addf("external.proxy_password_file", "there is no external.proxy_user: give one, or remove this")
 	}
-	return p
+	return w
 }
 
 // password reads the proxy's password: the first line of its file.
-func (p proxy) password() (secret.Text, error) {
-	if p.passwordFile == "" {
+func (w way) password() (secret.Text, error) {
+	if w.passwordFile == "" {
 		return secret.Text{}, nil
 	}
-	info, err := os.Stat(p.passwordFile)
+	info, err := os.Stat(w.passwordFile)
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("reading the password of the proxy: %w", err)
 	}
 	if !info.Mode().IsRegular() || info.Size() > maxPassword {
-		return secret.Text{}, fmt.Errorf("reading the password of the proxy: %s is not a file of at most %d bytes", filepath.Clean(p.passwordFile), maxPassword)
+		return secret.Text{}, fmt.Errorf("reading the password of the proxy: %s is not a file of at most %d bytes", w.passwordFile, maxPassword)
 	}
-	b, err := os.ReadFile(p.passwordFile)
+	b, err := os.ReadFile(w.passwordFile)
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("reading the password of the proxy: %w", err)
 	}
 	defer clear(b)
 	line, rest, _ := bytes.Cut(b, []byte("\n"))
 	if len(bytes.TrimSpace(rest)) > 0 {
-		return secret.Text{}, fmt.Errorf("reading the password of the proxy: %s has more than one line", p.passwordFile)
+		return secret.Text{}, fmt.Errorf("reading the password of the proxy: %s has more than one line", w.passwordFile)
 	}
 	return secret.New(bytes.Clone(bytes.TrimSuffix(line, []byte("\r")))), nil
 }

@@ -2,188 +2,124 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
+	"lwc/cmd/lwcd/halves"
 	"lwc/netguard"
+	"lwc/transport/proxy"
+	"lwc/transport/secret"
+	"lwc/transport/uplink"
 	"lwc/transport/wire"
 )
 
-// ports is the task that brings up the two ports, and verifies them for as long
-// as the daemon lives.
+// ports is the task that dials through the two ports which the supervisor holds,
+// watches them, and passes on what the supervisor tells of them.
 type ports struct {
-	conf  netguard.Config
-	log   *slog.Logger
-	ready chan struct{}
+	half     *netguard.Half
+	desk     halves.Desk
+	degraded []string // what the supervisor could not have
+	log      *slog.Logger
 
-	mu     sync.Mutex // guards what follows
-	guard  *netguard.Guard
-	detail string // why the ports are not up
-	tell   func(text string)
+	mu   sync.Mutex // guards what follows
+	tell func(halves.Notice)
+	kept []halves.Notice // until somebody listens
 }
 
-// portsError says that the daemon cannot go on because of its ports.
-type portsError struct{ err error }
-
-func (e *portsError) Error() string { return e.err.Error() }
-func (e *portsError) Unwrap() error { return e.err }
-
-const (
-	// verifyEvery is how often the kernel is compared with the configuration.
-	verifyEvery = 5 * time.Second
-	// portRetry is the pause before a port that is missing is looked for again.
-	portRetry = 2 * time.Second
-)
-
-func newPorts(conf netguard.Config, log *slog.Logger) *ports {
-	return &ports{conf: conf, log: log, ready: make(chan struct{}), detail: "bringing up the two ports"}
+func newPorts(h *netguard.Half, d halves.Desk, degraded []string, log *slog.Logger) *ports {
+	return &ports{half: h, desk: d, degraded: degraded, log: log}
 }
 
 func (p *ports) String() string         { return "ports" }
-func (p *ports) Ready() <-chan struct{} { return p.ready }
+func (p *ports) Ready() <-chan struct{} { return p.half.Ready() }
 
-// Alive asks for the state: that takes the guard's lock, which nothing may hold
-// for long.
+// Alive asks for the state: that takes a lock, which nothing may hold for long.
 func (p *ports) Alive(context.Context) error {
-	p.state()
+	p.half.State()
 	return nil
 }
 
-// Run brings the ports up, waits for an interface that is missing, and then
-// verifies until ctx ends. Any other failure ends the daemon: without its ports
-// it must not run.
+// Run watches the ports until ctx ends or the supervisor is gone.
 func (p *ports) Run(ctx context.Context) error {
-	g, err := p.raise(ctx)
-	if g == nil {
-		return err
-	}
-	p.mu.Lock()
-	p.guard = g
-	p.mu.Unlock()
-	close(p.ready)
-	s := g.State()
-	if s.Mode == netguard.Unprotected {
-		p.log.Warn("the two ports are NOT separated: mode unprotected")
-	}
-	p.log.Info("ports are up", "mode", string(s.Mode), "internal", s.Internal, "external", s.External)
-	p.watch(ctx, g)
-	return nil
+	return together(ctx, p.half.Run, p.watch, p.take)
 }
 
-func (p *ports) raise(ctx context.Context) (*netguard.Guard, error) {
-	for said := ""; ; {
-		g, err := netguard.Up(ctx, p.conf)
-		if err == nil {
-			return g, nil
-		}
-		if ctx.Err() != nil {
-			return nil, nil
-		}
-		if !errors.Is(err, netguard.ErrNoInterface) {
-			return nil, &portsError{err}
-		}
-		if err.Error() != said {
-			said = err.Error()
-			p.log.Warn("waiting for a port", "error", err)
-		}
-		p.mu.Lock()
-		p.detail = "waiting for a port: " + err.Error()
-		p.mu.Unlock()
-		if !sleep(ctx, portRetry) {
-			return nil, nil
-		}
-	}
-}
-
-// watch verifies, and reports what the guard finds.
-func (p *ports) watch(ctx context.Context, g *netguard.Guard) {
-	tick := time.NewTicker(verifyEvery)
-	defer tick.Stop()
+// watch logs what this half sees by itself. The supervisor sees it too, and tells
+// whether it was put right; that is what the cloud is told.
+func (p *ports) watch(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return
-		case e, ok := <-g.Events():
+			return nil
+		case e, ok := <-p.half.Events():
 			if !ok {
-				return
+				return nil
 			}
-			p.event(e)
-		case <-tick.C:
-			if _, err := g.Verify(ctx); err != nil && !errors.Is(err, netguard.ErrUnprotected) && ctx.Err() == nil {
-				p.log.Error("verifying the two ports", "error", err)
+			level := slog.LevelInfo
+			if e.Violation != nil {
+				level = slog.LevelWarn
 			}
+			p.log.Log(ctx, level, "ports", "status", string(e.Status), "text", e.Text)
 		}
 	}
 }
 
-func (p *ports) event(e netguard.Event) {
-	if e.Violation == nil {
-		p.log.Info("ports", "status", string(e.Status), "text", e.Text)
-		return
-	}
-	p.log.Error("port violation", "status", string(e.Status), "kind", string(e.Violation.Kind), "text", e.Text)
-	p.mu.Lock()
-	tell := p.tell
-	p.mu.Unlock()
-	if tell != nil {
-		tell(e.Text)
+// take passes on the supervisor's notices.
+func (p *ports) take(ctx context.Context) error {
+	for last := uint64(0); ; {
+		list, err := p.desk.Notices(ctx, last)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		for _, n := range list {
+			last = n.Number
+			p.pass(n)
+		}
 	}
 }
 
-// onViolation sets who is told of violations.
-func (p *ports) onViolation(tell func(text string)) {
+func (p *ports) pass(n halves.Notice) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tell == nil {
+		p.kept = append(p.kept, n)
+		p.kept = p.kept[max(0, len(p.kept)-noticesKept):]
+		return
+	}
+	p.tell(n)
+}
+
+// onNotice sets who is told of what happens at the ports, and of what happened
+// before.
+func (p *ports) onNotice(tell func(halves.Notice)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tell = tell
-}
-
-// close leaves the ports down. It is called when nothing dials any more.
-func (p *ports) close() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.guard == nil {
-		return nil
+	for _, n := range p.kept {
+		tell(n)
 	}
-	return p.guard.Close()
+	p.kept = nil
 }
 
-func (p *ports) state() netguard.State {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.guard == nil {
-		return netguard.State{Mode: p.conf.Mode, Status: netguard.Down, Detail: p.detail}
-	}
-	return p.guard.State()
-}
-
-// wireState is state as it goes into hello and health.
+// wireState is the state of the ports as it goes into hello and health.
 func (p *ports) wireState() wire.PortState {
-	s := p.state()
-	return wire.PortState{Mode: string(s.Mode), State: string(s.Status), Detail: s.Detail,
-		Internal: s.Internal, External: s.External}
+	s := p.half.State()
+	return wire.PortState{Mode: string(s.Mode), State: string(s.Status), Detail: s.Detail, Internal: s.Internal, External: s.External,
+		Since: s.Since.Truncate(time.Second), Degraded: slices.Concat(s.Degraded, p.degraded), Latched: s.Latched,
+		Violations: s.Violations, Healed: s.Healed}
 }
 
-func (p *ports) status() string {
-	s := p.state()
-	if s.Status == netguard.Down {
-		return s.Detail
+// toCloud makes the connections to the cloud: through the External Port, and the
+// proxy where there is one.
+func (p *ports) toCloud(by way, password secret.Text) uplink.DialFunc {
+	dial := p.half.External().DialContext
+	if by.direct() {
+		return dial
 	}
-	text := fmt.Sprintf("ports %s (%s)", s.Status, s.Mode)
-	if s.Status == netguard.Blocked {
-		text += ": " + s.Detail
-	}
-	return text
-}
-
-// internal and external dial through the ports. They are used after Ready.
-func (p *ports) internal() *netguard.InternalPort { return p.raised().Internal() }
-func (p *ports) external() *netguard.ExternalPort { return p.raised().External() }
-
-func (p *ports) raised() *netguard.Guard {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.guard
+	return (&proxy.Dialer{Proxy: by.proxy, User: by.user, Password: password, Dial: dial}).DialContext
 }

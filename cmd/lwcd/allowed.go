@@ -1,0 +1,143 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"lwc/netguard"
+	"lwc/transport/secret"
+	"lwc/transport/wire"
+)
+
+const (
+	// maxBootstrap bounds the file of that name, and maxEndpoints what is taken
+	// from it: the collector half can write there.
+	maxBootstrap = 64 << 10
+	maxEndpoints = 16
+)
+
+// allowed is the list of what the External Port may dial, as the supervisor
+// knows it: what the configuration says, or else where the enrolment token and
+// the saved identity lead. Where a proxy leads to the cloud, the cloud itself
+// need not be dialled.
+type allowed struct {
+	conf config
+	set  func([]netguard.Endpoint) error
+
+	mu    sync.Mutex // held while set runs, so that the newest list is set last
+	token []netguard.Endpoint
+	saved []netguard.Endpoint
+}
+
+// list is called with mu held, or before the list is shared.
+func (a *allowed) list() []netguard.Endpoint {
+	out := slices.Clone(a.conf.ports.Allow)
+	way := a.conf.outside.way
+	if len(out) == 0 && way.direct() {
+		out = slices.Concat(a.token, a.saved)
+	}
+	if !way.direct() {
+		out = append(out, way.endpoint())
+	}
+	return append(out, a.conf.outside.ntp...)
+}
+
+// useToken adds the cloud of a token. A text that is none adds nothing: the
+// collector half says what is wrong with it.
+func (a *allowed) useToken(text []byte) error {
+	held := secret.New(text)
+	defer held.Wipe()
+	token, err := wire.ParseToken(wire.EnrolToken, held)
+	if err != nil {
+		return nil
+	}
+	defer token.Secret.Wipe()
+	to, err := urlEndpoint(token.URL)
+	if err != nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.token = []netguard.Endpoint{to}
+	return a.set(a.list())
+}
+
+// useIdentity reads where the saved identity leads. Without one there is
+// nothing to add.
+func (a *allowed) useIdentity() error {
+	found, err := savedEndpoints(a.conf.stateDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.saved = found
+	return a.set(a.list())
+}
+
+// urlEndpoint is where an https URL leads.
+func urlEndpoint(s string) (netguard.Endpoint, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return netguard.Endpoint{}, err
+	}
+	port := u.Port()
+	if port == "" {
+		port = strconv.Itoa(httpsPort)
+	}
+	return endpoint(net.JoinHostPort(u.Hostname(), port))
+}
+
+// httpsPort is RFC 9110 section 4.2.2.
+const httpsPort = 443
+
+// savedEndpoints reads the cloud's addresses from the identity in dir. The
+// folder is the collector half's own, so that what lies there is not trusted to
+// be a plain, short file.
+func savedEndpoints(dir string) ([]netguard.Endpoint, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "bootstrap.json"), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("reading where the cloud is: %w", err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("reading where the cloud is: %s is not a file", f.Name()), err)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxBootstrap))
+	if err != nil {
+		return nil, fmt.Errorf("reading where the cloud is: %w", err)
+	}
+	return parseBootstrap(text)
+}
+
+func parseBootstrap(text []byte) ([]netguard.Endpoint, error) {
+	var saved struct {
+		URL       string          `json:"url"`
+		Endpoints []wire.Endpoint `json:"endpoints"`
+	}
+	if err := json.Unmarshal(text, &saved); err != nil {
+		return nil, fmt.Errorf("reading where the cloud is: %w", err)
+	}
+	var out []netguard.Endpoint
+	if e, err := urlEndpoint(saved.URL); err == nil {
+		out = append(out, e)
+	}
+	for _, way := range saved.Endpoints {
+		if e, err := endpoint(way.Host); err == nil && len(out) < maxEndpoints && !slices.Contains(out, e) {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}

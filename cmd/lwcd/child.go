@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lwc/cmd/lwcd/halves"
+	"lwc/netguard"
+)
+
+const (
+	// halfArgument is the hidden first argument of the collector half. It is of no
+	// use by hand: the half needs the connection that it inherits.
+	halfArgument = "-collector-half"
+	// halfConn is the descriptor of that connection: the first after the standard ones.
+	halfConn = 3
+)
+
+// child is a running collector half.
+type child struct {
+	half   *halves.Collector
+	proc   *os.Process
+	ended  chan struct{} // closed when the process has ended, and all that served it
+	err    error         // how it ended, nil with exit code 0; read after ended
+	served sync.WaitGroup
+}
+
+// startChild starts the program anew as the collector half, in a network
+// namespace of its own that holds nothing: what the half dials plainly leaves by
+// no card of the machine, whether it is one of ours or not.
+func startChild(mode netguard.Mode, o halves.Offer, stderr io.Writer) (*child, error) {
+	ours, theirs, err := connected()
+	if err != nil {
+		return nil, fmt.Errorf("connecting the two halves: %w", err)
+	}
+	defer theirs.Close()
+	cmd := exec.Command("/proc/self/exe", halfArgument)
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = slices.DeleteFunc(os.Environ(), notForHalf)
+	cmd.Stderr, cmd.ExtraFiles = stderr, []*os.File{theirs}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if mode != netguard.Unprotected {
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET
+	}
+	c := &child{half: halves.Serve(ours, o), ended: make(chan struct{})}
+	started := make(chan error)
+	go c.live(cmd, started)
+	if err := <-started; err != nil {
+		ours.Close()
+		return nil, fmt.Errorf("starting the collector half: %w", err)
+	}
+	return c, nil
+}
+
+// live starts the process and waits for it on one thread: the signal that ends it
+// with us comes when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG).
+func (c *child) live(cmd *exec.Cmd, started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := cmd.Start(); err != nil {
+		started <- err
+		return
+	}
+	c.proc = cmd.Process
+	ctx, cancel := context.WithCancel(context.Background())
+	var broke error
+	c.served.Go(func() {
+		if broke = c.half.Run(ctx); errors.Is(broke, halves.ErrProtocol) {
+			c.kill()
+		}
+	})
+	started <- nil
+	err := cmd.Wait()
+	cancel()
+	c.served.Wait()
+	if errors.Is(broke, halves.ErrProtocol) {
+		err = broke
+	}
+	c.err = err
+	close(c.ended)
+}
+
+// connected makes two ends of a connection: one for us, one to be inherited.
+func connected() (ours net.Conn, theirs *os.File, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, os.NewSyscallError("socketpair", err)
+	}
+	near, far := os.NewFile(uintptr(pair[0]), "collector half"), os.NewFile(uintptr(pair[1]), "supervisor")
+	defer near.Close() // FileConn duplicates it
+	if ours, err = net.FileConn(near); err != nil {
+		return nil, nil, errors.Join(err, far.Close())
+	}
+	return ours, far, nil
+}
+
+// notForHalf tells what of the environment does not concern the half: systemd's
+// socket is the supervisor's, and proxies are configured by file alone.
+func notForHalf(entry string) bool {
+	name, _, _ := strings.Cut(entry, "=")
+	switch strings.ToLower(name) {
+	case "http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy",
+		"notify_socket", "watchdog_usec", "watchdog_pid", "credentials_directory":
+		return true
+	}
+	return false
+}
+
+// stop asks the half to end, waits at most limit, and then ends it by force.
+func (c *child) stop(limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	asked := c.half.Stop(ctx)
+	if asked != nil && !errors.Is(asked, halves.ErrGone) {
+		c.kill()
+	}
+	select {
+	case <-c.ended:
+		if c.err != nil {
+			return fmt.Errorf("stopping the collector half: %w", c.err)
+		}
+		return nil
+	case <-ctx.Done():
+	}
+	c.kill()
+	<-c.ended
+	return fmt.Errorf("stopping the collector half took longer than %v", limit)
+}
+
+// kill ends the process. One that has just ended needs no signal.
+func (c *child) kill() { _ = c.proc.Kill() }

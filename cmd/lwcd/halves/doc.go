@@ -1,0 +1,25 @@
+// Package halves is what the two halves of lwcd say to each other: the
+// supervisor, which holds the two ports and all privileges, and the collector
+// half, which dials, collects and has none.
+//
+// They share one pair of connected sockets, made before the collector half is
+// started. On it go lines of JSON, each a request with a number or the reply to
+// one; either side may ask. [Serve] makes the supervisor's end from what it has to
+// [Offer]; [Connect] makes the collector's end. Each end has a Run, which the
+// caller runs as long as the connection shall live, and one method for each thing
+// that can be asked of the other half.
+//
+// # Who trusts whom
+//
+// The collector half talks to devices and to the cloud, so that the supervisor
+// takes it for hostile: its lines are at most [MaxUp] bytes long, the numbers of
+// its requests have to grow, at most [maxServed] of them are served at a time, an
+// unknown call or field is an error, and whatever breaks a rule ends the
+// connection. What a request can do is decided by the supervisor alone; there is
+// none that widens the list of what may be dialled. The collector half believes
+// the supervisor, but bounds what it reads too.
+//
+// Each request has a time-out on the side that asks; what it waits for on the
+// other side ends with the connection at the latest. When the connection ends,
+// all that waits for it returns [ErrGone].
+package halves

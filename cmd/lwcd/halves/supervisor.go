@@ -1,0 +1,93 @@
+package halves
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+
+	"lwc/netguard"
+)
+
+// Offer is all that the supervisor does for its collector half.
+type Offer struct {
+	Ports  netguard.Upstream
+	Tokens Tokens
+	Desk   Desk
+}
+
+// Collector is the collector half as the supervisor sees it.
+type Collector struct{ peer *peer }
+
+// Serve makes the supervisor's end of a connection. Run has to be called.
+func Serve(conn net.Conn, o Offer) *Collector {
+	return &Collector{newPeer(conn, MaxUp, o.serve)}
+}
+
+// Run serves the collector half until ctx ends or the connection does, and
+// closes it. The error is nil when ctx ended.
+func (c *Collector) Run(ctx context.Context) error { return c.peer.run(ctx) }
+
+// Alive asks the half where it stands.
+func (c *Collector) Alive(ctx context.Context) (Report, error) {
+	var r Report
+	err := c.peer.call(ctx, quickLimit, callAlive, nil, &r)
+	return r, err
+}
+
+// Stop asks the half to end. It returns when the half has heard it.
+func (c *Collector) Stop(ctx context.Context) error {
+	return c.peer.call(ctx, quickLimit, callStop, nil, nil)
+}
+
+// serve answers one request.
+func (o Offer) serve(ctx context.Context, call string, args json.RawMessage) (any, error) {
+	limit := quickLimit
+	switch call {
+	case callView, callNotices:
+		limit = pollLimit
+	case callPermit:
+		limit = permitLimit
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	switch call {
+	case callView, callPermit:
+		return o.ports(ctx, call, args)
+	case callStamp:
+		return o.Tokens.Stamp(ctx)
+	case callToken:
+		return o.Tokens.Read(ctx)
+	case callErase:
+		return nil, o.Tokens.Erase(ctx)
+	case callSetup:
+		return o.Desk.Setup(ctx)
+	case callNotices:
+		after, err := reads[serialArgs](args)
+		if err != nil {
+			return nil, err
+		}
+		return o.Desk.Notices(ctx, after.Serial)
+	}
+	return nil, ErrUnknownCall
+}
+
+func (o Offer) ports(ctx context.Context, call string, args json.RawMessage) (any, error) {
+	if call == callView {
+		known, err := reads[serialArgs](args)
+		if err != nil {
+			return nil, err
+		}
+		return o.Ports.View(ctx, known.Serial)
+	}
+	to, err := reads[endpointArgs](args)
+	if err != nil {
+		return nil, err
+	}
+	return o.Ports.Permit(ctx, to.endpoint())
+}
+
+// pollAgain tells whether a long poll came to its end with nothing to tell.
+func pollAgain(ctx context.Context, err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
+}

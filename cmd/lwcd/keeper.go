@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"lwc/cmd/lwcd/halves"
+	"lwc/transport/wire"
+)
+
+const (
+	// A half that ended is started again after a pause between these; the ports
+	// and a lease stay meanwhile.
+	firstRestart = time.Second
+	lastRestart  = time.Minute
+	// When a half ends this often within this time, starting it again helps
+	// nobody: the daemon ends, and who watches it sees that.
+	maxEnds   = 5
+	endsSpan  = 10 * time.Minute
+	askEvery  = time.Second
+	deafLimit = 30 * time.Second // without a good answer, until the half is killed
+)
+
+// errHalf says that the collector half cannot be kept running.
+var errHalf = errors.New("the collector half does not stay alive")
+
+// keeper keeps one collector half running.
+type keeper struct {
+	site   *site
+	who    identity
+	stderr io.Writer
+
+	ends []time.Time // of the newest unexpected ends
+
+	mu     sync.Mutex // guards what follows
+	report halves.Report
+	heard  time.Time // of the last good answer, or the start
+	deaf   error     // why the last answer was not good
+	text   string    // while there is no half
+}
+
+func newKeeper(t *site, who identity, stderr io.Writer) *keeper {
+	return &keeper{site: t, who: who, stderr: stderr, text: "starting the collector half"}
+}
+
+// run starts a half, and another one when it ends, until ctx ends.
+func (k *keeper) run(ctx context.Context) error {
+	for pause := firstRestart; ; pause = min(2*pause, lastRestart) {
+		began := time.Now()
+		err := k.once(ctx)
+		if ctx.Err() != nil {
+			return err
+		}
+		if time.Since(began) > endsSpan {
+			pause = firstRestart
+		}
+		if k.tooOften() {
+			return fmt.Errorf("%w: it ended %d times within %v, the last time so: %w", errHalf, maxEnds, endsSpan, err)
+		}
+		k.site.log.Error("the collector half ended unexpectedly and is started again", "error", err, "retry_in", pause.String())
+		k.site.trouble(fmt.Sprintf("collector half ended: %v", err))
+		k.site.notices.add(halves.Notice{Kind: wire.EventPortViolation,
+			Text: fmt.Sprintf("the collector half ended unexpectedly (%v) and is started again; the ports stayed up", err)})
+		k.set(halves.Report{}, fmt.Sprintf("the collector half ended (%v) and is started again", err))
+		if !sleep(ctx, pause) {
+			return nil
+		}
+	}
+}
+
+// tooOften notes an unexpected end.
+func (k *keeper) tooOften() bool {
+	k.ends = slices.DeleteFunc(append(k.ends, time.Now()), func(t time.Time) bool { return time.Since(t) > endsSpan })
+	return len(k.ends) >= maxEnds
+}
+
+// once runs one half to its end. The error says how it ended; it is nil after a
+// clean stop.
+func (k *keeper) once(ctx context.Context) error {
+	if err := k.who.own(k.site.conf.stateDir); err != nil {
+		return err
+	}
+	k.site.identityChanged() // a half may have enrolled and ended before it told
+	c, err := startChild(k.site.conf.ports.Mode, k.site.offer(), k.stderr)
+	if err != nil {
+		return err
+	}
+	k.set(halves.Report{Status: "starting the collector half"}, "")
+	asking, stop := context.WithCancel(ctx)
+	var asks sync.WaitGroup
+	asks.Go(func() { k.ask(asking, c) })
+	select {
+	case <-c.ended:
+	case <-ctx.Done():
+		err = c.stop(stopLimit)
+	}
+	stop()
+	asks.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return err
+	case c.err != nil:
+		return c.err
+	}
+	return errors.New("it ended by itself")
+}
+
+// ask takes the half's reports, and ends one that gives no good one for long.
+func (k *keeper) ask(ctx context.Context, c *child) {
+	for sleep(ctx, askEvery) {
+		r, err := c.half.Alive(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil && r.Problem != "" {
+			err = errors.New(r.Problem)
+		}
+		if k.hear(r, err) > deafLimit {
+			k.site.log.Error("the collector half gives no sign of life and is ended", "error", err)
+			c.kill()
+			return
+		}
+	}
+}
+
+// hear notes an answer, and returns how long ago the last good one was.
+func (k *keeper) hear(r halves.Report, err error) time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.deaf = err
+	if err == nil {
+		k.report, k.heard = r, time.Now()
+	}
+	return time.Since(k.heard)
+}
+
+// set says where a half stands that has not spoken yet, or why there is none.
+func (k *keeper) set(r halves.Report, text string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.report, k.text, k.heard, k.deaf = r, text, time.Now(), nil
+}
+
+// alive returns why the half gives no sign of life. While it waits to be started
+// again there is none to ask.
+func (k *keeper) alive() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.deaf
+}
+
+func (k *keeper) status() string {
+	r, text := k.last()
+	if text != "" {
+		return text
+	}
+	return r.Status
+}
+
+// last returns the last report, or why there is none.
+func (k *keeper) last() (halves.Report, string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.report, k.text
+}

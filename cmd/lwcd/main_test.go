@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"lwc/netguard"
+)
+
+// The variables by which the test binary knows that it is lwcd, or the tests in
+// namespaces of their own.
+const (
+	envMain   = "LWCD_TEST_MAIN"
+	envInside = "LWCD_TEST_INSIDE"
+)
+
+// TestMain is lwcd itself when a test starts it so. Otherwise it runs the tests
+// in namespaces of their own, so that they touch no interface of the machine: as
+// root in a new network and mount namespace, otherwise in a user namespace too.
+func TestMain(m *testing.M) {
+	if os.Getenv(envMain) != "" {
+		main()
+	}
+	if strings.Contains(strings.Join(os.Args, " "), "-test.fuzz=") {
+		os.Exit(m.Run()) // workers talk through inherited files
+	}
+	if os.Getenv(envInside) != "" {
+		if err := errors.Join(privateNames(), loopbackUp()); err != nil {
+			fmt.Fprintln(os.Stderr, "preparing the namespaces:", err)
+			os.Exit(1)
+		}
+		os.Exit(m.Run())
+	}
+	os.Exit(enclosed(m))
+}
+
+func enclosed(m *testing.M) int {
+	if os.Geteuid() != 0 {
+		inside, code, err := netguard.Reexec()
+		switch {
+		case errors.Is(err, netguard.ErrUnsupported) && os.Getenv("CI") == "" && os.Getenv("LWC_TEST_STRICT") == "":
+			fmt.Println("NOT RUN: the tests of lwcd need root or user namespaces:", err)
+			return 0
+		case err != nil:
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		case !inside:
+			return code
+		}
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), envInside+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// privateNames hides the machine's named namespaces behind a folder of our own.
+func privateNames() error {
+	if err := unix.Mount("none", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("making mounts private: %w", err)
+	}
+	dir := netguard.DefaultNamespaceDir
+	if _, err := os.Stat(dir); err != nil {
+		dir = filepath.Dir(dir)
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "mode=755,size=1m"); err != nil {
+		return fmt.Errorf("mounting %s: %w", dir, err)
+	}
+	return os.MkdirAll(netguard.DefaultNamespaceDir, 0o755)
+}
+
+func loopbackUp() error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return err
+	}
+	return netlink.LinkSetUp(lo)
+}
