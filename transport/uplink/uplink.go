@@ -95,6 +95,7 @@ type Uplink struct {
 	jobs    jobLog
 	wake    chan struct{} // to the sender: something is due; capacity 1
 	renew   chan struct{} // to the renewal: now; capacity 1
+	again   chan struct{} // to supervise: connect now; capacity 1
 
 	framing sync.Mutex // held while frames are made: their numbers are consecutive
 	seq     uint64     // of the next frame; guarded by framing
@@ -132,7 +133,7 @@ func New(c Config) *Uplink {
 	}
 	u := &Uplink{cfg: c, time: defaultTiming(), log: c.Logger, id: c.Identity,
 		topics: wire.Topics{Prefix: c.Bootstrap.Prefix},
-		wake:   make(chan struct{}, 1), renew: make(chan struct{}, 1)}
+		wake:   make(chan struct{}, 1), renew: make(chan struct{}, 1), again: make(chan struct{}, 1)}
 	u.key, u.keyErr = configKey(c.Bootstrap)
 	u.notices = newNoticeBoard(u.poke)
 	u.out = newOutbox(u.poke)
@@ -203,6 +204,7 @@ func (u *Uplink) supervise(ctx context.Context) {
 		}
 		if lived > 0 {
 			failed = 0
+			u.waited() // what was gone before this session says nothing now
 		} else {
 			at, failed = (at+1)%len(eps), failed+1
 		}
@@ -213,9 +215,42 @@ func (u *Uplink) supervise(ctx context.Context) {
 		u.beat()
 		pause := wait.next()
 		u.log.Warn("the connection failed", "endpoint", ep.Host, "lived", lived.String(), "retry_in", pause.String(), "error", err)
-		if sleep(ctx, pause) != nil {
+		if u.pause(ctx, pause) {
+			wait.reset()
+		}
+		if ctx.Err() != nil {
 			return
 		}
+	}
+}
+
+// Reconnect says that what kept connections from being made may be gone. A pause
+// between attempts ends at once, and the next ones are short again.
+func (u *Uplink) Reconnect() {
+	select {
+	case u.again <- struct{}{}:
+	default:
+	}
+}
+
+// pause waits between two attempts; true means that Reconnect ended it.
+func (u *Uplink) pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-u.again:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// waited forgets a Reconnect that nobody waits for any more.
+func (u *Uplink) waited() {
+	select {
+	case <-u.again:
+	default:
 	}
 }
 
