@@ -156,8 +156,11 @@ func (d *demo) tamper(ctx context.Context) error {
 	return nil
 }
 
-// told shows the line of the collector in the cloud.
+// told shows the line of the collector in the cloud, once that knows of the attack.
 func (d *demo) told(ctx context.Context) error {
+	if err := d.site.WaitHealed(ctx); err != nil {
+		return err
+	}
 	d.say("\n$ lwc-cloud collectors")
 	return d.site.CloudTo(ctx, d.out, "collectors")
 }

@@ -13,6 +13,10 @@ func (u *Uplink) topic(d wire.Direction, k wire.Kind) string {
 	return u.topics.Name(u.cfg.Collector, d, k)
 }
 
+// portsBeat is how long after an event of the ports a heartbeat tells their state:
+// whoever reads of the one looks at the other. Events come in bursts.
+const portsBeat = time.Second
+
 // sendAll sends what is due: heartbeats first, then notices, then documents.
 func (s *session) sendAll(ctx context.Context) error {
 	var beat time.Time
@@ -29,15 +33,19 @@ func (s *session) sendAll(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := s.sendNotices(ctx); err != nil {
+		ports, err := s.sendNotices(ctx)
+		if err != nil {
 			return err
+		}
+		if soon := time.Now().Add(portsBeat); ports && soon.Before(beat) {
+			beat = soon
 		}
 		p, wait := s.u.out.next(time.Now())
 		if p == nil {
 			s.idle(ctx, min(wait, time.Until(beat)))
 			continue
 		}
-		err := s.sendParcel(ctx, p)
+		err = s.sendParcel(ctx, p)
 		s.u.out.sent(p, time.Now(), err == nil)
 		if err != nil {
 			return err
@@ -70,21 +78,24 @@ func (s *session) sendParcel(ctx context.Context, p *parcel) error {
 	return nil
 }
 
-// sendNotices sends all notices. One that could not be sent is put back.
-func (s *session) sendNotices(ctx context.Context) error {
+// sendNotices sends all notices, and tells whether one was about the ports. One
+// that could not be sent is put back.
+func (s *session) sendNotices(ctx context.Context) (ports bool, err error) {
 	for {
 		n, ok := s.u.notices.take()
 		if !ok {
-			return nil
+			return ports, nil
 		}
-		var err error
+		if e, ok := n.msg.(wire.Event); ok && e.Kind == wire.EventPortViolation {
+			ports = true
+		}
 		if n.kind == wire.KindEvent {
 			err = s.encoded(ctx, n.kind, n.msg, &n)
 		} else {
 			err = s.signed(ctx, n.kind, n.msg, &n)
 		}
 		if err != nil {
-			return err
+			return ports, err
 		}
 	}
 }

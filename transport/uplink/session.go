@@ -278,7 +278,7 @@ func (s *session) farewell(ctx context.Context) {
 	defer cancel()
 	err := s.settleWrite(ctx)
 	if err == nil {
-		err = s.sendNotices(ctx)
+		_, err = s.sendNotices(ctx)
 	}
 	if err == nil {
 		err = s.plain(ctx, wire.KindBye, s.bye(true))

@@ -38,6 +38,14 @@ func (s *Site) WaitApplied(ctx context.Context) error {
 	})
 }
 
+// WaitHealed waits until the cloud knows from the collector's heartbeat that
+// violations of its ports were put right, all of them, and that the ports are open.
+func (s *Site) WaitHealed(ctx context.Context) error {
+	return s.waitCollector(ctx, "the heartbeat to count the violations", func(c collectorState) bool {
+		return c.Ports.Healed > 0 && c.Ports.Healed == c.Ports.Violations && c.Ports.State == "open"
+	})
+}
+
 func (s *Site) waitCollector(ctx context.Context, what string, ok func(collectorState) bool) error {
 	var problem error
 	err := s.lwcd.waitFor(ctx, what, func() bool {
