@@ -105,6 +105,9 @@ func (o outlet) allow(a netip.Addr) error {
 	if kind := special(a.Unmap().WithZone("")); kind != "" {
 		return fmt.Errorf("%w: %s is %s", ErrNotAllowed, a, kind)
 	}
+	if o.unlent && a.Is4() {
+		return fmt.Errorf("%w: it waits for a DHCP lease that it can use", ErrNoAddress)
+	}
 	if a.Is4In6() || a.Zone() != "" {
 		return fmt.Errorf("%w: %s is an IPv4-mapped address or has a zone: give it plainly", ErrNotAllowed, a)
 	}

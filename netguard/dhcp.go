@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
-	"golang.org/x/sys/unix"
 
 	"lwc/netguard/lease"
 )
@@ -155,7 +154,7 @@ func (g *Guard) refuses(side Side, p Port) error {
 	c, _ := g.effective()
 	other := c.port(side.other()).claims()
 	static := p
-	static.DHCP = static.DHCP && !slices.ContainsFunc(p.Addresses, func(a netip.Prefix) bool { return a.Addr().Is4() })
+	static.DHCP = p.unlent()
 	errs := (&portCheck{side: side, port: static, foreign: other}).run()
 	if side == InternalSide {
 		errs = append(errs, overlaps(p.claims(), other)...)
@@ -163,6 +162,11 @@ func (g *Guard) refuses(side Side, p Port) error {
 		errs = append(errs, overlaps(other, p.claims())...)
 	}
 	return errors.Join(errs...)
+}
+
+// unlent reports whether the port uses DHCP and has no IPv4 address.
+func (p Port) unlent() bool {
+	return p.DHCP && !slices.ContainsFunc(p.Addresses, func(a netip.Prefix) bool { return a.Addr().Is4() })
 }
 
 // filled returns p with what the lease brings. Name servers that are of no use
@@ -322,38 +326,4 @@ func (m *member) prolong() error {
 		}
 	}
 	return err
-}
-
-// followCarrier sends to back when the carrier of the port's link comes.
-func (g *Guard) followCarrier(ctx context.Context, m *member, back chan<- struct{}) error {
-	var r *reader
-	err := m.ns.do(ctx, func() (err error) {
-		r, err = openReader("lease", unix.NETLINK_ROUTE, []int{unix.RTNLGRP_LINK})
-		return err
-	})
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
-	}
-	defer context.AfterFunc(ctx, func() { _ = r.file.Close() })()
-	defer r.file.Close()
-	had := true
-	for {
-		has, err := r.nextCarrier(func() int { g.mu.Lock(); defer g.mu.Unlock(); return m.link.index })
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("following the carrier of the %s port: %w", m.plan.side, err)
-		}
-		if has && !had {
-			select {
-			case back <- struct{}{}:
-			default:
-			}
-		}
-		had = has
-	}
 }

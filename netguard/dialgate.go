@@ -29,13 +29,14 @@ type outlet struct {
 	reach   []netip.Prefix // where the port leads, as the kernel's wall has it
 	servers []netip.AddrPort
 	ports   []PortRange // what the Internal Port may dial
+	unlent  bool        // the port uses DHCP and has no IPv4 address
 }
 
 // newOutlet reads c, in which a lease is filled in. m is nil when unprotected.
 func newOutlet(side Side, c Config, m *member) outlet {
 	p := c.port(side)
 	o := outlet{side: side, open: c.Mode == Unprotected, foreign: c.port(side.other()).claims(),
-		subnets: p.Addresses, servers: p.DNS, ports: c.devicePorts()}
+		subnets: p.Addresses, servers: p.DNS, ports: c.devicePorts(), unlent: p.unlent()}
 	if m != nil {
 		o.ns, o.index, o.reach = m.ns, m.link.index, m.plan.destinations
 	}

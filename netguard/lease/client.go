@@ -99,6 +99,9 @@ func (c *Client) acquire(ctx context.Context) {
 		patience, stop := c.untilLink(ctx)
 		err := c.attempt(ctx, patience, time.Since(start), wait)
 		back := stop()
+		if err == nil && back && c.settled(ctx) {
+			c.confirm(ctx, c.last) // it came back after the server's word
+		}
 		if err == nil || ctx.Err() != nil {
 			return
 		}

@@ -99,12 +99,17 @@ func (x *exchange) listen(ctx context.Context, fits func(reply) bool) (reply, er
 	return reply{}, ErrNoServer
 }
 
+// otherOffers is how long is waited for another server after an offer that
+// cannot be used.
+const otherOffers = time.Second
+
 // offer sends one DHCPDISCOVER and returns the first offer that can be used. When
 // there were only others, the error is ErrRefused and says what was wrong.
-func (x *exchange) offer(ctx context.Context, elapsed, wait time.Duration) (Lease, error) {
-	var best Lease
+func (x *exchange) offer(ctx context.Context, elapsed, wait time.Duration) (best Lease, err error) {
+	limited, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var refused error
-	_, err := x.ask(ctx, x.client.discover(x.xid, elapsed), broadcast(), spread(wait), func(r reply) bool {
+	_, err = x.ask(limited, x.client.discover(x.xid, elapsed), broadcast(), spread(wait), func(r reply) bool {
 		if r.kind != dhcpv4.MessageTypeOffer {
 			return false
 		}
@@ -112,15 +117,18 @@ func (x *exchange) offer(ctx context.Context, elapsed, wait time.Duration) (Leas
 		if err == nil {
 			err = x.client.Accept(l)
 		}
-		if err != nil {
-			refused = err
-			return false
+		if err == nil {
+			best = l
+			return true
 		}
-		best = l
-		return true
+		if refused == nil {
+			time.AfterFunc(otherOffers, cancel)
+		}
+		refused = err
+		return false
 	})
-	if errors.Is(err, ErrNoServer) && refused != nil {
-		return Lease{}, fmt.Errorf("%w: %w", ErrRefused, refused)
+	if err != nil && refused != nil && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", ErrRefused, refused)
 	}
 	return best, err
 }
