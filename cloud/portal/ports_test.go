@@ -39,7 +39,7 @@ func TestPortsOfACollector(t *testing.T) {
 			[]string{"blocked since 2026-03-04 05:06:07 UTC", "usb0", "note bad"}, []string{"NOT"}, "nothing is collected: home: extra-interface: usb0"},
 		{"latched", wire.PortState{Mode: "enforce", State: "blocked", Latched: true}, []string{"stay closed", "note bad", ">latched<"}, nil, "restart lwcd"},
 		{"degraded", wire.PortState{Mode: "enforce", State: "open", Degraded: []string{"tables are not owned: Linux 6.9 can"}},
-			[]string{"Weaker here", "tables are not owned: Linux 6.9 can", "note warn", ">degraded<"}, []string{"note bad"}, "weaker on this kernel: tables are not owned"},
+			[]string{"Weaker here", "tables are not owned: Linux 6.9 can", "note warn", ">degraded<"}, []string{"note bad"}, "weaker here: tables are not owned"},
 		{"unprotected", wire.PortState{Mode: "unprotected", State: "open"}, []string{"NOT separated", "note bad", ">not separated<"}, nil, "NOT separated"},
 		{"a developer's", wire.PortState{Mode: "userns", State: "open"}, []string{"of an ordinary user"}, []string{"ports-need"}, ""},
 	} {

@@ -164,7 +164,7 @@ func PortsNeed(p wire.PortState) []string {
 		out = append(out, "The ports are down, and nothing is collected"+because(p)+".")
 	}
 	for _, lack := range p.Degraded {
-		out = append(out, "The separation is weaker on this kernel: "+strings.TrimSuffix(lack, ".")+".")
+		out = append(out, "The separation is weaker here: "+strings.TrimSuffix(lack, ".")+".")
 	}
 	return out
 }

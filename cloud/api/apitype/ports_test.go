@@ -74,7 +74,7 @@ func TestPortsInWords(t *testing.T) {
 		{wire.PortState{Mode: "userns", State: "open"}, "open, separated, userns", "of an ordinary user", "open", "none", nil},
 		{wire.PortState{Mode: "enforce", State: "blocked", Detail: "internal port: link: eth1 is gone", Violations: 2, Healed: 1, Degraded: []string{"no owned tables: Linux 6.9 has them"}},
 			"blocked, separated, degraded", "separated", "blocked", "2 since the collector started, 1 put right",
-			[]string{"nothing is collected: internal port: link: eth1 is gone. They open by themselves", "weaker on this kernel: no owned tables: Linux 6.9 has them."}},
+			[]string{"nothing is collected: internal port: link: eth1 is gone. They open by themselves", "weaker here: no owned tables: Linux 6.9 has them."}},
 		{wire.PortState{Mode: "enforce", State: "blocked", Latched: true, Violations: 1}, "blocked, separated, latched", "separated", "blocked", "none put right",
 			[]string{"stay closed: too many violations came in a short time. Remove the cause, then restart lwcd."}},
 		{wire.PortState{Mode: "unprotected", State: "open"}, "open, NOT separated", "NOT separated", "open", "none", []string{"NOT separated"}},

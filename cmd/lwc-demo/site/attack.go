@@ -45,7 +45,8 @@ func (s *Site) Events(ctx context.Context) ([]PortEvent, error) {
 const sweepTime = 50 * time.Millisecond
 
 // WaitViolation waits until the cloud was told of a violation that was found
-// since, of that kind and port (empty: outside both) and put right or not.
+// since, of that kind and port (empty: outside both) and put right or not. It
+// returns the first of them.
 func (s *Site) WaitViolation(ctx context.Context, since time.Time, kind, port string, healed bool) (PortEvent, error) {
 	var found PortEvent
 	var problem error
@@ -57,11 +58,10 @@ func (s *Site) WaitViolation(ctx context.Context, since time.Time, kind, port st
 		for _, e := range all {
 			v := e.Violation
 			if v != nil && v.Kind == kind && v.Port == port && v.Healed == healed && v.At.After(since.Add(-sweepTime)) {
-				found = e
-				return true
+				found = e // the list begins with the newest
 			}
 		}
-		return false
+		return found.Violation != nil
 	})
 	if err != nil && problem != nil {
 		err = fmt.Errorf("%w (%w)", err, problem)
