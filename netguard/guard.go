@@ -240,6 +240,7 @@ func (g *Guard) count(found, healed int) {
 	defer g.mu.Unlock()
 	g.found += uint64(found)
 	g.healed += uint64(healed)
+	g.changed()
 }
 
 // pauseDials refuses dials for that reason, and allows them again for none, while
@@ -313,6 +314,7 @@ func (g *Guard) markClosed() bool {
 	g.tell(Event{Text: "ports are down"})
 	g.closed = true
 	close(g.events)
+	g.changed()
 	return true
 }
 

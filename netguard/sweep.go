@@ -215,7 +215,7 @@ func (p *patrol) look(ctx context.Context) (Report, []*Violation) {
 	}
 	found := report.Violations
 	if err != nil {
-		found = append(found, &Violation{Kind: KindNamespace, Detail: err.Error(), At: report.At})
+		found = append(found, &Violation{Kind: KindNamespace, Detail: err.Error(), At: time.Now()})
 	}
 	return report, found
 }

@@ -102,7 +102,7 @@ type verification struct {
 
 func (v *verification) add(kind Kind, side Side, cure remedy, format string, args ...any) {
 	v.report.Violations = append(v.report.Violations, &Violation{Kind: kind, Port: side,
-		Detail: fmt.Sprintf(format, args...), At: v.report.At, cure: cure})
+		Detail: fmt.Sprintf(format, args...), At: time.Now(), cure: cure})
 }
 
 func (v *verification) run(ctx context.Context) error {
