@@ -89,6 +89,9 @@ func newHost(t testing.TB) *host {
 		if err == nil {
 			h.ns, err = os.Open("/proc/thread-self/ns/net")
 		}
+		if err == nil { // link-local addresses are usable at once
+			err = os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0)
+		}
 		ready <- err
 		for call := range h.calls {
 			call()
@@ -237,3 +240,6 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// peerAddrs are the addresses behind the link.
+var peerAddrs = []string{"192.0.2.2", "192.0.2.3", "2001:db8::2"}

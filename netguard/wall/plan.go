@@ -126,13 +126,16 @@ func (b builder) icmpErrors(more ...match) []rule {
 }
 
 func (b builder) output() []rule {
-	port := oif(b.p.Index)
-	rules := append(b.only(), accept("what goes on", needsCt, port, state(expr.CtStateBitESTABLISHED), direction(directionOriginal)))
-	rules = append(rules, b.icmpErrors(oif(loopback))...)
+	port, rules := oif(b.p.Index), b.only()
 	if b.p.IPv6 {
+		// Before the source is looked at: an address is probed from :: (RFC 4862).
 		rules = append(rules, accept("neighbour discovery", needsTables, port, icmp6(), icmpType(setNeighbours), hopLimit(255)))
 		rules = append(rules, accept("own groups", needsTables, port, icmp6(), icmpType(setReports), hopLimit(1)))
 	}
+	rules = append(rules,
+		drop("not from an address of this port", needsFib, foreignSource()),
+		accept("what goes on", needsCt, port, state(expr.CtStateBitESTABLISHED), direction(directionOriginal)))
+	rules = append(rules, b.icmpErrors(oif(loopback))...)
 	for _, f := range b.families {
 		fresh := []match{port, state(expr.CtStateBitNEW), nfproto(f)}
 		if len(b.p.DNS) > 0 {

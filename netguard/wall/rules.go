@@ -101,6 +101,15 @@ func noWayBack() match {
 	}
 }
 
+// foreignSource holds when the source is not an address of this namespace, which
+// a socket with IP_FREEBIND can have: fib saddr type != local.
+func foreignSource() match {
+	return match{
+		&expr.Fib{Register: register, ResultADDRTYPE: true, FlagSADDR: true},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: register, Data: native32(unix.RTN_LOCAL)},
+	}
+}
+
 func payload(base expr.PayloadBase, offset, length uint32, reg uint32) expr.Any {
 	return &expr.Payload{DestRegister: reg, Base: base, Offset: offset, Len: length}
 }
