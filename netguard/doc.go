@@ -10,8 +10,9 @@
 // touches nothing. [Up] makes or adopts the namespaces, moves the ports into
 // them, configures them exactly, and verifies the result before it returns a
 // [Guard]. All traffic is then dialled through [Guard.Internal] and
-// [Guard.External]. [Guard.Verify] compares the kernel with the configuration
-// again at any time, and [Guard.Close] leaves both ports down.
+// [Guard.External]. From then on the kernel is watched until [Guard.Close], which
+// leaves both ports down; [Guard.Verify] compares it with the configuration at
+// any time.
 //
 // # Guarantees
 //
@@ -24,8 +25,35 @@
 //     loopback, link-local or multicast addresses, also when a name resolves to
 //     them and in IPv4-mapped form: [ErrNotAllowed].
 //   - Names are resolved through the DNS servers of the port and no others.
-//   - While a verification finds a violation every dial returns [ErrBlocked].
+//   - While the ports are blocked every dial returns [ErrBlocked], the External
+//     Port is down, and no connection is open.
 //   - The External Port has no way to listen.
+//
+// # What happens when the kernel is changed
+//
+// Each namespace has a netlink socket that hears of every change of links,
+// addresses, routes, rules, queueing disciplines and tables. What changed is not
+// decoded: any event has everything compared, within about ten milliseconds.
+// Settings whose change makes no event are read once a second. A harmless change
+// once a minute proves that the watch still hears.
+//
+// A changed sysctl, table, route, rule or address, a link that was set down and a
+// foreign queueing discipline are put right on the spot; the ports stay open when
+// the comparison after it finds nothing, and a [Violation] with Healed set is
+// told. Everything else blocks the ports: an interface too many, a card that went
+// away or was exchanged, a program or filter on a link, addresses that overlap,
+// both ports in one segment, a watch that fails. Blocked means, in this order: no
+// dials, the External Port down, connections closed, sockets that nobody tracks
+// destroyed, the event told. Then what can be healed is healed, but for addresses
+// that overlap, which wait for the configuration. The ports open again when three
+// comparisons over five seconds found nothing and the hold is over, which doubles
+// from block to block up to five minutes. Six blocks, or a hundred changes put
+// right, within ten minutes latch: then the ports stay blocked until a new [Up].
+//
+// Whether both ports are in one segment is found out by frames that one sends and
+// the other must not hear: before the ports open, when a link finds its partner
+// again, 5 and 35 seconds after, and every ten minutes. In between, silence is
+// no proof.
 //
 // # How a socket gets into a namespace
 //
