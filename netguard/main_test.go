@@ -44,7 +44,12 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(m.Run())
 	default:
-		if err := roles()[role](); err != nil {
+		play, known := roles()[role]
+		if !known {
+			fmt.Fprintf(os.Stderr, "no role %q\n", role)
+			os.Exit(1)
+		}
+		if err := play(); err != nil {
 			fmt.Fprintln(os.Stderr, role+":", err)
 			os.Exit(1)
 		}
@@ -54,11 +59,14 @@ func TestMain(m *testing.M) {
 // roles are the parts that a test starts as a child process.
 func roles() map[string]func() error {
 	return map[string]func() error{
-		"guard":  playGuard,
-		"userns": playUserns,
-		"box":    playBox,
-		"plain":  playPlain,
-		"half":   playHalf,
+		"guard":      playGuard,
+		"userns":     playUserns,
+		"box":        playBox,
+		"plain":      playPlain,
+		"half":       playHalf,
+		"supervisor": playSupervisor,
+		"serving":    playServing,
+		"proxied":    playProxied,
 	}
 }
 

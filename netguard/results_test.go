@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -88,4 +89,13 @@ func printResults(rows []caseResult) {
 		}
 		fmt.Printf("%-5s %4d  %-58s %8d %8d %10s\n", as, r.Case, r.What, r.Control, r.Crossed, took)
 	}
+}
+
+// limit stretches a time limit where the machine is known to be slow: tests of
+// other kernels run in an emulator and say by which factor.
+func limit(d time.Duration) time.Duration {
+	if f, err := strconv.ParseFloat(os.Getenv("LWC_TEST_SLOW"), 64); err == nil && f > 1 {
+		return time.Duration(float64(d) * f)
+	}
+	return d
 }

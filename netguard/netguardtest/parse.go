@@ -164,3 +164,25 @@ func IsMLDReport(frame []byte) bool {
 func IsUnicastProbe(frame []byte) bool {
 	return parse(frame).asks.IsValid() && frame[0]&1 == 0
 }
+
+// DHCPRequest returns the message type (RFC 2132 section 9.6) and transaction of
+// a frame that a DHCP client sent.
+func DHCPRequest(frame []byte) (kind byte, xid uint32, ok bool) {
+	s := parse(frame)
+	const fixed = 8 + 236 + 4 // UDP header, BOOTP, cookie
+	if s.proto != protoUDP || s.dstPort() != 67 || len(s.body) < fixed {
+		return 0, 0, false
+	}
+	xid = binary.BigEndian.Uint32(s.body[8+4:])
+	for options := s.body[fixed:]; len(options) > 2 && options[0] != 255; {
+		if options[0] == 0 { // padding
+			options = options[1:]
+			continue
+		}
+		if options[0] == 53 {
+			return options[2], xid, true
+		}
+		options = options[min(2+int(options[1]), len(options)):]
+	}
+	return 0, 0, false
+}

@@ -1,0 +1,83 @@
+package netguard
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"lwc/netguard/netguardtest"
+)
+
+// lies are names on the allow-list that the cloud's DNS server leads elsewhere:
+// to the devices, to the box itself, to the link, also in mapped form.
+func lies(s *netguardtest.Site) map[string][]string {
+	device := s.Internal.FarAddr(false).String()
+	return map[string][]string{
+		"cloud.example.": {s.External.FarAddr(false).String()}, "off.example.": {s.External.FarAddr(false).String()},
+		"device.example.": {device}, "device6.example.": {s.Internal.FarAddr(true).String()},
+		"own.example.": {s.Internal.Near(false).String()}, "mapped.example.": {"::ffff:" + device},
+		"loop.example.": {"127.0.0.1"}, "loop6.example.": {"::1"}, "loopmapped.example.": {"::ffff:127.0.0.1"},
+		"link.example.": {"169.254.169.254"}, "link6.example.": {"fe80::1"}, "nothing.example.": {"0.0.0.0"},
+		"group.example.": {"224.0.0.1"}, "both.example.": {device, "127.0.0.1"},
+	}
+}
+
+// isSYN matches the first segment of a connection.
+func isSYN(frame []byte) bool { return netguardtest.IsTCP(frame, netguardtest.SYN) }
+
+// The External Port dials what is on the list, and not what a name on the list
+// is made to stand for; the Internal Port does not dial into the external side.
+func TestCase10AllowList(t *testing.T) {
+	t.Parallel()
+	open := openScene(t)
+	control := sniff(t, open.Internal, isSYN)
+	must(t, open.Box.Do(func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), crossTime)
+		defer cancel()
+		_, _ = (&net.Dialer{}).DialContext(ctx, "tcp", netip.AddrPortFrom(open.Internal.FarAddr(false), 443).String())
+		return nil
+	}))
+	must(t, control.Wait(within(t, testTimeout), 1))
+
+	s := newScene(t)
+	table := lies(s.Site)
+	s.withNames(t, table, nil)
+	s.config.Allow = nil
+	for name := range table {
+		if host := strings.TrimSuffix(name, "."); host != "off.example" {
+			s.config.Allow = append(s.config.Allow, Endpoint{Host: host, Port: 443})
+		}
+	}
+	serveCloud(t, s)
+	g := s.guarded(t)
+	syns := []*netguardtest.Sniffer{sniff(t, s.External, isSYN), sniff(t, s.Internal, isSYN)}
+	for _, command := range refused(s.Site, table) {
+		if m := g.ask(t, command); m.Code != "not-allowed" {
+			t.Errorf("%s: %q, want ErrNotAllowed", command, m.Answer)
+		}
+	}
+	crossed := silent(t, "refused dials, external wire", syns[0]) + silent(t, "refused dials, internal wire", syns[1])
+	record(t, caseResult{Case: 10, What: "dials off the list, names that lie: SYN", Control: control.Count(), Crossed: crossed})
+	if m := g.ask(t, "external tcp cloud.example:443"); m.Answer != "connected" || syns[0].Count() == 0 {
+		t.Errorf("the cloud: %q, %d SYN", m.Answer, syns[0].Count())
+	}
+}
+
+// refused are the dials that must not be made.
+func refused(s *netguardtest.Site, table map[string][]string) (commands []string) {
+	for name := range table {
+		if name != "cloud.example." {
+			commands = append(commands, "external tcp "+strings.TrimSuffix(name, ".")+":443")
+		}
+	}
+	for _, a := range []netip.Addr{s.Internal.FarAddr(false), s.Internal.FarAddr(true), netip.AddrFrom16(s.Internal.FarAddr(false).As16()), s.External.FarAddr(true)} {
+		commands = append(commands, "external tcp "+netip.AddrPortFrom(a, 443).String())
+	}
+	commands = append(commands, "external tcp cloud.example:8443", "external udp cloud.example:443", "external tcp 127.0.0.1:443", "external tcp [fe80::1]:443")
+	for _, a := range []netip.Addr{s.External.FarAddr(false), s.External.FarAddr(true), netip.AddrFrom16(s.External.FarAddr(false).As16())} {
+		commands = append(commands, "internal tcp "+netip.AddrPortFrom(a, 22).String(), "internal tcp "+netip.AddrPortFrom(a, 443).String())
+	}
+	return commands
+}

@@ -1,0 +1,231 @@
+package netguard
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/rpc"
+	"net/rpc/jsonrpc"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"lwc/netguard/netguardtest"
+	"lwc/testdata/need"
+)
+
+// A guard that is killed under a flood leaves both walls standing; the next one
+// takes them over as they are.
+func TestCase17KilledUnderFlood(t *testing.T) {
+	open := openScene(t)
+	nonce := netguardtest.NewNonce()
+	seen := sniff(t, open.External, nonce.In)
+	flooded, stopControl := flood(t, open.Site, nonce)
+	must(t, seen.Wait(within(t, testTimeout), 1000))
+	stopControl()
+	<-flooded
+
+	s := newScene(t)
+	serveCloud(t, s)
+	g := s.guarded(t)
+	before := [2]string{rules(t, s.in(t, InternalSide)), rules(t, s.in(t, ExternalSide))}
+	leaves := func(w netguardtest.Wire) func([]byte) bool {
+		mine := fromBox(w)
+		return func(frame []byte) bool { return nonce.In(frame) || mine(frame) }
+	}
+	sniffers := []*netguardtest.Sniffer{sniff(t, s.External, leaves(s.External)), sniff(t, s.Internal, leaves(s.Internal))}
+	flooded, stopFlood := flood(t, s.Site, nonce)
+	kill(t, g)
+	must(t, settle(t, sniffers[0]))
+	writes := []func() int{countTransactions(t, s.in(t, InternalSide)), countTransactions(t, s.in(t, ExternalSide))}
+	start := time.Now()
+	next := s.guarded(t)
+	took := time.Since(start)
+	transactions := writes[0]() + writes[1]()
+	stopFlood()
+	sent := <-flooded
+	crossed := silent(t, "flood and gap, to the cloud", sniffers[0]) + silent(t, "flood and gap, to the device", sniffers[1])
+	for i, side := range []Side{InternalSide, ExternalSide} {
+		if after := rules(t, s.in(t, side)); after != before[i] {
+			t.Errorf("the tables of the %s port were:\n%s\nare:\n%s", side, before[i], after)
+		}
+	}
+	if m := next.ask(t, "external tcp "+net.JoinHostPort(s.External.FarAddr(false).String(), "443")); m.Answer != "connected" {
+		t.Errorf("dialling afterwards: %s", m.Answer)
+	}
+	t.Logf("%d frames, %d nftables transactions of the adoption", sent, transactions)
+	record(t, caseResult{Case: 17, What: fmt.Sprintf("SIGKILL and restart under %d frames (%d transactions)", sent, transactions),
+		Control: seen.Count(), Crossed: crossed, Took: took})
+}
+
+// countTransactions counts the changes of the tables of a host by what the
+// kernel's own tool is told of them, until the count is asked for.
+func countTransactions(t *testing.T, h *netguardtest.Host) (count func() int) {
+	t.Helper()
+	cmd := exec.Command(need.Program(t, "nft"), "monitor")
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, h.Do(cmd.Start))
+	var n atomic.Int64
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			if strings.HasPrefix(lines.Text(), "# new generation") {
+				n.Add(1)
+			}
+		}
+	}()
+	end := func() int {
+		_ = cmd.Process.Kill()
+		<-ended
+		_ = cmd.Wait()
+		return int(n.Load())
+	}
+	// It listens once it has told of a change made for that.
+	probe := func() bool {
+		_, _ = tryTool(t, h, "nft", "add table inet heard; delete table inet heard")
+		return n.Load() > 0
+	}
+	waitFor(t, probe)
+	n.Store(0)
+	return end
+}
+
+// playServing holds the ports and serves a half over file 3.
+func playServing() error {
+	g, err := childUp(context.Background())
+	if err != nil {
+		return err
+	}
+	conn, err := net.FileConn(os.NewFile(3, "half"))
+	if err != nil {
+		return err
+	}
+	server := rpc.NewServer()
+	if err := server.Register(RemoteGuard{g}); err != nil {
+		return err
+	}
+	fmt.Println("up")
+	server.ServeCodec(jsonrpc.NewServerCodec(conn))
+	return g.Close()
+}
+
+// halves starts a supervisor in the box and a collector half for it, in an empty
+// namespace of its own.
+func (s *scene) halves(t *testing.T) (supervisor, half *child) {
+	t.Helper()
+	ours, theirs := socketpair(t)
+	in := func(cmd *exec.Cmd) error {
+		cmd.ExtraFiles = []*os.File{ours}
+		return s.Box.Do(cmd.Start)
+	}
+	env := (&site{config: s.config}).env(t, "")
+	supervisor = launch(t, in, "serving", env...)
+	must(t, ours.Close())
+	supervisor.expect(t, "up")
+	half = startWith(t, "half", &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}, []*os.File{theirs})
+	must(t, theirs.Close())
+	half.expect(t, "ready")
+	return supervisor, half
+}
+
+// A half without privileges dials; when its supervisor is frozen and somebody
+// changes the ports, it closes by itself what it holds; when the supervisor is
+// dead, for good.
+func TestCase18HalfWithoutSupervisor(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	cloud := "external " + netip.AddrPortFrom(s.External.FarAddr(false), 443).String()
+	l, err := s.External.Far.Listen(":443")
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close() })
+	go keepAccepted(t, l)
+	supervisor, half := s.halves(t)
+	half.say(t, cloud)
+	half.expect(t, "connected")
+	must(t, supervisor.cmd.Process.Signal(syscall.SIGSTOP))
+	start := time.Now()
+	must(t, s.in(t, InternalSide).Address(s.Internal.Port, netip.MustParsePrefix("192.0.2.200/25")))
+	half.say(t, "closed")
+	half.expect(t, "closed by us: true")
+	took := time.Since(start)
+	half.say(t, cloud)
+	half.expect(t, "refused blocked")
+	record(t, caseResult{Case: 18, What: "supervisor frozen, overlap: the half has closed its connections", Took: took})
+	start = time.Now()
+	supervisor.kill()
+	half.say(t, "ended")
+	half.expect(t, "ended with an error: true")
+	record(t, caseResult{Case: 18, What: "supervisor killed: the half has ended", Took: time.Since(start)})
+}
+
+// keepAccepted keeps what it accepts until the test ends.
+func keepAccepted(t *testing.T, l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		t.Cleanup(func() { _ = c.Close() })
+	}
+}
+
+// Both ports in one switch; a third card; one that is plugged in later.
+func TestCase19OneSwitchOrThirdCard(t *testing.T) {
+	t.Parallel()
+	t.Run("one switch", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		plug, err := netguardtest.NewHost()
+		must(t, err)
+		t.Cleanup(plug.Close)
+		// The far ends leave their hosts for the switch.
+		for i, w := range []netguardtest.Wire{s.Internal, s.External} {
+			name := fmt.Sprintf("port%d", i)
+			far, err := w.Far.Link(netguardtest.FarLink)
+			must(t, err)
+			must(t, errors.Join(w.Far.Netlink().LinkSetDown(far), w.Far.Netlink().LinkSetName(far, name), w.Far.Move(name, plug)))
+		}
+		must(t, plug.Bridge("switch", "port0", "port1"))
+		if m := s.guardian(t).answer(t); !strings.Contains(m.Answer, ErrSameSegment.Error()) {
+			t.Errorf("the guard says %q, want %v", m.Answer, ErrSameSegment)
+		}
+	})
+	t.Run("third card", func(t *testing.T) {
+		t.Parallel()
+		s := newScene(t)
+		s.config.Dedicated = true
+		must(t, s.Box.Bridge("third0"))
+		if m := s.guardian(t).answer(t); !strings.Contains(m.Answer, ErrExtraInterface.Error()) || !strings.Contains(m.Answer, "third0") {
+			t.Errorf("the guard says %q, want %v", m.Answer, ErrExtraInterface)
+		}
+	})
+	for _, dedicated := range []bool{true, false} {
+		t.Run(fmt.Sprintf("plugged in later, dedicated %v", dedicated), func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			s.config.Dedicated = dedicated
+			g := s.guarded(t)
+			where := s.Box
+			if !dedicated { // the machine may have others, a port's namespace may not
+				where = s.in(t, ExternalSide)
+			}
+			start := time.Now()
+			must(t, where.Bridge("third0"))
+			took := s.portDown(t, start)
+			g.event(t, limit(testTimeout), KindExtraInterface)
+			if took > limit(100*time.Millisecond) {
+				t.Errorf("blocked after %v", took)
+			}
+			record(t, caseResult{Case: 19, What: fmt.Sprintf("third interface later, dedicated %v: External Port down", dedicated), Took: took})
+		})
+	}
+}

@@ -1,0 +1,161 @@
+package netguard
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"lwc/netguard/netguardtest"
+)
+
+// playProxied is a process whose environment names a proxy for everything. It
+// reaches the cloud by HTTPS, by MQTT in TLS and in a WebSocket, all dialled
+// through the External Port, and prints what became of each.
+func playProxied() error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit(testTimeout))
+	defer cancel()
+	g, err := childUp(ctx)
+	if err != nil {
+		return err
+	}
+	defer g.Close()
+	cloud, dial := os.Getenv(envTarget), g.External().DialContext
+	insecure := &tls.Config{InsecureSkipVerify: true} // the way counts here, not who is at its end
+	done := map[string]string{
+		"https": ended(get(ctx, &http.Transport{DialContext: dial, TLSClientConfig: insecure}, cloud)),
+		"https that obeys the environment": ended(get(ctx,
+			&http.Transport{DialContext: dial, TLSClientConfig: insecure, Proxy: http.ProxyFromEnvironment}, cloud)),
+		"plain transport": ended(get(ctx, http.DefaultTransport, cloud)),
+		"mqtt":            ended(connect("ssl://"+cloud, dial, insecure)),
+		"mqtt in wss":     ended(connect("wss://"+cloud, dial, insecure)),
+	}
+	return json.NewEncoder(os.Stdout).Encode(done)
+}
+
+func ended(err error) string {
+	switch {
+	case err == nil:
+		return "reached"
+	case errors.Is(err, ErrNotAllowed):
+		return "not allowed"
+	}
+	return err.Error()
+}
+
+func get(ctx context.Context, way http.RoundTripper, cloud string) error {
+	ctx, cancel := context.WithTimeout(ctx, limit(actTime))
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+cloud+"/", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := way.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, answer.Body)
+	return errors.Join(err, answer.Body.Close())
+}
+
+// connect has paho open the connection as the uplink does: through a function of
+// its own. Reaching the cloud's HTTP server, which knows no MQTT, is enough.
+func connect(broker string, dial func(context.Context, string, string) (net.Conn, error), config *tls.Config) error {
+	var reached error = errors.New("paho never dialled")
+	open := func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), limit(actTime))
+		defer cancel()
+		c, err := dial(ctx, "tcp", u.Host)
+		if err == nil {
+			secure := tls.Client(c, config)
+			err = secure.HandshakeContext(ctx)
+			c = secure
+		}
+		reached = err
+		return c, err
+	}
+	o := mqtt.NewClientOptions().AddBroker(broker).SetCustomOpenConnectionFn(open).
+		SetConnectRetry(false).SetAutoReconnect(false).SetConnectTimeout(limit(actTime))
+	token := mqtt.NewClient(o).Connect()
+	if !token.WaitTimeout(2 * limit(actTime)) {
+		return errors.New("connecting did not end")
+	}
+	return reached
+}
+
+// With every proxy variable set, nothing goes there: neither what is dialled
+// through the port nor what is not.
+func TestCase20ProxyVariables(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	cloud := netip.AddrPortFrom(s.External.FarAddr(false), 443)
+	proxy := netip.MustParseAddrPort("192.0.2.66:3128")
+	must(t, s.External.Far.Address(netguardtest.FarLink, netip.MustParsePrefix("192.0.2.66/24")))
+	web := serveHTTPS(t, s, cloud)
+	toProxy := sniff(t, s.External, func(frame []byte) bool { return netguardtest.Destination(frame) == proxy.Addr() })
+	toCloud := sniff(t, s.External, func(frame []byte) bool { return netguardtest.Destination(frame) == cloud.Addr() && isSYN(frame) })
+	env := (&site{config: s.config}).env(t, cloud.String())
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
+		env = append(env, name+"=http://"+proxy.String(), strings.ToLower(name)+"=http://"+proxy.String())
+	}
+	line, err := startIn(t, s.Box, "proxied", env...).lines.ReadString('\n')
+	must(t, err)
+	got := map[string]string{}
+	must(t, json.Unmarshal([]byte(line), &got))
+	for what, want := range map[string]string{"https": "reached", "mqtt": "reached", "mqtt in wss": "reached", "https that obeys the environment": "not allowed"} {
+		if got[what] != want {
+			t.Errorf("%s: %s, want %s", what, got[what], want)
+		}
+	}
+	if got["plain transport"] == "reached" {
+		t.Error("a plain transport reached the cloud")
+	}
+	crossed := silent(t, "to the proxy of the environment", toProxy)
+	if toCloud.Count() < 3 || web() == 0 {
+		t.Errorf("%d connections to the cloud, %d requests", toCloud.Count(), web())
+	}
+	record(t, caseResult{Case: 20, What: "HTTPS, MQTT, wss with proxy variables: frames to the proxy", Control: toCloud.Count(), Crossed: crossed})
+	proxied(t, proxy)
+}
+
+// proxied is the control: without a guard the same variables lead to the proxy.
+func proxied(t *testing.T, proxy netip.AddrPort) {
+	t.Helper()
+	open := openScene(t)
+	must(t, open.External.Far.Address(netguardtest.FarLink, netip.MustParsePrefix("192.0.2.66/24")))
+	seen := sniff(t, open.External, func(frame []byte) bool { return netguardtest.Destination(frame) == proxy.Addr() })
+	c := startIn(t, open.Box, "plain", envTarget+"="+open.External.FarAddr(false).String()+":443", "HTTP_PROXY=http://"+proxy.String())
+	_, err := c.lines.ReadString('\n')
+	must(t, err)
+	if seen.Count() == 0 {
+		t.Error("control: nothing goes to the proxy with nobody on guard")
+	}
+}
+
+// serveHTTPS answers at the cloud's address and counts requests.
+func serveHTTPS(t *testing.T, s *scene, at netip.AddrPort) (requests func() int) {
+	t.Helper()
+	l, err := s.External.Far.Listen(fmt.Sprintf(":%d", at.Port()))
+	must(t, err)
+	served := make(chan struct{}, 100)
+	web := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served <- struct{}{} }))
+	_ = web.Listener.Close()
+	web.Listener = l
+	web.Config.ReadTimeout = time.Second
+	web.StartTLS()
+	t.Cleanup(web.Close)
+	return func() int { return len(served) }
+}
