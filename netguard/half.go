@@ -5,19 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
-)
-
-const (
-	// healTime is how long the supervisor has for a violation that this half sees
-	// too: to heal it, or to tell that it is meant so. Nothing is dialled
-	// meanwhile; after it what is open is closed.
-	healTime = 500 * time.Millisecond
-	// recheckTime is the pause between verifications while there is a violation.
-	recheckTime = 50 * time.Millisecond
-	// halfEvery is how often the half verifies without being told of a change:
-	// not all that counts makes an event.
-	halfEvery = time.Second
 )
 
 // Run verifies the ports, watches them, and follows what the supervisor tells,
@@ -25,13 +14,12 @@ const (
 // returns nothing can be dialled any more and all connections are closed.
 func (h *Half) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
-	changes := make(chan struct{}, 1)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		cancel(h.follow(ctx, changes))
+		cancel(h.follow(ctx))
 	}()
-	h.guard(ctx, changes)
+	newLookout(h).run(ctx)
 	cancel(nil)
 	<-ended
 	err := context.Cause(ctx)
@@ -49,7 +37,7 @@ func (e *goneError) Error() string { return e.err.Error() }
 func (e *goneError) Unwrap() error { return e.err }
 
 // follow takes on each new view until there are no more.
-func (h *Half) follow(ctx context.Context, changes chan<- struct{}) error {
+func (h *Half) follow(ctx context.Context) error {
 	for {
 		v, err := h.upstream.View(ctx, h.serial())
 		if ctx.Err() != nil {
@@ -61,10 +49,19 @@ func (h *Half) follow(ctx context.Context, changes chan<- struct{}) error {
 		if err != nil {
 			return &goneError{err}
 		}
-		select {
-		case changes <- struct{}{}:
-		default:
-		}
+		h.news()
+	}
+}
+
+// news has the new view judged.
+func (h *Half) news() {
+	if h.watch != nil {
+		h.watch.poke()
+		return
+	}
+	select {
+	case h.changes <- struct{}{}:
+	default:
 	}
 }
 
@@ -94,69 +91,40 @@ func (h *Half) take(v View) error {
 	return nil
 }
 
-// guard judges the ports at each change until ctx ends.
-func (h *Half) guard(ctx context.Context, changes <-chan struct{}) {
-	var since time.Time // when the present violation was seen first
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-changes:
-		case <-timer.C:
-		}
-		bad := h.verify(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if !bad {
-			since = time.Time{}
-			timer.Reset(halfEvery)
-			continue
-		}
-		if since.IsZero() {
-			since = time.Now()
-		}
-		timer.Reset(h.punish(since))
-	}
-}
-
-// punish closes what is open once the supervisor had its time, and says when to
-// verify again.
-func (h *Half) punish(since time.Time) time.Duration {
-	if left := time.Until(since.Add(healTime)); left > 0 {
-		return min(left, recheckTime)
-	}
-	h.hangUp()
-	return recheckTime
-}
-
-// verify compares the kernel with the view and reports whether it differs. What
-// the supervisor says of it comes first: what it has blocked is blocked.
-func (h *Half) verify(ctx context.Context) (bad bool) {
+// verify compares the kernel with the view, adds what is wrong otherwise, and
+// returns all of it. What the supervisor has blocked is blocked: then nothing is
+// looked at.
+func (h *Half) verify(ctx context.Context, trouble []*Violation) []*Violation {
 	h.mu.Lock()
 	c, sides, supervisor := h.view.Config, h.sides, h.view.State.Status
 	h.mu.Unlock()
 	if supervisor != Open {
 		h.settle(nil, false)
 		h.hangUp()
-		return false
+		return nil
 	}
-	if c.Mode == Unprotected {
-		h.settle(nil, true)
-		return false
+	found := trouble
+	if c.Mode != Unprotected {
+		found = merge(found, look(ctx, h.home, sides))
 	}
-	report, err := scope{h.home, sides[:], c.Dedicated}.verify(ctx)
 	if ctx.Err() != nil {
-		return false
-	}
-	found := report.Violations
-	if err != nil {
-		found = []*Violation{{Kind: KindNamespace, Detail: err.Error(), At: time.Now()}}
+		return nil // says nothing about the ports
 	}
 	h.settle(found, true)
-	return len(found) > 0
+	return found
+}
+
+// look verifies all but the tables. Nothing may be in the namespace of the half.
+func look(ctx context.Context, home *home, sides [2]*member) []*Violation {
+	s := scope{home: home, members: sides[:]}
+	report, err := s.verify(ctx)
+	if err != nil { // once more: a link may have gone while it was read
+		report, err = s.verify(ctx)
+	}
+	if err != nil {
+		return []*Violation{{Kind: KindNamespace, Detail: err.Error(), At: report.At}}
+	}
+	return report.Violations
 }
 
 // settle takes the result of a verification, and tells what changed by it.
@@ -164,21 +132,12 @@ func (h *Half) settle(found []*Violation, judged bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, v := range found {
-		if !v.in(h.found) {
+		if !slices.ContainsFunc(h.found, v.same) {
 			h.tell(Event{At: v.At, Status: Blocked, Violation: v, Text: v.Error()})
 		}
 	}
 	h.found, h.judged = found, judged
 	h.pronounce()
-}
-
-func (v *Violation) in(list []*Violation) bool {
-	for _, o := range list {
-		if v.same(o) {
-			return true
-		}
-	}
-	return false
 }
 
 // pronounce tells the condition when it is another one. h.mu is held.

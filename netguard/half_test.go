@@ -6,17 +6,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"net/rpc"
 	"net/rpc/jsonrpc"
 	"os"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -213,29 +214,45 @@ func TestHalfDialsWithoutPrivileges(t *testing.T) {
 	c.expect(t, "refused blocked")
 }
 
-// stalledUpstream is a supervisor that is stopped: what it is asked it answers
-// from before, and nothing new comes.
-type stalledUpstream struct{ *Guard }
-
-func (u stalledUpstream) View(ctx context.Context, serial uint64) (View, error) {
-	if serial != 0 {
-		<-ctx.Done()
-		return View{}, ctx.Err()
+// playSupervisor holds the ports and tells their view, until it is killed.
+func playSupervisor() error {
+	g, err := childUp(context.Background())
+	if err != nil {
+		return err
 	}
-	return u.Guard.View(ctx, serial)
+	defer g.Close()
+	v, err := g.View(context.Background(), 0)
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(v); err != nil {
+		return err
+	}
+	_, err = bufio.NewReader(os.Stdin).ReadString('\n')
+	return err
 }
 
-// joined is a half of g in this process, running.
-func joined(t *testing.T, g *Guard, u Upstream) *Half {
+// stalledUpstream is a supervisor that is stopped: nothing new comes from it.
+type stalledUpstream struct{}
+
+func (stalledUpstream) View(ctx context.Context, _ uint64) (View, error) {
+	<-ctx.Done()
+	return View{}, ctx.Err()
+}
+
+func (stalledUpstream) Permit(ctx context.Context, _ Endpoint) ([]netip.AddrPort, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// run starts the half of a view in this process.
+func (v View) run(t *testing.T, u Upstream) *Half {
 	t.Helper()
-	v, err := g.View(within(t, testTimeout), 0)
+	h, err := Join(within(t, testTimeout), v, u)
 	must(t, err)
-	b, err := json.Marshal(v)
-	must(t, err)
-	var again View
-	must(t, json.Unmarshal(b, &again))
-	h, err := Join(within(t, testTimeout), again, u)
-	must(t, err)
+	if _, err := h.Internal().DialContext(t.Context(), "tcp", deviceAddr4+":830"); !errors.Is(err, ErrBlocked) {
+		t.Errorf("before it has looked itself: %v, want ErrBlocked", err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- h.Run(ctx) }()
@@ -252,30 +269,27 @@ func joined(t *testing.T, g *Guard, u Upstream) *Half {
 	return h
 }
 
-// bareGuard is a guard that neither watches nor heals: a supervisor that is
-// stopped.
-func bareGuard(t *testing.T, s *site) *Guard {
-	t.Helper()
-	g := s.up(t)
-	return g
-}
-
-// Without help of its supervisor a half closes by its own watch.
+// While its supervisor is stopped a half closes by its own watch, and opens
+// again when the violation is gone.
 func TestHalfClosesByItself(t *testing.T) {
 	s := newSite(t)
 	device := holdOpen(t, s.device, deviceAddr4+":830")
-	g := bareGuard(t, s)
-	h := joined(t, g, stalledUpstream{g})
-	c, err := h.Internal().DialContext(within(t, testTimeout), "tcp", device)
+	c := start(t, "supervisor", nil, s.env(t, "")...)
+	line, err := c.lines.ReadBytes('\n')
 	must(t, err)
-	l, err := g.sides[1].ns.nl.LinkByIndex(g.sides[1].link.index)
+	var v View
+	must(t, json.Unmarshal(line, &v))
+	h := v.run(t, stalledUpstream{})
+	conn, err := h.Internal().DialContext(within(t, testTimeout), "tcp", device)
 	must(t, err)
-	must(t, g.sides[1].ns.nl.AddrAdd(l, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix("198.51.100.7/32"))}))
+	must(t, c.cmd.Process.Signal(unix.SIGSTOP))
+
+	ip(t, v.Paths[1], "address", "add", "198.51.100.7/32", "dev", v.Links[1].Name)
 	began := time.Now()
-	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("reading: %v, want net.ErrClosed", err)
 	}
-	if took := time.Since(began); took > healTime+halfEvery {
+	if took := time.Since(began); took > healTime+pollEvery {
 		t.Errorf("the connection was closed after %v", took)
 	}
 	if _, err := h.Internal().DialContext(within(t, testTimeout), "tcp", device); !errors.Is(err, ErrBlocked) {
@@ -283,5 +297,84 @@ func TestHalfClosesByItself(t *testing.T) {
 	}
 	if s := h.State(); s.Status != Blocked || !strings.Contains(s.Detail, "198.51.100.7") {
 		t.Errorf("the half is %+v", s)
+	}
+	ip(t, v.Paths[1], "address", "del", "198.51.100.7/32", "dev", v.Links[1].Name)
+	waitFor(t, func() bool { return h.State().Status == Open })
+}
+
+// What the supervisor heals in time costs no connection.
+func TestHalfLeavesTimeToHeal(t *testing.T) {
+	s := newSite(t)
+	device := holdOpen(t, s.device, deviceAddr4+":830")
+	g := s.up(t)
+	v, err := g.View(within(t, testTimeout), 0)
+	must(t, err)
+	h := v.run(t, g)
+	conn, err := h.Internal().DialContext(within(t, testTimeout), "tcp", device)
+	must(t, err)
+	ip(t, v.Paths[0], "route", "add", "198.51.100.0/24", "dev", v.Links[0].Name)
+	waitFor(t, func() bool { return g.State().Healed > 0 && h.State().Status == Open })
+	must(t, conn.SetReadDeadline(time.Now().Add(healTime+100*time.Millisecond)))
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the connection: %v, want it open", err)
+	}
+}
+
+// A half joins the namespaces of its view and no others.
+func TestJoinWrongNamespace(t *testing.T) {
+	s := newSite(t)
+	g := s.up(t)
+	v, err := g.View(within(t, testTimeout), 0)
+	must(t, err)
+	v.Cookies[1]++
+	if _, err := Join(within(t, testTimeout), v, g); !errors.Is(err, ErrWrongNamespace) {
+		t.Errorf("error is %v, want ErrWrongNamespace", err)
+	}
+}
+
+func TestViewWaitsForChange(t *testing.T) {
+	s := newSite(t)
+	g := s.up(t)
+	v, err := g.View(within(t, testTimeout), 0)
+	must(t, err)
+	got := make(chan uint64, 1)
+	go func() {
+		next, _ := g.View(context.Background(), v.Serial)
+		got <- next.Serial
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := g.View(ctx, v.Serial); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("without a change: %v", err)
+	}
+	g.changed()
+	if serial := <-got; serial == v.Serial {
+		t.Error("the change has the serial of before")
+	}
+}
+
+func TestViewIsJSON(t *testing.T) {
+	c := good()
+	c.DevicePorts = []PortRange{{22, 22}, {2200, 2299}}
+	v := View{Serial: 7, Config: c, Cookies: [2]uint64{1 << 63, 2}, State: State{Status: Open, Degraded: []string{"x"}}}
+	b, err := json.Marshal(v)
+	must(t, err)
+	var again View
+	must(t, json.Unmarshal(b, &again))
+	v.Config.Mode, v.State.Mode = Enforce, Enforce // as the empty mode is read
+	if !reflect.DeepEqual(again, v) {
+		t.Errorf("%+v\ncomes back as\n%+v", v, again)
+	}
+}
+
+func TestErrorCodes(t *testing.T) {
+	for _, is := range []error{ErrBlocked, ErrClosed, ErrNotAllowed, ErrNoDNS, ErrUnprotected} {
+		err := fmt.Errorf("permitting: %w: because", is)
+		if again := ErrorFromCode(ErrorCode(err), err.Error()); !errors.Is(again, is) || again.Error() != err.Error() {
+			t.Errorf("%v comes back as %v", err, again)
+		}
+	}
+	if err := ErrorFromCode(ErrorCode(io.EOF), "EOF"); err.Error() != "EOF" || errors.Is(err, ErrBlocked) {
+		t.Errorf("another error comes back as %v", err)
 	}
 }

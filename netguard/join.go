@@ -12,7 +12,9 @@ import (
 // Its methods may be called concurrently.
 type Half struct {
 	upstream Upstream
-	home     *home // nil when unprotected
+	home     *home         // nil when unprotected
+	watch    *watch        // nil when unprotected
+	changes  chan struct{} // holds a token when there is a new view, when unprotected
 	internal InternalPort
 	external ExternalPort
 	events   chan Event
@@ -34,7 +36,8 @@ type Half struct {
 // return ErrBlocked until Run has done so. The namespaces must be those of the
 // view, or the error is ErrWrongNamespace.
 func Join(ctx context.Context, v View, u Upstream) (*Half, error) {
-	h := &Half{upstream: u, events: make(chan Event, eventBacklog), ready: make(chan struct{}), view: v}
+	h := &Half{upstream: u, events: make(chan Event, eventBacklog), ready: make(chan struct{}),
+		changes: make(chan struct{}, 1), view: v}
 	h.internal.port = newPort(h, InternalSide, v.Config.Mode)
 	h.external.port = newPort(h, ExternalSide, v.Config.Mode)
 	if err := h.enter(ctx); err != nil {
@@ -61,7 +64,8 @@ func (h *Half) enter(ctx context.Context) (err error) {
 		sides[i] = h.view.member(side, n)
 		h.sides = sides
 	}
-	return nil
+	h.watch, err = openWatch(ctx, h.home, sides[:])
+	return err
 }
 
 // member returns one side as the view describes it, in the namespace n.
@@ -103,6 +107,9 @@ func (h *Half) Close() error {
 	}
 	h.hangUp()
 	var errs []error
+	if h.watch != nil {
+		errs = append(errs, h.watch.close())
+	}
 	for _, m := range h.sides {
 		if m != nil {
 			errs = append(errs, m.ns.close())
