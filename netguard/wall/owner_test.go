@@ -22,7 +22,7 @@ var edits = []struct{ name, script, problem string }{
 	{"open a policy", "add chain inet lwc input { policy accept; }", "chain input of table inet lwc was changed"},
 	{"add a chain", "add chain inet lwc extra { type filter hook input priority -1; policy accept; }", "chain extra of table inet lwc is not ours"},
 	{"add a rule", "insert rule inet lwc output accept", "rule 1 of chain output of table inet lwc was changed"},
-	{"append a rule", "add rule netdev lwc ingress accept", "rule 3 of chain ingress of table netdev lwc is not ours"},
+	{"append a rule", "add rule netdev lwc ingress accept", "rule 4 of chain ingress of table netdev lwc is not ours"},
 	{"sleep", "add table inet lwc { flags dormant; }", "table inet lwc is dormant: it filters nothing"},
 	{"add a set", "add set inet lwc extra { type ipv4_addr; }", "set extra of table inet lwc is not ours"},
 	{"add a counter", "add counter inet lwc extra", "table inet lwc was changed"},

@@ -34,15 +34,27 @@ const (
 
 // plan returns the tables of the port. Everything is dropped but what a rule
 // accepts.
+//
+// Each chain says so twice: by its policy, and by a last rule that drops. When a
+// chain is made anew while the old one is deleted in the same transaction, the
+// kernel sets the new policy behind the moment at which the old chain is gone
+// (nft_chain_commit_drop_policy in net/netfilter/nf_tables_api.c); the rules are
+// in force before.
 func plan(p Port, egress bool) []table {
-	if p.closed() {
-		return []table{closedTable()}
+	tables := []table{closedTable()}
+	if !p.closed() {
+		b := builder{p: p, families: []byte{unix.NFPROTO_IPV4}}
+		if p.IPv6 {
+			b.families = append(b.families, unix.NFPROTO_IPV6)
+		}
+		tables = []table{b.inet(), b.netdev(egress)}
 	}
-	b := builder{p: p, families: []byte{unix.NFPROTO_IPV4}}
-	if p.IPv6 {
-		b.families = append(b.families, unix.NFPROTO_IPV6)
+	for _, t := range tables {
+		for i := range t.chains {
+			t.chains[i].rules = append(t.chains[i].rules, drop("nothing else", needsTables))
+		}
 	}
-	return []table{b.inet(), b.netdev(egress)}
+	return tables
 }
 
 // closedTable lets nothing pass in any direction.
