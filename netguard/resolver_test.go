@@ -5,14 +5,16 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
 
 // serveDNS answers A questions in n from the table; what is not in it does not exist.
-func serveDNS(t *testing.T, n *namespace, address string, table map[string]netip.Addr) {
+func serveDNS(t *testing.T, n *namespace, address string, table map[string]netip.Addr) *dnsServer {
 	t.Helper()
+	s := &dnsServer{table: table}
 	var c net.PacketConn
 	must(t, n.do(t.Context(), func() (err error) {
 		c, err = (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", address)
@@ -26,21 +28,47 @@ func serveDNS(t *testing.T, n *namespace, address string, table map[string]netip
 			if err != nil {
 				return
 			}
-			if reply, err := answer(b[:n], table); err == nil {
+			if reply, err := s.answer(b[:n]); err == nil {
 				_, _ = c.WriteTo(reply, from)
 			}
 		}
 	}()
+	return s
 }
 
-func answer(query []byte, table map[string]netip.Addr) ([]byte, error) {
+// dnsServer counts what it is asked.
+type dnsServer struct {
+	mu      sync.Mutex
+	table   map[string]netip.Addr
+	queries int
+}
+
+func (s *dnsServer) set(name string, a netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.table[name] = a
+}
+
+// asked returns how many queries came since it was called last.
+func (s *dnsServer) asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.queries
+	s.queries = 0
+	return n
+}
+
+func (s *dnsServer) answer(query []byte) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queries++
 	var m dnsmessage.Message
 	if err := m.Unpack(query); err != nil {
 		return nil, err
 	}
 	q := m.Questions[0]
 	r := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RecursionAvailable: true}, Questions: m.Questions}
-	a, ok := table[q.Name.String()]
+	a, ok := s.table[q.Name.String()]
 	switch {
 	case !ok:
 		r.RCode = dnsmessage.RCodeNameError
