@@ -112,7 +112,11 @@ func (p *patrol) run(ctx context.Context) {
 // due is when the next round must begin without an event.
 func (p *patrol) due() time.Time {
 	first := p.pollAt
-	for _, t := range []time.Time{p.sweepAt, p.singAt, p.hearBy, p.probe.at} {
+	probeAt := p.probe.at
+	if p.probe.running || p.phase != opened {
+		probeAt = time.Time{} // the end of the probe, or the opening, says when
+	}
+	for _, t := range []time.Time{p.sweepAt, p.singAt, p.hearBy, probeAt} {
 		if !t.IsZero() && t.Before(first) {
 			first = t
 		}

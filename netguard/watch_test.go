@@ -39,6 +39,26 @@ func (r *reader) control(t testing.TB, f func(fd int) error) {
 	must(t, failed)
 }
 
+// A probe that runs, or that must wait for the ports to open, is not due: the
+// patrol sleeps meanwhile.
+func TestPatrolSleepsDuringProbe(t *testing.T) {
+	now := at(0)
+	p := newPatrol(nil, now)
+	p.pollAt, p.sweepAt = at(1), at(30)
+	p.probe.carrier(true, now)
+	if due := p.due(); due != now {
+		t.Errorf("a probe is due at %v, not %v", now, due)
+	}
+	p.probe.running = true
+	if due := p.due(); due != at(1) {
+		t.Errorf("while it runs, due at %v", due)
+	}
+	p.probe.running, p.phase = false, blocked
+	if due := p.due(); due != at(1) {
+		t.Errorf("while blocked, due at %v", due)
+	}
+}
+
 // Each reader hears the canary, and each kind of change in its namespace.
 func TestWatchHears(t *testing.T) {
 	s := newSite(t)
