@@ -19,6 +19,18 @@ func good() Config {
 func TestCheckAccepts(t *testing.T) {
 	must(t, Check(good()))
 	must(t, Check(Config{Mode: Unprotected}))
+	one := good()
+	one.External.Interface, one.Internal.VLAN, one.External.VLAN = "eth1", 20, 30
+	must(t, Check(one))
+	one.Internal.VLAN, one.External.MAC = 0, one.Internal.MAC
+	must(t, Check(one))
+	lent := good()
+	lent.External = Port{Interface: "eth2", DHCP: true, DNS: []netip.AddrPort{netip.MustParseAddrPort("9.9.9.9:53")}}
+	lent.Internal.DHCP, lent.Internal.Addresses = true, prefixes("fd00:1::2/64")
+	lent.Internal.Gateway, lent.Internal.Routes = netip.Addr{}, []Route{route("default via fe80::1")}
+	lent.DevicePorts = []PortRange{{22, 22}, {2200, 2299}}
+	lent.Allow = []Endpoint{{Host: "cloud.example", Port: 443}, {Network: "udp", Host: "192.0.2.123", Port: 123}}
+	must(t, Check(lent))
 	point := good()
 	point.Internal.Addresses = prefixes("169.254.7.1/16", "fd00:9::/127") // link-local is no shared subnet
 	point.Internal.Addresses = point.Internal.Addresses[1:]
@@ -88,6 +100,27 @@ func TestCheckRefuses(t *testing.T) {
 		{"mtu", func(c *Config) { c.External.MTU = 575 }, `external port: mtu "575" is too small: IPv4 needs 576`},
 		{"mtu for v6", func(c *Config) { c.Internal.MTU = 1279 }, `is too small: IPv6 needs 1280`},
 		{"mtu huge", func(c *Config) { c.Internal.MTU = 65536 }, `is larger than`},
+		{"tag", func(c *Config) { c.External.VLAN = 4095 }, `external port: vlan "4095" is not a VLAN tag: use 1 to 4094`},
+		{"same tag twice", func(c *Config) { c.Internal.MAC, c.External.Interface, c.Internal.VLAN, c.External.VLAN = "", "eth1", 20, 20 },
+			`external port: vlan "20" is the internal port too: two ports on one interface need two tags`},
+		{"tag 1 beside untagged", func(c *Config) { c.External.Interface, c.External.VLAN = "eth1", 1 }, `most switches take untagged frames as vlan 1`},
+		{"one name, two macs", func(c *Config) { c.External.Interface, c.External.MAC, c.External.VLAN = "eth1", "52:54:00:00:00:02", 30 }, `the interface has one address`},
+		{"one mac, two names", func(c *Config) { c.External.MAC, c.External.VLAN = "52:54:00:00:00:01", 30 }, `name the same interface for both`},
+		{"address beside dhcp", func(c *Config) { c.External.DHCP = true }, `address "192.0.2.2/31" is IPv4 and the port uses dhcp: remove it, or dhcp`},
+		{"gateway beside dhcp", func(c *Config) { c.External.DHCP = true }, `gateway "192.0.2.3" is IPv4 and the port uses dhcp`},
+		{"route beside dhcp", func(c *Config) { c.Internal.DHCP = true }, `route "172.16.5.0/24" is IPv4 and the port uses dhcp: have the server give it`},
+		{"device port zero", func(c *Config) { c.DevicePorts = []PortRange{{0, 22}} }, `internal port: ports "0-22" has port 0`},
+		{"device ports backwards", func(c *Config) { c.DevicePorts = []PortRange{{830, 22}} }, `ports "830-22" ends before it begins`},
+		{"device ports twice", func(c *Config) { c.DevicePorts = []PortRange{{22, 22}, {20, 25}} }, `ports "20-25" overlaps another range`},
+		{"too many device ports", func(c *Config) { c.DevicePorts = make([]PortRange, 65) }, `ports "65" ranges are too many`},
+		{"endpoint on the other side", func(c *Config) { c.Allow = []Endpoint{{Host: "10.64.0.9", Port: 443}} },
+			`external port: allow "tcp 10.64.0.9:443" lies in route 10.64.0.0/10 of the internal port`},
+		{"endpoint mapped", func(c *Config) { c.Allow = []Endpoint{{Host: "::ffff:8.8.8.8", Port: 443}} }, `is an IPv4-mapped address`},
+		{"endpoint loopback", func(c *Config) { c.Allow = []Endpoint{{Host: "127.0.0.1", Port: 443}} }, `is a loopback address`},
+		{"endpoint self", func(c *Config) { c.Allow = []Endpoint{{Host: "192.0.2.2", Port: 443}} }, `is the port's own address`},
+		{"endpoint without port", func(c *Config) { c.Allow = []Endpoint{{Host: "cloud.example"}} }, `has no port`},
+		{"endpoint without host", func(c *Config) { c.Allow = []Endpoint{{Port: 443}} }, `has no host`},
+		{"endpoint sctp", func(c *Config) { c.Allow = []Endpoint{{Network: "sctp", Host: "cloud.example", Port: 1}} }, `neither tcp nor udp`},
 		{"same name", func(c *Config) { c.External.Interface = "eth1" }, `external port: interface "eth1" is the internal port too`},
 		{"same mac", func(c *Config) { c.External.MAC = "52-54-00-00-00-01" }, `mac "52-54-00-00-00-01" is the internal port too`},
 	}
@@ -169,5 +202,28 @@ func TestParseMode(t *testing.T) {
 	var m Mode
 	if err := m.UnmarshalText([]byte("Userns")); err == nil {
 		t.Error("took a mode in capitals")
+	}
+}
+
+// The wall of the Internal Port lets out to what it reaches, all but what the
+// other port has.
+func TestReach(t *testing.T) {
+	for _, tt := range []struct{ name, address, routes, foreign, want string }{
+		{"subnet", "10.1.0.2/24", "", "192.0.2.2/24", "10.1.0.0/24"},
+		{"routes", "10.1.0.2/24", "10.64.0.0/10 via 10.1.0.1,10.65.0.0/16 via 10.1.0.1", "192.0.2.2/24", "10.64.0.0/10,10.1.0.0/24"},
+		{"default", "10.1.0.2/24", "default via 10.1.0.1", "128.0.0.2/2", "0.0.0.0/1,192.0.0.0/2"},
+		{"default of the other family", "fd00::2/64", "default via fe80::1", "192.0.2.2/24", "::/0"},
+	} {
+		p := Port{Addresses: prefixes(tt.address)}
+		for _, r := range strings.FieldsFunc(tt.routes, func(r rune) bool { return r == ',' }) {
+			p.Routes = append(p.Routes, route(r))
+		}
+		var got []string
+		for _, q := range p.reach((Port{Addresses: prefixes(tt.foreign)}).claims()) {
+			got = append(got, q.String())
+		}
+		if strings.Join(got, ",") != tt.want {
+			t.Errorf("%s: %v, want %s", tt.name, got, tt.want)
+		}
 	}
 }

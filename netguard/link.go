@@ -40,13 +40,25 @@ func (p Port) matches(l netlink.Link) bool {
 func isLoopback(l netlink.Link) bool { return l.Attrs().RawFlags&unix.IFF_LOOPBACK != 0 }
 
 // isFallback reports whether l is one of the tunnel devices that the kernel puts
-// into every new namespace when their modules are loaded (unless
-// net.core.fb_tunnels_only_for_init_net is set). They cannot be removed; while
-// they are down they carry nothing.
+// into every namespace when their modules are loaded (unless
+// net.core.fb_tunnels_only_for_init_net is set). They can neither be removed nor
+// moved; while they are down they carry nothing.
 func isFallback(l netlink.Link) bool {
+	return isFallbackKind(l) && l.Attrs().RawFlags&unix.IFF_UP == 0 && l.Attrs().MasterIndex == 0
+}
+
+// isFallbackKind goes by name and kind: a link of another kind may have the name.
+// The library tells some kinds of IPv4 and IPv6 apart by an address that these
+// devices do not have.
+func isFallbackKind(l netlink.Link) bool {
 	switch l.Attrs().Name {
 	case "tunl0", "gre0", "gretap0", "erspan0", "ip_vti0", "sit0", "ip6tnl0", "ip6gre0", "ip6_vti0":
-		return l.Attrs().RawFlags&unix.IFF_UP == 0 && l.Attrs().MasterIndex == 0
+	default:
+		return false
+	}
+	switch l.Type() {
+	case "ipip", "gre", "ip6gre", "gretap", "ip6gretap", "erspan", "vti", "vti6", "sit", "ip6tnl":
+		return true
 	}
 	return false
 }
@@ -155,7 +167,7 @@ func (n *namespace) evictBut(keep func(netlink.Link) bool, to *home) error {
 }
 
 func (n *namespace) evict(l netlink.Link, to *home) error {
-	if err := n.nl.LinkSetDown(l); err != nil {
+	if err := n.nl.LinkSetDown(l); err != nil || isFallbackKind(l) && l.Attrs().MasterIndex == 0 {
 		return err
 	}
 	if to != nil {

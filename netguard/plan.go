@@ -41,13 +41,17 @@ type plan struct {
 type wantedRoute struct {
 	Route
 	connected bool
+	source    netip.Addr // of a connected IPv4 route, as the kernel adds it
 }
 
 func newPlan(side Side, p Port) plan {
 	check := portCheck{side: side, port: p}
 	pl := plan{side: side, port: p, addresses: p.Addresses, has6: check.has6()}
 	for _, a := range p.Addresses {
-		w := wantedRoute{Route{Destination: a.Masked()}, true}
+		w := wantedRoute{Route: Route{Destination: a.Masked()}, connected: true}
+		if a.Addr().Is4() {
+			w.source = a.Addr()
+		}
 		if a.Addr().Is6() || !a.IsSingleIP() {
 			pl.want(w)
 		}
@@ -99,7 +103,8 @@ func (m *member) wallPort() wall.Port {
 }
 
 func (p *plan) want(w wantedRoute) {
-	if !slices.Contains(p.routes, w) {
+	same := func(o wantedRoute) bool { return o.Route == w.Route && o.connected == w.connected }
+	if !slices.ContainsFunc(p.routes, same) {
 		p.routes = append(p.routes, w)
 	}
 }
@@ -127,7 +132,7 @@ func (w wantedRoute) kernel(link int) *netlink.Route {
 		r.Scope = netlink.SCOPE_LINK
 	}
 	if w.connected {
-		r.Protocol = unix.RTPROT_KERNEL
+		r.Protocol, r.Src = unix.RTPROT_KERNEL, w.source.AsSlice()
 	}
 	return r
 }

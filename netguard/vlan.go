@@ -163,7 +163,7 @@ func (m *member) addLane(ctx context.Context, card *member) error {
 	a.Name, a.ParentIndex = laneName(card.link.name, m.plan.port.VLAN), card.link.index
 	a.Namespace = netlink.NsFd(int(m.ns.file.Fd()))
 	if m.plan.port.VLAN == 0 {
-		return card.ns.do(ctx, func() error { return requestNative(a) })
+		return m.addNative(ctx, card, a)
 	}
 	return card.ns.nl.LinkAdd(&netlink.Vlan{LinkAttrs: a, VlanId: int(m.plan.port.VLAN), VlanProtocol: netlink.VLAN_PROTOCOL_8021Q})
 }
@@ -171,6 +171,23 @@ func (m *member) addLane(ctx context.Context, card *member) error {
 // macvlanNoPromisc (MACVLAN_FLAG_NOPROMISC, linux/if_link.h) keeps the card from
 // taking in frames for other hosts; the sub-interface has the card's own address.
 const macvlanNoPromisc = 1
+
+// birthName is what the untagged sub-interface is called until it has its card's
+// name: kernels before 6.8 look for that name in the card's namespace too.
+const birthName = "lwc-untagged"
+
+func (m *member) addNative(ctx context.Context, card *member, a netlink.LinkAttrs) error {
+	name := a.Name
+	a.Name = birthName
+	if err := card.ns.do(ctx, func() error { return requestNative(a) }); err != nil {
+		return err
+	}
+	l, err := m.ns.nl.LinkByName(birthName)
+	if err != nil {
+		return err
+	}
+	return m.ns.nl.LinkSetName(l, name)
+}
 
 // requestNative makes the sub-interface of untagged frames: a macvlan in passthru
 // mode has the card's address, gets every frame that belongs to no 802.1Q link,
