@@ -38,7 +38,7 @@ func (w *Wall) Apply(p Port) error {
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, unix.ERESTART) && !w.degrade(err) {
+		if !again(err) && !w.kernel.learn(err) {
 			return fmt.Errorf("applying walls: %w", err)
 		}
 	}
@@ -85,26 +85,18 @@ func following(gen uint32) uint32 {
 // operations turns what is there into what the port needs.
 func (w *Wall) operations(p Port, now *snapshot) ([]operation, error) {
 	var ops []operation
-	wanted := plan(p, !w.noEgress)
+	wanted := plan(p, w.kernel)
 	for i := range now.tables {
 		t := &now.tables[i]
-		wants := slices.ContainsFunc(wanted, func(t2 table) bool { return t.id == tableID{t2.family, tableName} })
-		if t.owner != 0 && t.owner != w.nl.portID {
-			if wants {
-				return nil, fmt.Errorf("%w: %s, by netlink port %d", ErrOwned, t.id, t.owner)
-			}
-			continue // cannot be deleted; Check tells of it
-		}
-		if !wants || !w.fits(t) {
-			ops = append(ops, deleteTable(t.id.family, t.id.name))
-		}
+		wants := slices.ContainsFunc(wanted, func(want table) bool { return t.id == want.id() })
+		if foreign := t.owner != 0 && t.owner != w.nl.portID; foreign && t.id.ours() {
+			return nil, fmt.Errorf("%w: %s, by netlink port %d", ErrOwned, t.id, t.owner)
+		} else if !foreign && !wants {
+			ops = append(ops, t.id.remove())
+		} // one that is foreign cannot be deleted; Check tells of it
 	}
 	for _, t := range wanted {
-		found := now.table(tableID{t.family, tableName})
-		if found != nil && !w.fits(found) {
-			found = nil
-		}
-		more, err := w.build(t, found)
+		more, err := w.build(t, now.table(t.id()))
 		if err != nil {
 			return nil, err
 		}
@@ -113,29 +105,28 @@ func (w *Wall) operations(p Port, now *snapshot) ([]operation, error) {
 	return ops, nil
 }
 
-// fits reports whether the table's flags can become those that ours has: a
-// table that an owner left is adopted, one that never was persistent cannot be
+// fits reports whether the table that is there can become this one: one that an
+// owner left behind is adopted, one that never had an owner cannot get one
 // (nf_tables_updtable in net/netfilter/nf_tables_api.c).
-func (w *Wall) fits(t *foundTable) bool {
-	return t.flags&tablePersist == w.flags()&tablePersist
-}
-
-func (w *Wall) flags() uint32 {
-	if w.unowned {
-		return 0
+func (t table) fits(found *foundTable) bool {
+	if found.flags&tablePersist != t.flags&tablePersist || !t.sameChains(found) {
+		return false
 	}
-	return tableOwner | tablePersist
+	if t.flags&tableOwner == 0 {
+		return found.flags&tableOwner == 0
+	}
+	return found.flags&(tableOwner|tablePersist) != 0
 }
 
 // build makes the table anew, or, when its chains are right, changes what is in
 // them: chains that stay in place never leave a packet to an empty one.
 func (w *Wall) build(t table, found *foundTable) ([]operation, error) {
 	var ops []operation
-	if found != nil && !t.sameChains(found) {
-		ops = append(ops, deleteTable(t.family, tableName))
+	if found != nil && !t.fits(found) {
+		ops = append(ops, t.id().remove())
 		found = nil
 	}
-	ops = append(ops, t.create(w.flags()))
+	ops = append(ops, t.create())
 	var kept []set
 	if found != nil {
 		ops = append(ops, t.flush())
@@ -209,35 +200,10 @@ func (w *Wall) send(gen uint32, ops []operation) error {
 	return explain(ops[failed], err)
 }
 
-// degrade learns from a refusal what this kernel cannot do, and reports whether
-// it is worth another try without.
-func (w *Wall) degrade(err error) bool {
-	var k *kernelError
-	if !errors.As(err, &k) || k.kind != ErrUnsupported {
-		return false
-	}
-	switch {
-	case k.part == partFlags && !w.unowned:
-		w.unowned = true
-	case k.part == partEgress && !w.noEgress:
-		w.noEgress = true
-	default:
-		return false
-	}
-	return true
-}
-
 // Degraded says in words what this kernel cannot do, and which one can. It is
 // complete once Apply has succeeded with a link.
 func (w *Wall) Degraded() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var out []string
-	if w.unowned {
-		out = append(out, "the tables belong to nobody: a change by another program is undone when it is seen, not refused (tables with an owner that outlive it: Linux 6.9)")
-	}
-	if w.noEgress {
-		out = append(out, "frames with a foreign hardware address are not stopped on their way out ("+needsEgress+")")
-	}
-	return out
+	return w.kernel.degraded()
 }

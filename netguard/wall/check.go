@@ -68,7 +68,7 @@ func (w *Wall) checkLinkChains() ([]string, error) {
 	}
 	var before []object
 	for _, o := range w.objects {
-		if o.family == unix.NFPROTO_NETDEV && o.chain {
+		if o.table.family == unix.NFPROTO_NETDEV && o.chain {
 			before = append(before, o)
 		}
 	}
@@ -87,10 +87,10 @@ func (w *Wall) compare(now *snapshot) []string {
 		}
 	}
 	before := w.objects
-	for _, t := range plan(*w.applied, !w.noEgress) {
-		if now.table(tableID{t.family, tableName}) == nil {
+	for _, t := range plan(*w.applied, w.kernel) {
+		if now.table(t.id()) == nil {
 			problems = append(problems, t.String()+" is gone")
-			before = slices.DeleteFunc(slices.Clone(before), func(o object) bool { return o.family == t.family })
+			before = slices.DeleteFunc(slices.Clone(before), func(o object) bool { return o.table == t.id() })
 		}
 	}
 	problems = append(problems, differences(before, now.objects)...)

@@ -33,6 +33,7 @@ type conn struct {
 	buf    []byte
 
 	timeout time.Duration // of each read and write
+	closed  bool
 }
 
 func dial(ns *os.File) (*conn, error) {
@@ -68,7 +69,10 @@ func (c *conn) prepare() error {
 	return errors.Join(controlled, os.NewSyscallError("getsockname", err))
 }
 
-func (c *conn) close() error { return c.nl.Close() }
+func (c *conn) close() error {
+	c.closed = true
+	return c.nl.Close()
+}
 
 // request is one message to the kernel.
 type request struct {
@@ -171,6 +175,9 @@ func (c *conn) transaction(gen uint32, requests []request) (failed int, err erro
 }
 
 func (c *conn) send(b []byte) error {
+	if c.closed {
+		return os.ErrClosed
+	}
 	if err := c.nl.SetDeadline(time.Now().Add(c.timeout)); err != nil {
 		return err
 	}

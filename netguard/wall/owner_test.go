@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +36,7 @@ func TestForeignEditsAreRefused(t *testing.T) {
 	w := port.open()
 	p := external(port.link("p0"), false)
 	must(t, w.Apply(p))
-	if w.unowned {
+	if w.kernel.owner != ownedForGood {
 		t.Skip("NOT RUN: this kernel has no tables that are owned and persistent")
 	}
 	before := port.must("nft -a list ruleset")
@@ -53,11 +54,12 @@ func TestForeignEditsAreRefused(t *testing.T) {
 
 // TestForeignEditsAreUndone is the same on a kernel without owned tables.
 func TestForeignEditsAreUndone(t *testing.T) {
-	for _, e := range edits {
-		t.Run(e.name, func(t *testing.T) {
+	for i, e := range append(edits, edits...) {
+		owner := ownedAlive + ownership(i/len(edits))
+		t.Run(fmt.Sprint(e.name, " ", owner), func(t *testing.T) {
 			port, _ := wire(t)
 			w := port.open()
-			w.unowned = true
+			w.kernel.owner = owner
 			p := external(port.link("p0"), false)
 			must(t, w.Apply(p))
 			must(t, w.Permit(addrPorts("192.0.2.2:443"), false, 1<<40))
@@ -83,6 +85,35 @@ func TestForeignEditsAreUndone(t *testing.T) {
 				t.Error("nothing is said to be degraded")
 			}
 		})
+	}
+}
+
+// TestDoubles has tables that everybody can delete and others that stay.
+func TestDoubles(t *testing.T) {
+	port, peer := wire(t)
+	port.echo("22", "192.0.2.1")
+	peer.echo("443", peerAddrs...)
+	w, err := Open(port.ns)
+	must(t, err)
+	w.kernel.owner = ownedAlive
+	p := external(port.link("p0"), false)
+	judge(t, peer, w, p, []probe{{"tcp", "192.0.2.1:22", false}})
+	must(t, w.Permit(addrPorts("192.0.2.2:443"), false, time.Hour))
+	must(t, port.reaches("tcp", "192.0.2.2:443", 5*time.Second))
+	port.must("nft flush ruleset")
+	if err := peer.reaches("tcp", "192.0.2.1:22", noAnswer); err == nil {
+		t.Error("a flush opens the port")
+	}
+	must(t, port.reaches("tcp", "192.0.2.2:443", 5*time.Second))
+	wantProblems(t, w, p, "table inet lwc is gone", "table netdev lwc is gone")
+	must(t, w.Apply(p))
+	wantProblems(t, w, p)
+	must(t, w.Close())
+	within(t, 5*time.Second, "the doubles go with their owner", func() bool {
+		return !strings.Contains(port.must("nft list tables"), aliveName)
+	})
+	if err := peer.reaches("tcp", "192.0.2.1:22", noAnswer); err == nil {
+		t.Error("the end of the owner opens the port")
 	}
 }
 
@@ -113,7 +144,7 @@ func TestForeignOwner(t *testing.T) {
 	other, w := port.open(), port.open()
 	p := external(port.link("p0"), false)
 	must(t, w.Apply(p))
-	if w.unowned {
+	if w.kernel.owner != ownedForGood {
 		t.Skip("NOT RUN: this kernel has no tables that are owned and persistent")
 	}
 	attrs := attr32(attrText(nil, unix.NFTA_TABLE_NAME, "alien"), unix.NFTA_TABLE_FLAGS, tableOwner)
@@ -169,7 +200,7 @@ func TestKilled(t *testing.T) {
 	}
 	must(t, w.Apply(p))
 	wantProblems(t, w, p)
-	if out, err := port.nft("flush table inet lwc\n"); err == nil && !w.unowned {
+	if out, err := port.nft("flush table inet lwc\n"); err == nil && w.kernel.owner == ownedForGood {
 		t.Errorf("the adopted table can be changed: %s", out)
 	}
 	// Chains and tables were taken over in place: their handles are the same.

@@ -100,7 +100,6 @@ func (w *Wall) renew(fresh map[permission]time.Time, ttl time.Duration) error {
 // which fails the whole transaction. Added, deleted and added again it is there
 // in between, and renewed whatever the kernel.
 func (w *Wall) additions(fresh map[permission]time.Time, ttl time.Duration) []operation {
-	t := table{family: unix.NFPROTO_INET}
 	var ops []operation
 	for _, s := range []set{permitted(setPermitted4, unix.NFPROTO_IPV4), permitted(setPermitted6, unix.NFPROTO_IPV6)} {
 		var all, known []element
@@ -114,12 +113,14 @@ func (w *Wall) additions(fresh map[permission]time.Time, ttl time.Duration) []op
 				known = append(known, e)
 			}
 		}
-		if len(known) > 0 {
-			ops = append(ops, s.change(t, unix.NFT_MSG_NEWSETELEM, known)...)
-			ops = append(ops, s.change(t, unix.NFT_MSG_DELSETELEM, known)...)
-		}
-		if len(all) > 0 {
-			ops = append(ops, s.change(t, unix.NFT_MSG_NEWSETELEM, all)...)
+		for _, t := range w.kernel.owning([]table{{name: tableName, family: unix.NFPROTO_INET}}) {
+			if len(known) > 0 {
+				ops = append(ops, s.change(t, unix.NFT_MSG_NEWSETELEM, known)...)
+				ops = append(ops, s.change(t, unix.NFT_MSG_DELSETELEM, known)...)
+			}
+			if len(all) > 0 {
+				ops = append(ops, s.change(t, unix.NFT_MSG_NEWSETELEM, all)...)
+			}
 		}
 	}
 	return ops
@@ -137,7 +138,7 @@ func (w *Wall) commit(ops []operation) error {
 			}
 			return nil
 		}
-		if !errors.Is(err, unix.ERESTART) {
+		if !again(err) {
 			return err
 		}
 		if gen, err = w.nl.generation(); err != nil {
@@ -145,6 +146,13 @@ func (w *Wall) commit(ops []operation) error {
 		}
 	}
 	return fmt.Errorf("somebody else changed the rules each time, %d times", maxAttempts)
+}
+
+// again reports whether a transaction that failed so is worth another try: the
+// rules changed meanwhile, or the kernel is just sweeping up an element that timed
+// out.
+func again(err error) bool {
+	return errors.Is(err, unix.ERESTART) || errors.Is(err, unix.EBUSY)
 }
 
 // forget drops the permissions that are over.

@@ -40,26 +40,26 @@ const (
 // kernel sets the new policy behind the moment at which the old chain is gone
 // (nft_chain_commit_drop_policy in net/netfilter/nf_tables_api.c); the rules are
 // in force before.
-func plan(p Port, egress bool) []table {
+func plan(p Port, k kernel) []table {
 	tables := []table{closedTable()}
 	if !p.closed() {
 		b := builder{p: p, families: []byte{unix.NFPROTO_IPV4}}
 		if p.IPv6 {
 			b.families = append(b.families, unix.NFPROTO_IPV6)
 		}
-		tables = []table{b.inet(), b.netdev(egress)}
+		tables = []table{b.inet(), b.netdev(k)}
 	}
 	for _, t := range tables {
 		for i := range t.chains {
 			t.chains[i].rules = append(t.chains[i].rules, drop("nothing else", needsTables))
 		}
 	}
-	return tables
+	return k.owning(tables)
 }
 
 // closedTable lets nothing pass in any direction.
 func closedTable() table {
-	t := table{family: unix.NFPROTO_INET}
+	t := table{name: tableName, family: unix.NFPROTO_INET}
 	t.chains = inetChains(nil, nil, nil)
 	return t
 }
@@ -80,7 +80,7 @@ type builder struct {
 }
 
 func (b builder) inet() table {
-	t := table{family: unix.NFPROTO_INET}
+	t := table{name: tableName, family: unix.NFPROTO_INET}
 	t.chains = inetChains(b.prerouting(), b.input(), b.output())
 	t.sets = append(b.icmpSets(), b.destinationSets()...)
 	// Dynamic sets stay in place when the rest is replaced; in front they have the
@@ -221,7 +221,7 @@ func (b builder) destinationSets() []set {
 	return sets
 }
 
-func (b builder) netdev(egress bool) table {
+func (b builder) netdev(k kernel) table {
 	at := func(num uint32) hook { return hook{num: num, device: b.p.Link} }
 	in := []rule{
 		accept("ipv4", needsTables, ethertype(unix.ETH_P_IP)),
@@ -230,8 +230,8 @@ func (b builder) netdev(egress bool) table {
 	if b.p.IPv6 {
 		in = append(in, accept("ipv6", needsTables, ethertype(unix.ETH_P_IPV6)))
 	}
-	t := table{family: unix.NFPROTO_NETDEV, chains: []chain{{"ingress", at(hookIngress), needsTables, in}}}
-	if egress {
+	t := table{name: tableName, family: unix.NFPROTO_NETDEV, chains: []chain{{"ingress", at(hookIngress), needsTables, in}}}
+	if !k.noEgress {
 		t.chains = append(t.chains, chain{"egress", at(hookEgress), needsEgress,
 			[]rule{accept("own hardware address", needsTables, etherSource(b.p.MAC))}})
 	}

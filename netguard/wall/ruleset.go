@@ -10,27 +10,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tableName is the name of both tables, inet and netdev.
-const tableName = "lwc"
+// tableName is the name of both tables, inet and netdev; aliveName that of their
+// doubles, where there are any.
+const (
+	tableName = "lwc"
+	aliveName = "lwc_alive"
+)
 
 // Flags of a table (include/uapi/linux/netfilter/nf_tables.h). An owned table can
 // be changed only over the socket that owns it; a persistent one outlives it.
 const (
-	tableDormant    = 0x1
-	tableOwner      = 0x2
-	tablePersist    = 0x4
-	tableAttrHandle = 4
-	tableAttrOwner  = 7
+	tableDormant   = 0x1
+	tableOwner     = 0x2
+	tablePersist   = 0x4
+	tableAttrOwner = 7
 )
 
 // table is one nftables table as it has to be.
 type table struct {
+	name   string
 	family byte
+	flags  uint32
 	chains []chain
 	sets   []set
 }
 
-func (t table) String() string { return "table " + familyName(t.family) + " " + tableName }
+func (t table) String() string { return t.id().String() }
+
+func (t table) id() tableID { return tableID{t.family, t.name} }
 
 // chain is a base chain with its rules.
 type chain struct {
@@ -102,21 +109,21 @@ const (
 	needsEgress = "CONFIG_NETFILTER_EGRESS (Linux 5.16)"
 )
 
-func (t table) create(flags uint32) operation {
-	attrs := attrText(nil, unix.NFTA_TABLE_NAME, tableName)
-	attrs = attr32(attrs, unix.NFTA_TABLE_FLAGS, flags)
+func (t table) create() operation {
+	attrs := attrText(nil, unix.NFTA_TABLE_NAME, t.name)
+	attrs = attr32(attrs, unix.NFTA_TABLE_FLAGS, t.flags)
 	return operation{request{unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, t.family, 0, attrs},
 		"making " + t.String(), needsTables, partFlags}
 }
 
-func deleteTable(family byte, name string) operation {
-	return operation{request{unix.NFT_MSG_DELTABLE, 0, family, 0, attrText(nil, unix.NFTA_TABLE_NAME, name)},
-		fmt.Sprintf("deleting table %s %s", familyName(family), name), "", partOther}
+func (id tableID) remove() operation {
+	return operation{request{unix.NFT_MSG_DELTABLE, 0, id.family, 0, attrText(nil, unix.NFTA_TABLE_NAME, id.name)},
+		"deleting " + id.String(), "", partOther}
 }
 
 // flush deletes every rule of the table.
 func (t table) flush() operation {
-	return operation{request{unix.NFT_MSG_DELRULE, 0, t.family, 0, attrText(nil, unix.NFTA_RULE_TABLE, tableName)},
+	return operation{request{unix.NFT_MSG_DELRULE, 0, t.family, 0, attrText(nil, unix.NFTA_RULE_TABLE, t.name)},
 		"emptying " + t.String(), "", partOther}
 }
 
@@ -132,7 +139,7 @@ func (c chain) create(t table) operation {
 			what = partEgress
 		}
 	}
-	attrs := attrText(nil, unix.NFTA_CHAIN_TABLE, tableName)
+	attrs := attrText(nil, unix.NFTA_CHAIN_TABLE, t.name)
 	attrs = attrText(attrs, unix.NFTA_CHAIN_NAME, c.name)
 	attrs = nested(attrs, unix.NFTA_CHAIN_HOOK, at)
 	attrs = attr32(attrs, unix.NFTA_CHAIN_POLICY, policyDrop)
@@ -150,7 +157,7 @@ func (r rule) create(t table, c chain) (operation, error) {
 		}
 		exprs = nested(exprs, unix.NFTA_LIST_ELEM, b)
 	}
-	attrs := attrText(nil, unix.NFTA_RULE_TABLE, tableName)
+	attrs := attrText(nil, unix.NFTA_RULE_TABLE, t.name)
 	attrs = attrText(attrs, unix.NFTA_RULE_CHAIN, c.name)
 	attrs = nested(attrs, unix.NFTA_RULE_EXPRESSIONS, exprs)
 	if r.comment != "" {
@@ -161,7 +168,7 @@ func (r rule) create(t table, c chain) (operation, error) {
 }
 
 func (s set) create(t table, id uint32) operation {
-	attrs := attrText(nil, unix.NFTA_SET_TABLE, tableName)
+	attrs := attrText(nil, unix.NFTA_SET_TABLE, t.name)
 	attrs = attrText(attrs, unix.NFTA_SET_NAME, s.name)
 	attrs = attr32(attrs, unix.NFTA_SET_FLAGS, s.flags)
 	attrs = attr32(attrs, unix.NFTA_SET_KEY_TYPE, s.keyType)
@@ -177,7 +184,7 @@ func (s set) create(t table, id uint32) operation {
 func (s set) in(t table) string { return "set " + s.name + " of " + t.String() }
 
 func (s set) remove(t table) operation {
-	attrs := attrText(attrText(nil, unix.NFTA_SET_TABLE, tableName), unix.NFTA_SET_NAME, s.name)
+	attrs := attrText(attrText(nil, unix.NFTA_SET_TABLE, t.name), unix.NFTA_SET_NAME, s.name)
 	return operation{request{unix.NFT_MSG_DELSET, 0, t.family, 0, attrs}, "deleting " + s.in(t), "", partOther}
 }
 
@@ -187,7 +194,7 @@ func (s set) change(t table, kind uint16, elements []element) []operation {
 	var ops []operation
 	for first := true; first || len(elements) > 0; first = false {
 		n := min(len(elements), elementsPerRequest)
-		attrs := attrText(attrText(nil, unix.NFTA_SET_ELEM_LIST_TABLE, tableName), unix.NFTA_SET_ELEM_LIST_SET, s.name)
+		attrs := attrText(attrText(nil, unix.NFTA_SET_ELEM_LIST_TABLE, t.name), unix.NFTA_SET_ELEM_LIST_SET, s.name)
 		if n > 0 {
 			attrs = nested(attrs, unix.NFTA_SET_ELEM_LIST_ELEMENTS, encodeElements(elements[:n]))
 		}

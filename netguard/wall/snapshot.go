@@ -28,7 +28,7 @@ type tableID struct {
 }
 
 func (id tableID) ours() bool {
-	return id.name == tableName && (id.family == unix.NFPROTO_INET || id.family == unix.NFPROTO_NETDEV)
+	return (id.name == tableName || id.name == aliveName) && (id.family == unix.NFPROTO_INET || id.family == unix.NFPROTO_NETDEV)
 }
 
 func (id tableID) String() string { return "table " + familyName(id.family) + " " + id.name }
@@ -50,10 +50,10 @@ type foundChain struct {
 
 // object is one thing in our tables with its attributes, as the kernel tells it.
 type object struct {
-	name   string // "rule 3 of chain output of table inet lwc"
-	body   []byte
-	family byte
-	chain  bool
+	name  string // "rule 3 of chain output of table inet lwc"
+	body  []byte
+	table tableID
+	chain bool
 }
 
 // timedElement is an element of a dynamic set.
@@ -129,11 +129,11 @@ func (c *conn) readOnce() (*snapshot, error) {
 // readInside reads the rules and elements of a table of ours.
 func (c *conn) readInside(s *snapshot, t *foundTable) error {
 	counts := map[string]int{}
-	err := c.dump(unix.NFT_MSG_GETRULE, t.id.family, attrText(nil, unix.NFTA_RULE_TABLE, tableName), func(m message) error {
+	err := c.dump(unix.NFT_MSG_GETRULE, t.id.family, attrText(nil, unix.NFTA_RULE_TABLE, t.id.name), func(m message) error {
 		return s.addRule(m, counts)
 	})
 	for i := 0; i < len(t.sets) && err == nil; i++ {
-		of := attrText(attrText(nil, unix.NFTA_SET_ELEM_LIST_TABLE, tableName), unix.NFTA_SET_ELEM_LIST_SET, t.sets[i].name)
+		of := attrText(attrText(nil, unix.NFTA_SET_ELEM_LIST_TABLE, t.id.name), unix.NFTA_SET_ELEM_LIST_SET, t.sets[i].name)
 		err = c.dump(unix.NFT_MSG_GETSETELEM, t.id.family, of, func(m message) error {
 			return s.addElements(m, t.id, t.sets[i])
 		})
@@ -171,7 +171,7 @@ func (s *snapshot) addTable(m message) error {
 
 func (s *snapshot) keep(id tableID, name string, attrs []byte) {
 	if id.ours() {
-		s.objects = append(s.objects, object{name: name, body: bytes.Clone(attrs), family: id.family})
+		s.objects = append(s.objects, object{name: name, body: bytes.Clone(attrs), table: id})
 	}
 }
 

@@ -353,7 +353,7 @@ func TestNoMomentWithoutRules(t *testing.T) {
 			q.DNS = q.DNS[:1]
 		}
 		if i%4 == 3 {
-			w.unowned = !w.unowned // cannot be done in place: the tables are made anew
+			w.kernel.owner ^= ownedByNobody // cannot be done in place: the tables are made anew
 		}
 		must(t, w.Apply(q))
 		if err := said(talk, time.Second); err != nil {

@@ -94,7 +94,7 @@ type Wall struct {
 
 	permitted map[permission]time.Time // until when
 
-	unowned, noEgress bool // what this kernel cannot do
+	kernel kernel
 }
 
 // Open opens a netlink socket inside the namespace, which stays there whichever
