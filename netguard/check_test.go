@@ -101,10 +101,14 @@ func TestCheckRefuses(t *testing.T) {
 		{"mtu for v6", func(c *Config) { c.Internal.MTU = 1279 }, `is too small: IPv6 needs 1280`},
 		{"mtu huge", func(c *Config) { c.Internal.MTU = 65536 }, `is larger than`},
 		{"tag", func(c *Config) { c.External.VLAN = 4095 }, `external port: vlan "4095" is not a VLAN tag: use 1 to 4094`},
-		{"same tag twice", func(c *Config) { c.Internal.MAC, c.External.Interface, c.Internal.VLAN, c.External.VLAN = "", "eth1", 20, 20 },
+		{"same tag twice", func(c *Config) {
+			c.Internal.MAC, c.External.Interface, c.Internal.VLAN, c.External.VLAN = "", "eth1", 20, 20
+		},
 			`external port: vlan "20" is the internal port too: two ports on one interface need two tags`},
 		{"tag 1 beside untagged", func(c *Config) { c.External.Interface, c.External.VLAN = "eth1", 1 }, `most switches take untagged frames as vlan 1`},
-		{"one name, two macs", func(c *Config) { c.External.Interface, c.External.MAC, c.External.VLAN = "eth1", "52:54:00:00:00:02", 30 }, `the interface has one address`},
+		{"one name, two macs", func(c *Config) {
+			c.External.Interface, c.External.MAC, c.External.VLAN = "eth1", "52:54:00:00:00:02", 30
+		}, `the interface has one address`},
 		{"one mac, two names", func(c *Config) { c.External.MAC, c.External.VLAN = "52:54:00:00:00:01", 30 }, `name the same interface for both`},
 		{"address beside dhcp", func(c *Config) { c.External.DHCP = true }, `address "192.0.2.2/31" is IPv4 and the port uses dhcp: remove it, or dhcp`},
 		{"gateway beside dhcp", func(c *Config) { c.External.DHCP = true }, `gateway "192.0.2.3" is IPv4 and the port uses dhcp`},

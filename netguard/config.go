@@ -11,8 +11,8 @@ type Mode string
 
 // The modes. The zero Mode is Enforce.
 const (
-	// Enforce separates the ports with namespaces. It needs CAP_NET_ADMIN and
-	// CAP_SYS_ADMIN.
+	// Enforce separates the ports with namespaces. It needs CAP_NET_ADMIN,
+	// CAP_SYS_ADMIN and, for packet sockets, CAP_NET_RAW.
 	Enforce Mode = "enforce"
 	// Userns does the same as root of a user namespace, for a process that is
 	// not root; see [Reexec].

@@ -15,14 +15,14 @@ import (
 )
 
 // needed is what Up does not work without.
-const needed = uint64(1)<<unix.CAP_NET_ADMIN | uint64(1)<<unix.CAP_SYS_ADMIN
+const needed = uint64(1)<<unix.CAP_NET_ADMIN | uint64(1)<<unix.CAP_SYS_ADMIN | uint64(1)<<unix.CAP_NET_RAW
 
 // privilege turns a permission error of the kernel into one that says what to do.
 func privilege(err error) error {
 	if err == nil || !(errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)) {
 		return err
 	}
-	return fmt.Errorf("%w: %w: run as root, with CAP_NET_ADMIN and CAP_SYS_ADMIN, or in mode userns", ErrPrivilege, err)
+	return fmt.Errorf("%w: %w: run as root, with CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_NET_RAW, or in mode userns", ErrPrivilege, err)
 }
 
 // checkPrivileges says what is missing for that mode before anything is touched.
@@ -37,7 +37,7 @@ func checkPrivileges(mode Mode) error {
 	if mode == Userns {
 		return fmt.Errorf("%w: mode userns works inside a user namespace: call netguard.Reexec first", ErrPrivilege)
 	}
-	return fmt.Errorf("%w: mode enforce needs CAP_NET_ADMIN and CAP_SYS_ADMIN: run as root, or use mode userns", ErrPrivilege)
+	return fmt.Errorf("%w: mode enforce needs CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_NET_RAW: run as root, or use mode userns", ErrPrivilege)
 }
 
 // effective returns the effective capabilities of the calling thread.
