@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -15,9 +16,9 @@ import (
 	"lwc/testdata/need"
 )
 
-// TestMain is a client where the program starts itself anew.
+// TestMain is one of its processes where the program starts itself anew.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == "client" {
+	if len(os.Args) > 1 && slices.Contains([]string{"client", "netguard", "guard", "dialer"}, os.Args[1]) {
 		main()
 		return
 	}
@@ -67,7 +68,8 @@ func TestThirtyRequests(t *testing.T) {
 }
 
 func TestCommandLine(t *testing.T) {
-	for _, args := range [][]string{{"nonsense"}, {"collect", "--rounds", "0"}, {"collect", "--only", "nothing"}, {"collect", "--bogus"}} {
+	for _, args := range [][]string{{"nonsense"}, {"collect", "--rounds", "0"}, {"collect", "--only", "nothing"}, {"collect", "--bogus"},
+		{"netguard", "--events", "0"}, {"netguard", "--only", "nothing"}, {"netguard", "--bogus"}} {
 		if err := run(t.Context(), args, nil, &bytes.Buffer{}, os.Stderr); !errors.Is(err, errUsage) {
 			t.Errorf("%q: %v", args, err)
 		}

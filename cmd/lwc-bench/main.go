@@ -1,7 +1,9 @@
 // Lwc-bench measures what collecting costs: the collector's own path beside a
-// raw SSH client and PyEZ, against a simulated fleet on loopback, in one run.
+// raw SSH client and PyEZ, against a simulated fleet on loopback, in one run. And it
+// measures what guarding the two ports costs, and how fast the guard acts.
 //
 //	lwc-bench collect
+//	lwc-bench netguard
 //
 // Every client is a process of its own on one core, the simulator has the other.
 // The clients take turns, round by round, and the least of the rounds counts, so
@@ -40,7 +42,9 @@ const usage = `lwc-bench measures what collecting costs, on loopback, in one run
 
   lwc-bench collect [--rounds 5] [--devices 128] [--only NAME,…] [--junosim FILE]
 
-It needs two cores, junosim beside it or given, and, for the parts that name them,
+  lwc-bench netguard --help    tells of the other measurements: the guard of the ports
+
+Collect needs two cores, junosim beside it or given, and, for the parts that name them,
 OpenSSH's sshd and PyEZ (Debian: openssh-server, python3-junos-eznc).
 
 Parts: %s.

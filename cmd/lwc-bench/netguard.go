@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -89,7 +90,7 @@ func runNetguard(ctx context.Context, args []string, stdout, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
-	if inside, err := b.isolate(ctx); err != nil || !inside {
+	if inside, err := b.isolate(ctx, args); err != nil || !inside {
 		return err
 	}
 	return b.measure(ctx, parts)
@@ -113,7 +114,11 @@ func (b *guardBench) measure(ctx context.Context, parts []guardPart) error {
 	if err := unix.Uname(&version); err != nil {
 		return fmt.Errorf("asking for the kernel's version: %w", err)
 	}
-	b.say("Linux %s, mode %s", unix.ByteSliceToString(version.Release[:]), b.mode)
+	load, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return fmt.Errorf("asking for the machine's load: %w", err)
+	}
+	b.say("Linux %s, mode %s, load before: %s", unix.ByteSliceToString(version.Release[:]), b.mode, bytes.TrimSpace(load))
 	for _, p := range parts {
 		b.say("\n== %s", p.name)
 		if err := p.run(b, ctx); err != nil {
@@ -136,7 +141,7 @@ const (
 
 // isolate runs this program again in a network namespace of its own, so that
 // nothing of the machine is touched. It returns inside there.
-func (b *guardBench) isolate(ctx context.Context) (inside bool, err error) {
+func (b *guardBench) isolate(ctx context.Context, args []string) (inside bool, err error) {
 	switch os.Getenv(envInside) {
 	case string(netguard.Userns):
 		b.mode, b.dir = netguard.Userns, os.Getenv("LWC_NETGUARD_DIR")
@@ -156,17 +161,17 @@ func (b *guardBench) isolate(ctx context.Context) (inside bool, err error) {
 		}
 		return false, err
 	}
-	return false, b.again(ctx)
+	return false, b.again(ctx, args)
 }
 
 // again runs this program for root.
-func (b *guardBench) again(ctx context.Context) error {
+func (b *guardBench) again(ctx context.Context, args []string) error {
 	dir, err := os.MkdirTemp("", "lwc-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", os.Args[1:]...)
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", append([]string{"netguard"}, args...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay, cmd.Stdout, cmd.Stderr = stopTime, b.out, b.stderr
 	cmd.Env = append(os.Environ(), envInside+"="+string(netguard.Enforce), envFolder+"="+dir)

@@ -18,6 +18,10 @@ import (
 // half may use while nothing happens.
 const idleLimit = 0.2
 
+// settling is the time after which the work of the start has ended: the probe of
+// the segment, and what the kernel tells of new addresses.
+const settling = 10 * time.Second
+
 // idleCost watches a process that holds the ports, with and without the half.
 func (b *guardBench) idleCost(ctx context.Context) error {
 	s, err := b.newSite()
@@ -45,7 +49,7 @@ func (s *guardSite) idle(ctx context.Context, half bool, d time.Duration) (perce
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, g.stop()) }()
-	if err := paused(ctx, 2*time.Second); err != nil { // the work of the start ends
+	if err := paused(ctx, settling); err != nil {
 		return 0, err
 	}
 	before, err := processTime(g.cmd.Process)

@@ -45,9 +45,9 @@ func (b *guardBench) newSite() (*guardSite, error) {
 	in, ext := s.Internal, s.External
 	return &guardSite{site: s, home: home, stderr: b.stderr, config: netguard.Config{
 		Mode: b.mode, NamespaceDir: b.dir,
-		Internal: netguard.Port{Interface: in.Port, Addresses: []netip.Prefix{in.Near4},
+		Internal: netguard.Port{Interface: in.Port, MTU: 1500, Addresses: []netip.Prefix{in.Near4},
 			Routes: []netguard.Route{{Destination: beyond, Via: in.Far4.Addr()}}},
-		External: netguard.Port{Interface: ext.Port, Addresses: []netip.Prefix{ext.Near4}, Gateway: ext.Far4.Addr()},
+		External: netguard.Port{Interface: ext.Port, MTU: 1500, Addresses: []netip.Prefix{ext.Near4}, Gateway: ext.Far4.Addr()},
 		Allow:    []netguard.Endpoint{{Network: "tcp", Host: ext.Far4.Addr().String(), Port: cloudPort}},
 	}}, nil
 }
