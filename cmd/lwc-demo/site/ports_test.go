@@ -90,7 +90,7 @@ func (s *Site) portalPage(ctx context.Context, t *testing.T, path string) string
 // blames no device. When the card is gone the ports open by themselves, the
 // session with the cloud comes back, tells what happened, and collecting goes on.
 func TestBlockedPortsOpenAgain(t *testing.T) {
-	ctx, s := running(t, Config{Devices: 12, Behind: 4, Latency: "400ms", Dedicated: true})
+	ctx, s := running(t, Config{Devices: 12, Latency: "400ms", Dedicated: true})
 	before, err := s.collector(ctx)
 	must(t, err)
 	_, err = s.Cloud(ctx, "collect", "--collector", Collector)
