@@ -78,13 +78,13 @@ func (a *allowed) useToken(text []byte) error {
 // nothing to add.
 func (a *allowed) useIdentity() error {
 	found, err := savedEndpoints(a.conf.stateDir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.saved = found
-	return a.set(a.list())
+	return errors.Join(err, a.set(a.list()))
 }
 
 // urlEndpoint is where an https URL leads.

@@ -16,8 +16,8 @@ func (e *configError) Unwrap() error { return e.err }
 // causeOf is one word for what keeps the ports down, for the log, the status
 // line and the console.
 func causeOf(err error) string {
-	if _, ok := errors.AsType[*configError](err); ok {
-		return "configuration"
+	if _, ok := errors.AsType[*netguard.OverlapError](err); ok {
+		return "overlap"
 	}
 	for _, c := range []struct {
 		word string
@@ -38,8 +38,8 @@ func causeOf(err error) string {
 			return c.word
 		}
 	}
-	if _, ok := errors.AsType[*netguard.OverlapError](err); ok {
-		return "overlap"
+	if _, ok := errors.AsType[*configError](err); ok {
+		return "configuration"
 	}
 	if v, ok := errors.AsType[*netguard.Violation](err); ok {
 		return string(v.Kind)

@@ -47,6 +47,11 @@ func must[T any](t *testing.T) func(T, error) T {
 
 func startCloudEnd(t *testing.T) *cloudEnd {
 	t.Helper()
+	return startCloudEndOn(t, must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0")))
+}
+
+func startCloudEndOn(t *testing.T, plain net.Listener) *cloudEnd {
+	t.Helper()
 	dir := t.TempDir()
 	c := &cloudEnd{t: t}
 	c.pki = must[*pki.PKI](t)(pki.Open(dir))
@@ -55,7 +60,6 @@ func startCloudEnd(t *testing.T) *cloudEnd {
 	c.bus = must[*broker.Embedded](t)(broker.NewEmbedded(broker.EmbeddedConfig{}))
 	in := must[*ingest.Ingest](t)(ingest.New(ingest.Config{Store: c.store, Bus: c.bus, Key: c.pki.ConfigKey()}))
 	c.hub = must[*control.Hub](t)(control.New(control.Config{Store: c.store, Bus: c.bus, Vault: c.vault, Ingest: in, Key: c.pki.ConfigKey()}))
-	plain := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
 	c.addr = plain.Addr().String()
 	c.serve(plain)
 	return c
@@ -63,7 +67,11 @@ func startCloudEnd(t *testing.T) *cloudEnd {
 
 // serve gives connections that speak MQTT to the broker, and the others to HTTP.
 func (c *cloudEnd) serve(plain net.Listener) {
-	cert := must[*tls.Certificate](c.t)(c.pki.ServerCertificate(nil))
+	host, _, err := net.SplitHostPort(c.addr)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	cert := must[*tls.Certificate](c.t)(c.pki.ServerCertificate([]string{host}))
 	handler := must[http.Handler](c.t)(enrol.New(enrol.Config{PKI: c.pki, Registry: c.store,
 		Endpoints: []wire.Endpoint{{Kind: wire.EndpointMQTT, Host: c.addr, ALPN: true}}}))
 	ctx, cancel := context.WithCancel(context.Background())

@@ -157,12 +157,19 @@ type checker struct {
 type finding struct {
 	line int // 0: not on one line
 	text string
+	err  error // what netguard said of it, if it was netguard
 }
+
+// Error implements error.
+func (f finding) Error() string { return f.text }
+
+// Unwrap returns what netguard said.
+func (f finding) Unwrap() error { return f.err }
 
 func (c *checker) joined() error {
 	var errs []error
 	for _, f := range c.errs {
-		errs = append(errs, errors.New(f.text))
+		errs = append(errs, f)
 	}
 	return errors.Join(errs...)
 }
@@ -173,7 +180,11 @@ func (c *checker) addf(key, format string, args ...any) {
 	if line > 0 {
 		at = fmt.Sprintf("%s:%d", c.path, line)
 	}
-	c.errs = append(c.errs, finding{line, fmt.Sprintf("%s: %s: %s", at, key, fmt.Sprintf(format, args...))})
+	f := finding{line: line, text: fmt.Sprintf("%s: %s: %s", at, key, fmt.Sprintf(format, args...))}
+	if len(args) == 1 {
+		f.err, _ = args[0].(error)
+	}
+	c.errs = append(c.errs, f)
 }
 
 func (c *checker) config(f file) config {

@@ -70,7 +70,7 @@ func (c *checker) guard(err error) {
 	case errors.As(err, &ce) && ce.Port != "":
 		c.addf(string(ce.Port)+"."+keyOf(ce.Field), "%v", err)
 	default:
-		c.errs = append(c.errs, finding{0, fmt.Sprintf("%s: %v", c.path, err)})
+		c.errs = append(c.errs, finding{text: fmt.Sprintf("%s: %v", c.path, err), err: err})
 	}
 }
 

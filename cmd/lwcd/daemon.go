@@ -50,10 +50,29 @@ func newDaemon(conf config, p *ports, tokens halves.Tokens, proxyPassword secret
 	return d
 }
 
-func (d *daemon) tasks() []task { return []task{d.ports, d.member, d.link, d.work} }
+// tasks are those that dial; the ports are kept for them until they have ended.
+func (d *daemon) tasks() []task { return []task{d.member, d.link, d.work} }
 
-// run starts all tasks, and stops them all when ctx ends or one fails.
+// run starts all tasks, and stops them all when ctx ends or one fails, the ports
+// last.
 func (d *daemon) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	held, release := context.WithCancel(context.WithoutCancel(ctx))
+	defer release()
+	ports := make(chan error, 1)
+	go func() {
+		err := d.ports.Run(held)
+		cancel(err)
+		ports <- err
+	}()
+	err := d.dialling(ctx)
+	release()
+	return errors.Join(err, <-ports)
+}
+
+// dialling runs the tasks that dial.
+func (d *daemon) dialling(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for _, t := range d.tasks() {
 		g.Go(func() error {
@@ -83,7 +102,7 @@ func (d *daemon) report(ctx context.Context) halves.Report {
 	if isReady(d.link) {
 		r.Cloud = d.link.cloudStatus()
 	}
-	for _, t := range d.tasks() {
+	for _, t := range append(d.tasks(), d.ports) {
 		if err := t.Alive(ctx); err != nil {
 			r.Problem = fmt.Sprintf("%s: %v", t, err)
 			break

@@ -76,6 +76,9 @@ func (h *half) run(conn net.Conn) error {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errStop) {
 		return errors.Join(cause, err)
 	}
+	if errors.Is(err, context.Canceled) {
+		return nil // asked to stop while it was starting
+	}
 	return err
 }
 

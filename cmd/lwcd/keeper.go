@@ -64,7 +64,7 @@ func (k *keeper) run(ctx context.Context) error {
 		}
 		k.site.log.Error("the collector half ended unexpectedly and is started again", "error", err, "retry_in", pause.String())
 		k.site.trouble(fmt.Sprintf("collector half ended: %v", err))
-		k.site.notices.add(halves.Notice{Kind: wire.EventPortViolation,
+		k.site.notices.add(halves.Notice{Kind: wire.EventHalfRestarted,
 			Text: fmt.Sprintf("the collector half ended unexpectedly (%v) and is started again; the ports stayed up", err)})
 		k.set(halves.Report{}, fmt.Sprintf("the collector half ended (%v) and is started again", err))
 		if !sleep(ctx, pause) {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -110,7 +112,28 @@ func (n *notifier) stopping() {
 }
 
 func (n *notifier) send(state string) {
-	if _, err := sd.SdNotify(false, state); err != nil {
+	if err := notify(os.Getenv("NOTIFY_SOCKET"), state); err != nil {
 		n.log.Warn("notifying systemd", "error", err)
 	}
+}
+
+// sendLimit is how long systemd may leave its socket full: the daemon must not
+// hang on it.
+const sendLimit = time.Second
+
+// notify sends one datagram (sd_notify(3)); without a socket there is no systemd.
+func notify(socket, state string) error {
+	if socket == "" {
+		return nil
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetWriteDeadline(time.Now().Add(sendLimit)); err != nil {
+		return err
+	}
+	_, err = conn.Write([]byte(state))
+	return err
 }

@@ -121,6 +121,20 @@ func TestNotify(t *testing.T) {
 	<-ended
 }
 
+// A systemd that does not read does not hold up the daemon.
+func TestNotifyDoesNotHang(t *testing.T) {
+	s := listenAsSystemd(t, "")
+	socket := s.conn.LocalAddr().String()
+	for began := time.Now(); ; {
+		if err := notify(socket, "STATUS="+strings.Repeat("x", 900)); err != nil {
+			return
+		}
+		if time.Since(began) > time.Minute {
+			t.Fatal("the socket is never full")
+		}
+	}
+}
+
 func TestOneLine(t *testing.T) {
 	long := strings.Repeat("é", maxStatus)
 	if got := oneLine(long); len(got) > maxStatus+3 || !strings.HasSuffix(got, "…") {

@@ -27,6 +27,7 @@ type process struct {
 	dir  string
 	conf string
 	log  *safeBuffer
+	as   *syscall.Credential // nil: the user of the test
 }
 
 type safeBuffer struct {
@@ -65,6 +66,7 @@ func (p *process) start() {
 	p.cmd = exec.Command(os.Args[0], "--config", p.conf)
 	p.cmd.Env = append(os.Environ(), "LWCD_TEST_MAIN=1")
 	p.cmd.Stderr, p.cmd.Stdout = p.log, p.log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.as}
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}

@@ -50,6 +50,7 @@ func newSite(ctx context.Context, s *supervisor, from source) (*site, error) {
 		return nil, err
 	}
 	t.allowed = &allowed{conf: conf, set: t.guard.SetAllowed}
+	t.identityChanged()
 	t.half = newKeeper(t, who, s.stderr)
 	if note != "" && conf.ports.Mode != netguard.Unprotected {
 		t.setup.Degraded = []string{note}
@@ -73,7 +74,7 @@ func (t *site) announce() {
 // run works until ctx ends, the collector half cannot be kept running, or a
 // changed configuration may free ports that are blocked.
 func (t *site) run(ctx context.Context) error {
-	return together(ctx, t.half.run, t.watch, t.reload)
+	return together(ctx, t.half.run, t.watch, t.reload, t.keepTime)
 }
 
 // watch reports what the guard finds.
@@ -140,7 +141,7 @@ func (t *site) Permit(ctx context.Context, e netguard.Endpoint) ([]netip.AddrPor
 	addrs, err := t.guard.Permit(ctx, e)
 	if errors.Is(err, netguard.ErrNotAllowed) && t.firstRefusal(e) {
 		t.log.Error("a destination was refused", "host", e.Host, "port", e.Port, "network", e.Network, "error", err)
-		t.notices.add(halves.Notice{Kind: wire.EventPortViolation, Text: fmt.Sprintf("the collector half asked for a destination that is not allowed: %v", err)})
+		t.notices.add(halves.Notice{Kind: wire.EventDialRefused, Text: fmt.Sprintf("the collector half asked for a destination that is not allowed: %v", err)})
 	}
 	return addrs, err
 }

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"lwc/cmd/lwcd/halves"
+	"lwc/transport/clock"
+	"lwc/transport/wire"
+)
+
+// keepTime keeps the machine's clock right by the configured servers, through
+// the External Port, until ctx ends. Without any it only waits.
+func (t *site) keepTime(ctx context.Context) error {
+	if len(t.conf.outside.ntp) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	var servers []string
+	for _, e := range t.conf.outside.ntp {
+		servers = append(servers, net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))))
+	}
+	told := ""
+	k, err := clock.New(clock.Config{Servers: servers, Dial: t.guard.External().DialContext, NotBefore: built(),
+		Report: func(r clock.Report) { told = t.timeReport(r, told) }})
+	if err != nil {
+		return err
+	}
+	return k.Run(ctx)
+}
+
+// timeReport logs what a round found, and tells the cloud of a step. told is what
+// was logged last: a trouble that stays is told once.
+func (t *site) timeReport(r clock.Report, told string) string {
+	attrs := []any{"action", string(r.Action), "offset", r.Offset.String(), "distance", r.Distance.String()}
+	switch {
+	case r.Action == clock.Stepped:
+		text := fmt.Sprintf("the clock was set by %v by the time servers", r.Offset.Round(time.Millisecond))
+		t.log.Warn("clock", append(attrs, "text", text)...)
+		t.notices.add(halves.Notice{Kind: wire.EventClockStep, Text: text})
+		return ""
+	case r.Err != nil && errors.Is(r.Err, context.Canceled):
+		return told
+	case r.Err != nil:
+		if r.Err.Error() != told {
+			t.log.Warn("keeping the clock", "error", r.Err, "action", string(r.Action))
+			t.trouble(fmt.Sprintf("clock: %v", r.Err))
+		}
+		return r.Err.Error()
+	}
+	level := slog.LevelDebug
+	if told != "" || r.Action == clock.Told {
+		level = slog.LevelInfo
+	}
+	t.log.Log(context.Background(), level, "clock", attrs...)
+	return ""
+}
+
+// built is when this build's source was last changed: it is later now. The zero
+// time when the build does not tell.
+func built() time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return time.Time{}
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.time" {
+			if at, err := time.Parse(time.RFC3339, s.Value); err == nil {
+				return at
+			}
+		}
+	}
+	return time.Time{}
+}
