@@ -29,7 +29,6 @@ type builder struct {
 	dir     string // for files on the way
 	into    *archive
 	args    []string // of each test binary
-	users   []int
 	besides []string // modules that are not loaded as a rule
 	env     []string
 }
@@ -168,14 +167,7 @@ func (b *builder) tests(ctx context.Context, p goPackage, j *job.Job) error {
 	if err := b.copyTree(filepath.Join(p.Dir, "testdata"), folder+"/testdata"); err != nil {
 		return err
 	}
-	for _, user := range b.users {
-		as := " as root"
-		if user != 0 {
-			as = " as an ordinary user"
-		}
-		j.Commands = append(j.Commands, job.Command{Name: p.ImportPath + as, Args: append([]string{program}, b.args...),
-			Env: b.env, Dir: folder, User: user})
-	}
+	j.Commands = append(j.Commands, job.Command{Name: p.ImportPath, Args: append([]string{program}, b.args...), Env: b.env, Dir: folder})
 	return nil
 }
 

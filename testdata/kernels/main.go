@@ -39,7 +39,6 @@ type options struct {
 	release, run, bench string
 	modules             string
 	machine             machine
-	user                bool
 	packages            []string
 }
 
@@ -55,7 +54,6 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.IntVar(&o.machine.memory, "memory", 1024, "memory of the machine in MiB")
 	fs.DurationVar(&o.machine.timeout, "timeout", 30*time.Minute, "for all tests together")
 	fs.BoolVar(&o.machine.verbose, "v", false, "show all that the tests say")
-	fs.BoolVar(&o.user, "user", false, "run the tests as an ordinary user too, in user namespaces")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -104,12 +102,9 @@ func (o options) image(ctx context.Context, k kernel, initramfs string) error {
 		return err
 	}
 	defer f.Close()
-	b := &builder{dir: filepath.Dir(initramfs), into: newArchive(f), users: []int{0}, besides: strings.FieldsFunc(o.modules, isComma),
+	b := &builder{dir: filepath.Dir(initramfs), into: newArchive(f), besides: strings.FieldsFunc(o.modules, isComma),
 		args: []string{"-test.v", "-test.count=1", "-test.timeout=" + o.machine.timeout.String(), "-test.run=" + o.run, "-test.bench=" + o.bench},
 		env:  []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "LWC_TEST_STRICT=1", "LWC_TEST_SLOW=" + slowness[o.machine.accel]},
-	}
-	if o.user {
-		b.users = append(b.users, ordinaryUser)
 	}
 	if err := b.image(ctx, k, o.packages); err != nil {
 		return err
@@ -121,6 +116,3 @@ func (o options) image(ctx context.Context, k kernel, initramfs string) error {
 var slowness = map[string]string{"tcg": "20", "kvm": "2"}
 
 func isComma(r rune) bool { return r == ',' }
-
-// ordinaryUser is "nobody" of Debian.
-const ordinaryUser = 65534

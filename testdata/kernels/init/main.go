@@ -139,7 +139,7 @@ func loopbackUp() error {
 func execute(c job.Command) error {
 	p, err := os.StartProcess(c.Args[0], c.Args, &os.ProcAttr{
 		Dir: c.Dir, Env: c.Env, Files: []*os.File{nil, os.Stdout, os.Stderr},
-		Sys: &syscall.SysProcAttr{Setsid: true, Credential: &syscall.Credential{Uid: uint32(c.User), Gid: uint32(c.User)}},
+		Sys: &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		return err

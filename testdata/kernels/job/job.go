@@ -24,7 +24,6 @@ type Command struct {
 	Args []string // the first is the program's path
 	Env  []string // all of its environment
 	Dir  string   // working directory
-	User int      // numeric id to run as
 }
 
 // Read returns the job of the file.
