@@ -6,14 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/insomniacslk/dhcp/dhcpv4"
 	"golang.org/x/sys/unix"
 
 	"lwc/testdata/need"
@@ -318,5 +321,49 @@ func TestDHCPWithoutServer(t *testing.T) {
 	}
 	if err := context.Cause(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// The socket of the client hears the answer to its question and nothing else, and
+// a server's flood does not reach the process.
+func TestDHCPSocketHearsItsAnswerAlone(t *testing.T) {
+	s := newLentSite(t)
+	g := s.up(t)
+	xid := dhcpv4.TransactionID{1, 2, 3, 4}
+	conn, err := g.openLease(t.Context(), g.sides[1], xid)
+	must(t, err)
+	defer conn.Close()
+	datagram := func(xid dhcpv4.TransactionID, text string) []byte {
+		return append(append([]byte{2, 1, 6, 0}, xid[:]...), text...)
+	}
+	var from net.PacketConn
+	must(t, s.cloud.do(t.Context(), func() (err error) {
+		listen := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+			return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BROADCAST, 1) })
+		}}
+		from, err = listen.ListenPacket(t.Context(), "udp4", cloudAddr4+":67")
+		return err
+	}))
+	defer from.Close()
+	send := func(port int, b []byte) {
+		_, err := from.WriteTo(b, &net.UDPAddr{IP: net.IPv4(192, 0, 2, 255), Port: port})
+		must(t, err)
+	}
+	for range 2000 {
+		send(68, datagram(dhcpv4.TransactionID{9, 9, 9, 9}, "flood"))
+	}
+	send(69, datagram(xid, "other port"))
+	send(68, datagram(xid, string(make([]byte, 3000)))) // leaves in fragments
+	send(68, datagram(xid, "the answer"))
+	b := make([]byte, 2048)
+	n, peer, err := conn.Receive(within(t, testTimeout), b)
+	must(t, err)
+	if got := string(b[8:n]); got != "the answer" || peer.Addr.String() != cloudAddr4 || len(peer.MAC) != 6 {
+		t.Errorf("heard %q from %v", got, peer)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if n, _, err := conn.Receive(short, b); err == nil {
+		t.Errorf("heard %d bytes more", n)
 	}
 }

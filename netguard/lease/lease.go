@@ -42,16 +42,3 @@ func (l Lease) String() string {
 	}
 	return b.String()
 }
-
-// sameConfiguration reports whether l and o differ in nothing but their times.
-func (l Lease) sameConfiguration(o Lease) bool {
-	same := l.Address == o.Address && l.Gateway == o.Gateway && l.MTU == o.MTU &&
-		len(l.Routes) == len(o.Routes) && len(l.DNS) == len(o.DNS)
-	for i := 0; same && i < len(l.Routes); i++ {
-		same = l.Routes[i] == o.Routes[i]
-	}
-	for i := 0; same && i < len(l.DNS); i++ {
-		same = l.DNS[i] == o.DNS[i]
-	}
-	return same
-}
