@@ -24,6 +24,9 @@
 //   - Neither port dials into the subnets or routes of the other, nor to
 //     loopback, link-local or multicast addresses, also when a name resolves to
 //     them and in IPv4-mapped form: [ErrNotAllowed].
+//   - The External Port dials what is on a list ([Config.Allow], [Guard.SetAllowed])
+//     and nothing else, the Internal Port the TCP ports of devices in its own
+//     subnets and routes. What Go refuses the kernel's table refuses too.
 //   - Names are resolved through the DNS servers of the port and no others.
 //   - While the ports are blocked every dial returns [ErrBlocked], the External
 //     Port is down, and no connection is open.
@@ -54,6 +57,17 @@
 // the other must not hear: before the ports open, when a link finds its partner
 // again, 5 and 35 seconds after, and every ten minutes. In between, silence is
 // no proof.
+//
+// # Two processes
+//
+// A second process, started in an empty network namespace, can dial without any
+// privilege: it calls [Join] with the [View] of the Guard, which opens its threads
+// and netlink sockets, then [Half.DropPrivileges], then [Half.Run]. Each dial from
+// its External Port asks the Guard ([Upstream]), which resolves the name and opens
+// the kernel's table for some minutes. The half compares the kernel with the view
+// by itself: it refuses dials at the first difference and closes all connections
+// when that is grave or half a second old, also while the Guard is stopped. When
+// the Guard is gone it blocks its ports for good.
 //
 // # How a socket gets into a namespace
 //

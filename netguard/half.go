@@ -116,7 +116,7 @@ func (h *Half) verify(ctx context.Context, trouble []*Violation) []*Violation {
 
 // look verifies all but the tables. Nothing may be in the namespace of the half.
 func look(ctx context.Context, home *home, sides [2]*member) []*Violation {
-	s := scope{home: home, members: sides[:]}
+	s := scope{home: home, members: sides[:], dedicated: true}
 	report, err := s.verify(ctx)
 	if err != nil { // once more: a link may have gone while it was read
 		report, err = s.verify(ctx)

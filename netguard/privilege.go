@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,6 +43,9 @@ func checkPrivileges(mode Mode) error {
 
 // effective returns the effective capabilities of the calling thread.
 func effective() (uint64, error) {
+	// A thread that ends between open and read takes its file along.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	caps, err := capabilities("/proc/thread-self/status", "CapEff:")
 	if err != nil {
 		return 0, fmt.Errorf("reading own capabilities: %w", err)
