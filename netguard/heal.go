@@ -78,7 +78,7 @@ func (m *member) heal(ctx context.Context, cure remedy) error {
 		when remedy
 		do   func(context.Context) error
 	}{
-		{resetSysctls, m.applySysctls},
+		{resetSysctls, m.resetSysctls},
 		{rebuildWall | restoreLink, m.applyWall},
 		{clearQueues, m.clearQueues},
 		{restoreLink, m.restoreLink},
@@ -96,6 +96,14 @@ func (m *member) heal(ctx context.Context, cure remedy) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// resetSysctls writes to the files that a verification has left open, or opens them.
+func (m *member) resetSysctls(ctx context.Context) error {
+	if m.ns.settings.correct() == nil {
+		return nil
+	}
+	return m.applySysctls(ctx)
 }
 
 // restoreLink gives the link its own name and address again and takes it out of

@@ -28,6 +28,7 @@ type namespace struct {
 	file   *os.File // the namespace itself, locked against a second guard
 	id     nsID
 	cookie uint64
+	thread int // its id
 	nl     *netlink.Handle
 	// settings are used by one verification at a time.
 	settings openSettings
@@ -134,6 +135,7 @@ func (n *namespace) enter(create bool) (err error) {
 	if n.cookie, err = threadCookie(); err != nil {
 		return err
 	}
+	n.thread = unix.Gettid()
 	n.nl, err = openNetlink()
 	return err
 }
@@ -355,6 +357,14 @@ func (n *namespace) named() (nsID, error) {
 	return nsID{uint64(st.Dev), st.Ino}, os.NewSyscallError("fstatat", err)
 }
 
+// inhabited identifies the namespace that the thread is in. Asking the thread
+// itself would cost two switches, which take long on a busy machine.
+func (n *namespace) inhabited() (nsID, error) {
+	var st unix.Stat_t
+	err := unix.Stat(fmt.Sprintf("/proc/self/task/%d/ns/net", n.thread), &st)
+	return nsID{uint64(st.Dev), st.Ino}, os.NewSyscallError("stat", err)
+}
+
 // dump repeats a listing that the kernel says changed while it was read.
 func dump[T any](list func() (T, error)) (T, error) {
 	for range 8 {
@@ -363,34 +373,4 @@ func dump[T any](list func() (T, error)) (T, error) {
 		}
 	}
 	return list()
-}
-
-// home is the namespace of the process, where the ports come from.
-type home struct {
-	file   *os.File
-	cookie uint64
-	nl     *netlink.Handle
-}
-
-func openHome() (*home, error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	file, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		return nil, fmt.Errorf("opening own namespace: %w", err)
-	}
-	h := &home{file: file}
-	if h.cookie, err = threadCookie(); err == nil {
-		h.nl, err = openNetlink()
-	}
-	if err != nil {
-		file.Close()
-		return nil, fmt.Errorf("opening own namespace: %w", err)
-	}
-	return h, nil
-}
-
-func (h *home) close() {
-	h.nl.Close()
-	h.file.Close()
 }

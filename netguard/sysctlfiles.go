@@ -42,13 +42,13 @@ func (n *namespace) wrong(ctx context.Context, settings []setting) ([]string, er
 
 func (n *namespace) reopenSettings(ctx context.Context, settings []setting) error {
 	n.settings.close()
-	return n.do(ctx, func() error { return n.settings.open(settings) })
+	return n.do(ctx, func() error { return n.settings.open(settings, !n.joined) })
 }
 
 // open opens the files on the namespace's thread.
-func (o *openSettings) open(settings []setting) error {
+func (o *openSettings) open(settings []setting, writable bool) error {
 	for _, s := range settings {
-		fd, err := s.open()
+		fd, err := s.open(writable)
 		if err != nil {
 			o.close()
 			return err
@@ -68,8 +68,15 @@ func (o *openSettings) close() {
 	o.settings, o.files = nil, nil
 }
 
-func (s setting) open() (int, error) {
-	fd, err := unix.Open(filepath.Join(sysctlRoot, s.path), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+func (s setting) open(writable bool) (int, error) {
+	path := filepath.Join(sysctlRoot, s.path)
+	fd, err := -1, error(unix.EACCES)
+	if writable {
+		fd, err = unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	}
+	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS) {
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) // to be looked at alone
+	}
 	switch {
 	case errors.Is(err, unix.ENOENT) && s.path == "ipv4/ip_forward":
 		return -1, errNoSysctl()
@@ -83,6 +90,15 @@ func (s setting) open() (int, error) {
 
 func (o *openSettings) wrong() ([]string, error) {
 	var all []string
+	err := o.each(func(_ int, s setting, have string) error {
+		all = append(all, fmt.Sprintf("net/%s is %s, must be %s", s.path, have, s.value))
+		return nil
+	})
+	return all, err
+}
+
+// each calls f, in their order, for the settings that do not have their value.
+func (o *openSettings) each(f func(fd int, s setting, have string) error) error {
 	b := make([]byte, 64)
 	for i, s := range o.settings {
 		if o.files[i] < 0 {
@@ -90,11 +106,23 @@ func (o *openSettings) wrong() ([]string, error) {
 		}
 		n, err := unix.Pread(o.files[i], b, 0)
 		if err != nil {
-			return nil, fmt.Errorf("reading sysctl net/%s: %w", s.path, err)
+			return fmt.Errorf("reading sysctl net/%s: %w", s.path, err)
 		}
 		if have := strings.TrimSpace(string(b[:n])); have != s.value {
-			all = append(all, fmt.Sprintf("net/%s is %s, must be %s", s.path, have, s.value))
+			if err := f(o.files[i], s, have); err != nil {
+				return err
+			}
 		}
 	}
-	return all, nil
+	return nil
+}
+
+// correct writes the settings that do not have their value.
+func (o *openSettings) correct() error {
+	return o.each(func(fd int, s setting, _ string) error {
+		if _, err := unix.Pwrite(fd, []byte(s.value), 0); err != nil {
+			return fmt.Errorf("writing sysctl net/%s: %w", s.path, sysctlError(err))
+		}
+		return nil
+	})
 }

@@ -159,7 +159,7 @@ func (s scope) isPort(l netlink.Link) Side {
 }
 
 func (v *verification) member(ctx context.Context, i int, m *member) error {
-	if err := v.namespace(ctx, m); err != nil {
+	if err := v.namespace(m); err != nil {
 		return err
 	}
 	if err := v.sysctls(ctx, m); err != nil {
@@ -191,17 +191,13 @@ func (v *verification) portReport(i int) *PortReport {
 }
 
 // namespace checks that the thread and the name are still what Up opened.
-func (v *verification) namespace(ctx context.Context, m *member) error {
-	var cookie uint64
-	err := m.ns.do(ctx, func() (err error) {
-		cookie, err = threadCookie()
-		return err
-	})
+func (v *verification) namespace(m *member) error {
+	id, err := m.ns.inhabited()
 	if err != nil {
-		return fmt.Errorf("reading cookie of the %s port: %w", m.plan.side, err)
+		return fmt.Errorf("reading namespace of the %s port: %w", m.plan.side, err)
 	}
-	if cookie != m.ns.cookie {
-		v.add(KindNamespace, m.plan.side, 0, "%v: cookie %d, was %d", ErrWrongNamespace, cookie, m.ns.cookie)
+	if id != m.ns.id {
+		v.add(KindNamespace, m.plan.side, 0, "%v: its thread has left it", ErrWrongNamespace)
 	}
 	if id, err := m.ns.named(); err != nil {
 		v.add(KindNamespace, m.plan.side, 0, "its name %s: %v", m.ns.path, err)
