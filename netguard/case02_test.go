@@ -173,26 +173,36 @@ func loopback(t *testing.T, s *netguardtest.Site) (answers int) {
 // unguarded host answers itself, and the far host's, which proxy_arp answers.
 func whoHas(t *testing.T, s *netguardtest.Site, d time.Duration) (answers int) {
 	t.Helper()
-	for _, pair := range [][2]netguardtest.Wire{{s.Internal, s.External}, {s.External, s.Internal}} {
-		near, other := pair[0], pair[1]
-		heard := sniff(t, near, func(frame []byte) bool {
+	pairs := [][2]netguardtest.Wire{{s.Internal, s.External}, {s.External, s.Internal}}
+	var heard []*netguardtest.Sniffer
+	var senders []*netguardtest.Sender
+	for _, pair := range pairs {
+		other := pair[1]
+		senders = append(senders, sender(t, pair[0]))
+		heard = append(heard, sniff(t, pair[0], func(frame []byte) bool {
 			a := netguardtest.Told(frame)
 			return a.IsValid() && (other.Near4.Contains(a) || other.Near6.Contains(a))
-		})
-		at := sender(t, near)
-		for end := time.Now().Add(d); time.Now().Before(end); {
-			for _, who := range []netip.Addr{other.Near(false), other.FarAddr(false)} {
-				must(t, at.Send(netguardtest.ARPRequest(at.MAC, near.FarAddr(false), who)))
-			}
-			for _, who := range []netip.Addr{other.Near(true), other.FarAddr(true)} {
-				must(t, at.Send(netguardtest.Solicitation(at.MAC, near.FarAddr(true), who)))
-			}
-			_, err := heard.Settle(t.Context(), crossTime)
-			must(t, err)
-		}
-		answers += heard.Count()
+		}))
 	}
-	return answers
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		for i, pair := range pairs {
+			must(t, senders[i].Send(questions(pair[0], pair[1])...))
+		}
+		must(t, settle(t, heard[0]))
+	}
+	return heard[0].Count() + heard[1].Count()
+}
+
+// questions ask, in the name of the host at near, who has the addresses of the
+// other side.
+func questions(near, other netguardtest.Wire) (frames [][]byte) {
+	for _, who := range []netip.Addr{other.Near(false), other.FarAddr(false)} {
+		frames = append(frames, netguardtest.ARPRequest(near.FarMAC, near.FarAddr(false), who))
+	}
+	for _, who := range []netip.Addr{other.Near(true), other.FarAddr(true)} {
+		frames = append(frames, netguardtest.Solicitation(near.FarMAC, near.FarAddr(true), who))
+	}
+	return frames
 }
 
 func TestCase04LoopbackAndNeighbours(t *testing.T) {

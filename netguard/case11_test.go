@@ -48,7 +48,6 @@ func TestCase11OverlapConfigured(t *testing.T) {
 
 // An address that makes the two overlap at run time blocks, and stays.
 func TestCase11OverlapAtRunTime(t *testing.T) {
-	t.Parallel()
 	s := newScene(t)
 	g := s.guarded(t)
 	inside := s.in(t, InternalSide)

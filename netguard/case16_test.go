@@ -16,7 +16,6 @@ import (
 // Each change by root is detected at once; what can be undone while the ports
 // stay open is.
 func TestCase16Changes(t *testing.T) {
-	t.Parallel()
 	tests := []struct {
 		name   string
 		kind   Kind

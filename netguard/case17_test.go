@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lwc/netguard/netguardtest"
 	"lwc/testdata/need"
 )
@@ -141,6 +143,9 @@ func (s *scene) halves(t *testing.T) (supervisor, half *child) {
 // changes the ports, it closes by itself what it holds; when the supervisor is
 // dead, for good.
 func TestCase18HalfWithoutSupervisor(t *testing.T) {
+	if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_GETPID, 0, 0, 0); errno == syscall.ENOTSUP {
+		need.Missing(t, "a binary without cgo (CGO_ENABLED=0), which alone can drop privileges in all threads")
+	}
 	t.Parallel()
 	s := newScene(t)
 	cloud := "external " + netip.AddrPortFrom(s.External.FarAddr(false), 443).String()
@@ -180,7 +185,6 @@ func keepAccepted(t *testing.T, l net.Listener) {
 
 // Both ports in one switch; a third card; one that is plugged in later.
 func TestCase19OneSwitchOrThirdCard(t *testing.T) {
-	t.Parallel()
 	t.Run("one switch", func(t *testing.T) {
 		t.Parallel()
 		s := newScene(t)

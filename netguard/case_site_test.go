@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -69,6 +70,8 @@ func needNamespaces(t testing.TB) {
 	if os.Getenv(envRole) == "" {
 		need.Missing(t, "namespaces of its own, which TestMain makes (not while fuzzing)")
 	}
+	runtime.LockOSThread() // what is read is this thread's, which must not end meanwhile
+	defer runtime.UnlockOSThread()
 	if caps, err := effective(); err != nil || caps&needed != needed {
 		need.Missing(t, "root or user namespaces")
 	}
@@ -249,13 +252,6 @@ func (g *guardian) status(t *testing.T, d time.Duration, want Status) *Event {
 	return g.await(t, d, func(m saying) bool {
 		return m.Event != nil && m.Event.Violation == nil && m.Event.Status == want
 	}).Event
-}
-
-// quiet forgets what was said.
-func (g *guardian) quiet() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.heard = nil
 }
 
 // sniff counts at the far end of a wire and checks in the end that nothing was

@@ -23,7 +23,8 @@ import (
 const (
 	// The test binary plays several parts, told by this variable.
 	envRole = "LWC_NETGUARD_TEST_ROLE"
-	// Any value runs all tests as an ordinary user too, as LWC_TEST_STRICT does.
+	// Any value runs all tests as an ordinary user too, as LWC_TEST_STRICT does;
+	// "only" does not run them as root.
 	envUserToo = "LWC_NETGUARD_TEST_USER"
 	// A child that a broken test leaves behind ends by itself.
 	childTimeout = time.Minute
@@ -77,8 +78,12 @@ func outside(m *testing.M) int {
 	if os.Getenv(envResults) == "" && os.Getenv(envPrepare) == "" {
 		defer showResults()()
 	}
+	os.Args = besideEachOther(os.Args)
 	if os.Geteuid() != 0 || os.Getenv(envPrepare) != "" {
 		return inUserNamespace(m)
+	}
+	if os.Getenv(envUserToo) == "only" {
+		return again(ordinaryArgs(), ordinaryUser())
 	}
 	code := again(os.Args[1:], &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}, envRole+"=tests")
@@ -86,8 +91,20 @@ func outside(m *testing.M) int {
 		return code
 	}
 	fmt.Println("once more as an ordinary user, in a user namespace:")
-	return again(ordinaryArgs(), &syscall.SysProcAttr{
-		Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, Pdeathsig: syscall.SIGKILL})
+	return again(ordinaryArgs(), ordinaryUser())
+}
+
+func ordinaryUser() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, Pdeathsig: syscall.SIGKILL}
+}
+
+// besideEachOther lets more tests run at once than there are processors: those
+// that measure times do not run in parallel, the others mostly wait.
+func besideEachOther(args []string) []string {
+	if slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-test.parallel=") }) {
+		return args
+	}
+	return slices.Insert(slices.Clone(args), 1, "-test.parallel=6")
 }
 
 // inUserNamespace runs the tests as root of a user namespace.
@@ -122,9 +139,11 @@ func again(args []string, attr *syscall.SysProcAttr, env ...string) int {
 }
 
 // ordinaryArgs are the arguments without the files in root's folders, which the
-// first run has written already, and without the benchmarks.
+// first run has written already, and without the benchmarks. Unless tests are
+// chosen it is the cases and what is different for an ordinary user, for time's
+// sake: who starts the tests as one has them all.
 func ordinaryArgs() []string {
-	return slices.DeleteFunc(slices.Clone(os.Args[1:]), func(arg string) bool {
+	args := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(arg string) bool {
 		for _, name := range []string{"testlogfile", "coverprofile", "gocoverdir", "outputdir", "bench", "cpuprofile", "memprofile"} {
 			if strings.HasPrefix(arg, "-test."+name+"=") {
 				return true
@@ -132,6 +151,10 @@ func ordinaryArgs() []string {
 		}
 		return false
 	})
+	if slices.ContainsFunc(args, func(a string) bool { return strings.HasPrefix(a, "-test.run=") }) {
+		return args
+	}
+	return append(args, "-test.run=^Test(Case|Half|Reexec)")
 }
 
 // child is a process of the test binary in another role.
