@@ -102,7 +102,7 @@ func noWayBack() match {
 }
 
 // foreignSource holds when the source is not an address of this namespace, which
-// a socket with IP_FREEBIND can have: fib saddr type != local.
+// a socket with IP_FREEBIND or IP_TRANSPARENT can have: fib saddr type != local.
 func foreignSource() match {
 	return match{
 		&expr.Fib{Register: register, ResultADDRTYPE: true, FlagSADDR: true},

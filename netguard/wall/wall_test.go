@@ -57,9 +57,13 @@ func ruleset(h *host) string {
 		}
 	}
 	tables := strings.SplitAfter(strings.Join(lines, ""), "\n}\n")
-	tables = slices.DeleteFunc(tables, func(s string) bool { return strings.Contains(s, " "+aliveName+" {") })
 	slices.Sort(tables)
-	return strings.Join(tables, "")
+	return withoutDoubles(strings.Join(tables, ""))
+}
+
+func withoutDoubles(rules string) string {
+	tables := strings.SplitAfter(rules, "\n}\n")
+	return strings.Join(slices.DeleteFunc(tables, func(s string) bool { return strings.Contains(s, " "+aliveName+" {") }), "")
 }
 
 var (
