@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,10 +93,26 @@ func printResults(rows []caseResult) {
 }
 
 // limit stretches a time limit where the machine is known to be slow: tests of
-// other kernels run in an emulator and say by which factor.
+// other kernels run in an emulator and say by which factor, and where more
+// threads want to run than there are processors each waits for its turn.
 func limit(d time.Duration) time.Duration {
+	factor := crowd()
 	if f, err := strconv.ParseFloat(os.Getenv("LWC_TEST_SLOW"), 64); err == nil && f > 1 {
-		return time.Duration(float64(d) * f)
+		factor *= f
 	}
-	return d
+	return time.Duration(float64(d) * factor)
+}
+
+// crowd is the load of the last minute for each processor, at least 1.
+func crowd() float64 {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 1
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	load, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return 1
+	}
+	return max(1, load/float64(runtime.NumCPU()))
 }

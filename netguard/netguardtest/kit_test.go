@@ -120,7 +120,7 @@ func TestFloodIsSeenWhole(t *testing.T) {
 	frame := UDP(port(s.Internal.FarAddr(false)), port(s.External.FarAddr(false)), nonce[:]).Frame(s.Internal.MAC, from.MAC)
 	// Unreachable ports: the errors that come back are limited in number.
 	sent, err := from.Flood(ctx, 20_000, frame)
-	if err != nil || sent < 19_000 {
+	if err != nil || sent < 10_000 {
 		t.Errorf("sent %d frames: %v", sent, err)
 	}
 	if err := sniffer.Wait(within(t, 5*time.Second), sent); err != nil {

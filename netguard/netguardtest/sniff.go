@@ -154,7 +154,7 @@ func (s *Sender) Send(frames ...[]byte) error {
 }
 
 // Flood sends the frames in turn, rate of them a second, until ctx ends, and
-// returns how many it sent. A machine that is too slow for the rate is an error.
+// returns how many it sent: fewer when the machine is too slow for that.
 func (s *Sender) Flood(ctx context.Context, rate int, frames ...[]byte) (sent int, err error) {
 	start := time.Now()
 	tick := time.NewTicker(time.Millisecond)
@@ -168,9 +168,6 @@ func (s *Sender) Flood(ctx context.Context, rate int, frames ...[]byte) (sent in
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			if want := int(time.Since(start).Seconds() * float64(rate) * 0.95); sent < want {
-				return sent, fmt.Errorf("flooding: sent %d of %d frames", sent, want)
-			}
 			return sent, nil
 		}
 	}
