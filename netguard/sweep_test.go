@@ -310,3 +310,23 @@ func TestVerifyWakesTheWatch(t *testing.T) {
 		t.Errorf("signal %+v", s)
 	}
 }
+
+// A filter on a queue that has one can send frames anywhere; it goes with all
+// others when the kernel makes the queue anew.
+func TestFiltersAreFound(t *testing.T) {
+	s := newSite(t)
+	g := s.up(t)
+	halt(g)
+	s.inside(t, "tc qdisc add dev lwcint0 root handle 5: htb")
+	s.inside(t, "tc filter add dev lwcint0 parent 5: protocol all u32 match u32 0 0 action mirred egress redirect dev lo")
+	v := expectViolation(t, g, KindQueue, InternalSide, "1 filters on lwcint0")
+	if v == nil || !v.grave() {
+		t.Fatal("a filter does not block")
+	}
+	m := g.sides[0]
+	l, err := m.ns.nl.LinkByIndex(m.link.index)
+	must(t, err)
+	must(t, m.ns.renewQueue(l))
+	report, err := g.Verify(t.Context())
+	must(t, errors.Join(err, report.Err()))
+}
