@@ -73,10 +73,6 @@ func TestIPv6Off(t *testing.T) {
 func TestNothingComesIn(t *testing.T) {
 	port, peer := wire(t)
 	port.echo("22", "192.0.2.1", "2001:db8::1")
-	// Connections are tracked before there are walls: then this one is established.
-	if out, err := port.nft("table inet early {\n chain in {\n type filter hook input priority 0;\n ct state new accept\n }\n}\n"); err != nil {
-		t.Fatal(err, out)
-	}
 	before, err := peer.dial("tcp", "192.0.2.1:22", 5*time.Second)
 	must(t, err)
 	must(t, said(before, 5*time.Second))
@@ -197,5 +193,36 @@ func TestForeignSource(t *testing.T) {
 	must(t, port.open().Apply(internal(port.link("p0"), false)))
 	if err := send(); !errors.Is(err, unix.EPERM) {
 		t.Errorf("sending from a foreign address: %v, want %v", err, unix.EPERM)
+	}
+}
+
+// TestEarlierConnectionIsCut has a peer that spoke first, before the walls, in a
+// connection that is tracked as established.
+func TestEarlierConnectionIsCut(t *testing.T) {
+	port, peer := wire(t)
+	if out, err := port.nft("table inet early {\n chain in {\n type filter hook input priority 0;\n ct state new accept\n }\n}\n"); err != nil {
+		t.Fatal(err, out)
+	}
+	var here net.PacketConn
+	must(t, port.do(func() (err error) { here, err = net.ListenPacket("udp", "192.0.2.1:22"); return err }))
+	defer here.Close()
+	there, err := peer.dial("udp", "192.0.2.1:22", time.Second)
+	must(t, err)
+	b := make([]byte, 8)
+	arrives := func(wait time.Duration) error {
+		_, err := there.Write([]byte("word"))
+		must(t, err)
+		must(t, here.SetReadDeadline(time.Now().Add(wait)))
+		_, from, err := here.ReadFrom(b)
+		if err == nil {
+			_, _ = here.WriteTo(b[:4], from) // makes it established; refused within walls
+		}
+		return err
+	}
+	must(t, arrives(5*time.Second))
+	must(t, arrives(5*time.Second))
+	must(t, port.open().Apply(internal(port.link("p0"), false)))
+	if arrives(noAnswer) == nil {
+		t.Error("what the peer sends in its own connection comes in")
 	}
 }
