@@ -286,6 +286,7 @@ func TestHalfClosesByItself(t *testing.T) {
 
 	ip(t, v.Paths[1], "address", "add", "198.51.100.7/32", "dev", v.Links[1].Name)
 	began := time.Now()
+	must(t, conn.SetReadDeadline(began.Add(testTimeout)))
 	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("reading: %v, want net.ErrClosed", err)
 	}
