@@ -3,6 +3,7 @@ package wall
 import (
 	"errors"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"runtime"
