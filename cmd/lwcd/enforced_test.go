@@ -50,12 +50,15 @@ func newEnforced(t *testing.T) *enforced {
 func (e *enforced) clear() {
 	e.site.Close()
 	for _, name := range []string{netguard.InternalNamespace, netguard.ExternalNamespace} {
-		path := filepath.Join(netguard.DefaultNamespaceDir, name)
+		path := filepath.Join(namesDir(), name)
 		if err := syscall.Unmount(path, syscall.MNT_DETACH); err == nil {
 			os.Remove(path)
 		}
 	}
 }
+
+// namesDir is where the namespaces have their names.
+func namesDir() string { return named(os.Getenv("LWC_NETGUARD_DIR"), netguard.DefaultNamespaceDir) }
 
 // configure writes the configuration, changed as a test wants it.
 func (e *enforced) configure(change func(string) string) {
@@ -123,7 +126,7 @@ func (e *enforced) awaitHalf(other int) int {
 // up tells whether the port of that namespace is up.
 func (e *enforced) up(namespace, port string) bool {
 	e.t.Helper()
-	h, err := netguardtest.OpenHost(filepath.Join(netguard.DefaultNamespaceDir, namespace))
+	h, err := netguardtest.OpenHost(filepath.Join(namesDir(), namespace))
 	if err != nil {
 		return false
 	}
