@@ -17,9 +17,7 @@ import (
 // cannotInUserns are the attacks that root of a user namespace cannot even try,
 // with the reason: the kernel asks for a capability over the whole machine.
 var cannotInUserns = map[string]string{
-	"xdp":                      "loading an XDP program needs CAP_BPF in the first user namespace (kernel/bpf/syscall.c, bpf_prog_load)",
-	"bridge, br_netfilter on":  "net.bridge.bridge-nf-call-* belong to root of the first user namespace (net/bridge/br_netfilter_hooks.c)",
-	"bridge, br_netfilter off": "net.bridge.bridge-nf-call-* belong to root of the first user namespace (net/bridge/br_netfilter_hooks.c)",
+	"xdp": "loading an XDP program needs CAP_BPF in the first user namespace (kernel/bpf/syscall.c, bpf_prog_load)",
 }
 
 // unableInUserns reports whether err is one of the refusals above, and says so.

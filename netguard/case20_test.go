@@ -140,8 +140,8 @@ func proxied(t *testing.T, proxy netip.AddrPort) {
 	c := startIn(t, open.Box, "plain", envTarget+"="+open.External.FarAddr(false).String()+":443", "HTTP_PROXY=http://"+proxy.String())
 	_, err := c.lines.ReadString('\n')
 	must(t, err)
-	if seen.Count() == 0 {
-		t.Error("control: nothing goes to the proxy with nobody on guard")
+	if err := seen.Wait(within(t, testTimeout), 1); err != nil {
+		t.Errorf("control: nothing goes to the proxy with nobody on guard: %v", err)
 	}
 }
 

@@ -93,7 +93,7 @@ func playPlain() error {
 // plainDials tries what a careless line of code would do, for each address and
 // a name, and returns what succeeded.
 func plainDials(addresses []string) (succeeded []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), limit(actTime))
 	defer cancel()
 	try := func(what string, f func() (io.Closer, error)) {
 		if c, err := f(); err == nil {
