@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func (m machine) run(ctx context.Context, k kernel, initramfs string) error {
 	if err = r.judge(k, err); err == nil || errors.Is(err, errFailed) {
 		return err
 	}
-	return fmt.Errorf("%w\nthe kernel's last words:\n%s", err, tail(console))
+	return fmt.Errorf("%w\nthe test that began last: %s\nthe kernel's last words:\n%s", err, cmp.Or(r.last, "none"), tail(console))
 }
 
 func (m machine) args(k kernel, initramfs, console string) []string {
@@ -89,8 +90,9 @@ func (m machine) args(k kernel, initramfs, console string) []string {
 // report is what a machine said.
 type report struct {
 	end    job.End
-	ended  bool // the first process said how it went
-	passed int  // tests, not counting those inside of others
+	ended  bool   // the first process said how it went
+	passed int    // tests, not counting those inside of others
+	last   string // the test that began last
 }
 
 // judge makes an error of it; ran is how the emulator ended.
@@ -123,6 +125,9 @@ func (m machine) pass(out io.Reader, first func()) (r report) {
 		}
 		if strings.HasPrefix(line, "--- PASS") {
 			r.passed++
+		}
+		if name, ok := strings.CutPrefix(line, "=== RUN   "); ok {
+			r.last = strings.TrimSpace(name)
 		}
 		if m.verbose || worthShowing(line) {
 			fmt.Fprint(m.out, line)
