@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 }
 
 func enclosed(m *testing.M) int {
-	if os.Geteuid() != 0 {
+	if os.Geteuid() != 0 || os.Getenv("LWC_NETGUARD_PREPARE") != "" {
 		inside, code, err := netguard.Reexec()
 		switch {
 		case errors.Is(err, netguard.ErrUnsupported) && os.Getenv("CI") == "" && os.Getenv("LWC_TEST_STRICT") == "":
