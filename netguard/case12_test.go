@@ -65,7 +65,7 @@ func TestCase12ForwardingUnderFlood(t *testing.T) {
 	var times []time.Duration
 	for range 15 {
 		for _, side := range []Side{InternalSide, ExternalSide} {
-			took, err := tamper(s.in(t, side), "ipv4/ip_forward", "1", 200*time.Microsecond, limit(testTimeout))
+			took, err := tamper(s.in(t, side), "ipv4/ip_forward", "1", 200*time.Microsecond, limit(time.Second))
 			must(t, err)
 			times = append(times, took)
 			// Once more before it is found clean, three times, and it blocks.
@@ -104,11 +104,12 @@ func flood(t *testing.T, s *netguardtest.Site, nonce netguardtest.Nonce) (sent <
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	counts, total := make(chan int, 2), make(chan int, 1)
+	rate := int(10_000 * float64(time.Second) / float64(slow(time.Second)))
 	for _, pair := range [][2]netguardtest.Wire{{s.Internal, s.External}, {s.External, s.Internal}} {
 		frames := floodFrames(pair[0], pair[1], nonce)
 		at := sender(t, pair[0])
 		go func() {
-			n, err := at.Flood(ctx, 10_000, frames...)
+			n, err := at.Flood(ctx, rate, frames...)
 			if err != nil {
 				t.Error(err)
 			}

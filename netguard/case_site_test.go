@@ -219,7 +219,7 @@ func (g *guardian) said() string {
 
 func (g *guardian) answer(t *testing.T) saying {
 	t.Helper()
-	return g.await(t, testTimeout, func(m saying) bool { return m.Event == nil })
+	return g.await(t, slow(testTimeout), func(m saying) bool { return m.Event == nil })
 }
 
 // ask sends a command and returns the answer.
