@@ -56,7 +56,8 @@ func ruleset(h *host) string {
 			lines = append(lines, ownerName.ReplaceAllString(line, "{\n"))
 		}
 	}
-	tables := strings.SplitAfter(strings.Join(lines, ""), "\n}\n")
+	text := strings.ReplaceAll(strings.Join(lines, ""), "{\n\n", "{\n") // the line of the flags left one behind
+	tables := strings.SplitAfter(text, "\n}\n")
 	slices.Sort(tables)
 	return withoutDoubles(strings.Join(tables, ""))
 }
