@@ -25,7 +25,7 @@ func (l *line) hello(ctx context.Context, payload []byte) error {
 	if err := l.checkHello(h); err != nil {
 		return fmt.Errorf("reading a hello: %w", err)
 	}
-	tidy.Ports(&h.Ports)
+	tidyPorts(&h.Ports)
 	clone := l.supersede(l.entry.Boot, h.Boot)
 	if err := l.hub.cfg.Store.SawHello(ctx, h); err != nil {
 		return err

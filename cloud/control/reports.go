@@ -74,7 +74,7 @@ func (l *line) health(ctx context.Context, payload []byte) error {
 		return fmt.Errorf("reading a heartbeat: %w", err)
 	}
 	l.heard = time.Now()
-	tidy.Ports(&h.Ports)
+	tidyPorts(&h.Ports)
 	if err := l.hub.cfg.Store.SawHealth(ctx, h); err != nil {
 		return err
 	}
@@ -121,12 +121,28 @@ func (l *line) event(ctx context.Context, payload []byte) error {
 	return l.hub.cfg.Store.AddEvent(ctx, e)
 }
 
-// believable is the time that a collector gives, or now where its clock is ahead.
+// firstClock is the start of 2024, in seconds since 1970: a clock that is behind
+// it was never set.
+const firstClock = 1704067200
+
+// believable is the time that a collector gives, or now where its clock is ahead
+// or was not set yet.
 func believable(at time.Time) time.Time {
-	if at.IsZero() || time.Until(at) > time.Hour {
+	if !canBe(at) {
 		return time.Now().UTC()
 	}
 	return at
+}
+
+func canBe(at time.Time) bool { return at.Unix() >= firstClock && time.Until(at) <= time.Hour }
+
+// tidyPorts bounds what a collector says of its ports. A time that cannot be is
+// not known.
+func tidyPorts(p *wire.PortState) {
+	tidy.Ports(p)
+	if !canBe(p.Since) {
+		p.Since = time.Time{}
+	}
 }
 
 // bye records a clean stop, or the will of a connection that broke. A bye of a

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -289,6 +290,39 @@ func TestEventsAreKeptAndBounded(t *testing.T) {
 	es, err := c.store.Events(t.Context(), alpha, 10*maxEvents)
 	if err != nil || len(es) > maxEvents+1 {
 		t.Errorf("%d events, %v", len(es), err)
+	}
+}
+
+// Times that cannot be, of a clock that was never set or of a collector that lies,
+// do not stand in the lists, and do not spoil them.
+func TestTimesThatCannotBe(t *testing.T) {
+	c := startCloud(t, setup{})
+	b := c.enrol(t, alpha)
+	b.connect()
+	b.hello()
+	began, honest := time.Now(), time.Now().UTC().Add(-48*time.Hour).Truncate(time.Second)
+	times := []string{"0000-01-01T00:00:00+23:59", "1970-01-01T00:00:10Z", "9999-12-31T23:59:59-23:59", honest.Format(time.RFC3339)}
+	for _, at := range times {
+		b.publish(wire.KindEvent, fmt.Appendf(nil, `{"v":1,"collector":%q,"boot":%q,"time":%q,"kind":%q,"text":"-","violation":{"kind":"sysctl","detail":"-","at":%[3]q}}`,
+			alpha, b.boot, at, wire.EventPortViolation))
+		b.publish(wire.KindHealth, fmt.Appendf(nil, `{"v":1,"collector":%q,"boot":%q,"time":%q,"ports":{"mode":"enforce","state":"open","since":%[3]q,"detail":%[3]q}}`,
+			alpha, b.boot, at))
+		eventually(t, "the heartbeat is kept", func() bool { return c.registered(t, alpha).Ports.Detail == at })
+		since := c.registered(t, alpha).Ports.Since
+		if is := at == times[3]; since.IsZero() == is || is && !since.Equal(honest) {
+			t.Errorf("%s: open since %s", at, since)
+		}
+	}
+	events := c.events(t, alpha)
+	if len(events) != len(times) {
+		t.Fatalf("%d events", len(events))
+	}
+	for i, e := range events { // the newest first
+		for _, got := range []time.Time{e.Time, e.Violation.At} {
+			if is := i == 0; is != got.Equal(honest) || !is && got.Before(began.Add(-time.Minute)) {
+				t.Errorf("event %d is of %s", i, got)
+			}
+		}
 	}
 }
 

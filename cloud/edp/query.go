@@ -97,7 +97,15 @@ func micros(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
-// moment scans a time that micros made.
+// The times that JSON can tell are those of the years 1 to 9999 (RFC 3339 section
+// 1), in microseconds since 1970. A zone carries a collector's time a day beyond.
+const (
+	firstMicro = -62135596800 * 1_000_000
+	lastMicro  = 253402300799 * 1_000_000
+)
+
+// moment scans a time that micros made. The nearest that JSON can tell stands for
+// one that it cannot: one such row would spoil every list that it is in.
 type moment struct{ t *time.Time }
 
 // Scan implements sql.Scanner.
@@ -108,7 +116,7 @@ func (m moment) Scan(v any) error {
 	}
 	*m.t = time.Time{}
 	if n != 0 {
-		*m.t = time.UnixMicro(n).UTC()
+		*m.t = time.UnixMicro(min(max(n, firstMicro), lastMicro)).UTC()
 	}
 	return nil
 }

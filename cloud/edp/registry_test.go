@@ -1,6 +1,7 @@
 package edp_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"testing"
@@ -78,6 +79,20 @@ func TestEvents(t *testing.T) {
 	}
 	if all := must[[]wire.Event](t)(s.Events(ctx, "", 0)); len(all) != 6 || all[0].Device != "edge-1" {
 		t.Fatalf("%+v", all)
+	}
+}
+
+// A time beyond what JSON can tell comes back as one that it can: or nobody could
+// list the events of any collector.
+func TestEventsOfNoTime(t *testing.T) {
+	s, ctx := open(t), t.Context()
+	for _, zone := range []string{"0000-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59"} {
+		at := must[time.Time](t)(time.Parse(time.RFC3339, zone))
+		ok(t, s.AddEvent(ctx, wire.Event{Collector: site, Time: at, Kind: wire.EventClockStep}))
+		got := must[[]wire.Event](t)(s.Events(ctx, site, 1))
+		if _, err := json.Marshal(got); err != nil || got[0].Time.Sub(at).Abs() > 366*24*time.Hour+24*time.Hour {
+			t.Errorf("%s: %v, %v", zone, got, err)
+		}
 	}
 }
 
