@@ -82,9 +82,9 @@ func (l *link) make() error {
 	l.coll = collector.New(collector.Config{Collector: id.Collector, Boot: boot, BootKey: key, Dialer: l.dialer,
 		Uplink: l.up, Logger: l.log.With("task", "collector"), BudgetBytes: l.conf.budget,
 		Session: l.conf.patience.session, DeviceTimeout: l.conf.patience.device})
-	l.ports.onNotice(func(n halves.Notice) {
+	l.ports.listen(func(n halves.Notice) {
 		l.up.SendEvent(wire.Event{Kind: n.Kind, Text: n.Text, Violation: n.Violation})
-	})
+	}, l.up.Reconnect)
 	l.log.Info("boot", "collector", id.Collector, "boot", boot)
 	return nil
 }

@@ -25,6 +25,7 @@ type ports struct {
 
 	mu   sync.Mutex // guards what follows
 	tell func(halves.Notice)
+	open func()          // called when the ports have become open
 	kept []halves.Notice // until somebody listens
 }
 
@@ -62,6 +63,9 @@ func (p *ports) watch(ctx context.Context) error {
 				level = slog.LevelWarn
 			}
 			p.log.Log(ctx, level, "ports", "status", string(e.Status), "text", e.Text)
+			if e.Violation == nil && e.Status == netguard.Open {
+				p.opened()
+			}
 		}
 	}
 }
@@ -94,12 +98,21 @@ func (p *ports) pass(n halves.Notice) {
 	p.tell(n)
 }
 
-// onNotice sets who is told of what happens at the ports, and of what happened
-// before.
-func (p *ports) onNotice(tell func(halves.Notice)) {
+// opened says that what was refused until now can be dialled.
+func (p *ports) opened() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.tell = tell
+	if p.open != nil {
+		p.open()
+	}
+}
+
+// listen sets who is told of what happens at the ports and of what happened
+// before, and who hears each time that they have become open. Neither may wait.
+func (p *ports) listen(tell func(halves.Notice), open func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tell, p.open = tell, open
 	for _, n := range p.kept {
 		tell(n)
 	}
