@@ -3,6 +3,7 @@ package netguard
 import (
 	"context"
 	"errors"
+	"slices"
 )
 
 // block closes the ports because of what was found, which is what matters most
@@ -13,7 +14,7 @@ import (
 // g.verifying is held.
 func (g *Guard) block(ctx context.Context, found []*Violation) error {
 	news := g.become(Blocked, summary(found))
-	err := g.silence()
+	err := g.silence(ctx, found)
 	g.hangUp()
 	err = errors.Join(err, g.destroyStrays(ctx))
 	if news {
@@ -41,18 +42,41 @@ func (g *Guard) destroyStrays(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// silence keeps the link of the External Port down.
-func (g *Guard) silence() error {
+// silence keeps the link of the External Port down. When nothing is wrong but the
+// lease that the port itself was offered, the link stays up to ask for another,
+// behind a wall that lets nothing else through.
+func (g *Guard) silence(ctx context.Context, found []*Violation) error {
 	m := g.sides[ExternalSide.place()]
-	g.hush(m, true)
-	return m.ns.silence()
+	if !asks(found, m.plan.side) {
+		g.hush(m, true, false)
+		return m.ns.silence()
+	}
+	if m.shut {
+		return nil
+	}
+	g.hush(m, false, true)
+	err := m.applyWall(ctx)
+	if err == nil {
+		err = m.apply(ctx)
+	}
+	if err != nil {
+		g.hush(m, true, false)
+		err = errors.Join(err, m.ns.silence())
+	}
+	return err
 }
 
-// hush notes that the link of m is meant to be down, or up.
-func (g *Guard) hush(m *member, silent bool) {
+// asks reports whether all that was found are refused leases, one of that side's.
+func asks(found []*Violation, side Side) bool {
+	return !slices.ContainsFunc(found, func(v *Violation) bool { return v.cure&withheld == 0 }) &&
+		slices.ContainsFunc(found, func(v *Violation) bool { return v.Port == side })
+}
+
+// hush notes whether the link of m is meant to be down, and its wall shut.
+func (g *Guard) hush(m *member, silent, shut bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	m.silent = silent
+	m.silent, m.shut = silent, shut
 }
 
 // hangUp closes every connection that the ports have handed out.

@@ -3,7 +3,9 @@ package netguard
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,60 +85,139 @@ func (s *scene) portDown(t *testing.T, start time.Time) time.Duration {
 	return time.Since(start)
 }
 
-// A DHCP server of the external network that gives out addresses of the internal
-// one is not believed: the lease is declined and no port opens with it.
+// A DHCP server that lends addresses of the other port's network blocks both
+// ports, whichever asks; they open again once it lends one of its own network.
 func TestCase11OverlapByDHCP(t *testing.T) {
 	t.Parallel()
+	for _, side := range []Side{ExternalSide, InternalSide} {
+		t.Run(string(side), func(t *testing.T) {
+			t.Parallel()
+			lentOverlap(t, side)
+		})
+	}
+}
+
+func lentOverlap(t *testing.T, side Side) {
 	s := newScene(t)
-	s.config.External = Port{Interface: s.External.Port, DHCP: true}
-	stop := offerEverybody(t, s.External, netip.MustParsePrefix("10.11.0.50/24"))
-	g := s.guardian(t)
-	deadline := within(t, limit(testTimeout))
-	m, err := g.next(deadline, func(m saying) bool {
-		return strings.Contains(m.Answer, "separate subnets") || m.Event != nil && m.Event.Violation != nil && m.Event.Violation.Kind == KindOverlap
+	own, foreign := s.config.Internal, netip.MustParsePrefix("192.0.2.50/24")
+	asker := &s.config.Internal
+	if side == ExternalSide {
+		own, foreign, asker = s.config.External, netip.MustParsePrefix("10.11.0.50/24"), &s.config.External
+	}
+	*asker = Port{Interface: own.Interface, DHCP: true}
+	server := lend(t, s.wire(side), foreign)
+	g := s.guarded(t)
+	e := g.event(t, limit(testTimeout), KindOverlap)
+	took := e.At.Sub(server.firstAnswer())
+	if v := e.Violation; v.Healed || v.Port != side || e.Status != Blocked || !strings.Contains(v.Detail, "need separate subnets") {
+		t.Errorf("the event is %+v, %v", e, v)
+	}
+	if took > limit(100*time.Millisecond) {
+		t.Errorf("the ports were blocked %v after the offer", took)
+	}
+	for _, dial := range []string{"external tcp " + s.External.FarAddr(false).String() + ":443", "internal tcp " + s.Internal.FarAddr(false).String() + ":830"} {
+		if m := g.ask(t, dial); m.Code != "blocked" {
+			t.Errorf("dialling %s: %q", dial, m.Answer)
+		}
+	}
+	if side == InternalSide {
+		s.portDown(t, time.Now())
+	} else {
+		s.asksAlone(t)
+	}
+	s.holdsNone(t, side, foreign)
+	server.lendNow(netip.PrefixFrom(own.Addresses[0].Addr().Next(), own.Addresses[0].Bits()))
+	g.status(t, slow(time.Minute), Open)
+	if st := g.ask(t, "state").State; st.Latched || st.Violations != st.Healed {
+		t.Errorf("in the end the state is %+v", st)
+	}
+	if m := g.ask(t, "verify"); m.Answer != "clean" {
+		t.Errorf("in the end: %s", m.Answer)
+	}
+	record(t, caseResult{Case: 11, What: "lease in the other port's subnet, " + string(side) + ": blocked", Took: took})
+}
+
+// asksAlone: a blocked External Port that waits for a lease stays up, and nothing
+// but the asking leaves it.
+func (s *scene) asksAlone(t *testing.T) {
+	t.Helper()
+	outside := s.in(t, ExternalSide)
+	l, err := outside.Link(s.External.Port)
+	if err != nil || l.Attrs().RawFlags&unix.IFF_UP == 0 {
+		t.Errorf("the port that asks for a lease is down (%v)", err)
+	}
+	others := sniff(t, s.External, func(frame []byte) bool {
+		_, _, asks := netguardtest.DHCPRequest(frame)
+		return !asks && slices.Equal(frame[6:12], s.External.MAC)
 	})
-	if err != nil {
-		t.Fatalf("no overlap was told: %v; the guard said %s", err, g.said())
-	}
-	t.Logf("%+v", m)
-	if acked := stop(); acked == 0 {
-		t.Error("control: the server was never asked for the address")
-	}
+	must(t, outside.Do(func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		_ = unix.SetsockoptString(fd, unix.SOL_SOCKET, unix.SO_BINDTODEVICE, s.External.Port)
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1)
+		_ = unix.Sendto(fd, []byte("a stray"), 0, &unix.SockaddrInet4{Port: 53, Addr: [4]byte{255, 255, 255, 255}})
+		return nil
+	}))
+	silent(t, "from a port that only asks for a lease", others)
+}
+
+// holdsNone: no namespace of the box has an address of that subnet at the port.
+func (s *scene) holdsNone(t *testing.T, side Side, subnet netip.Prefix) {
+	t.Helper()
 	for _, h := range s.boxes(t) {
-		l, err := h.Link(s.External.Port)
+		l, err := h.Link(s.wire(side).Port)
 		if err != nil {
 			continue
 		}
 		addrs, err := h.Netlink().AddrList(l, netlink.FAMILY_V4)
-		if err != nil || len(addrs) > 0 {
-			t.Errorf("the external port has %v (%v)", addrs, err)
+		if err != nil || slices.ContainsFunc(addrs, func(a netlink.Addr) bool { return subnet.Overlaps(prefix(a.IPNet)) }) {
+			t.Errorf("the %s port has %v (%v)", side, addrs, err)
 		}
 	}
-	record(t, caseResult{Case: 11, What: "lease in the other port's subnet: addresses taken"})
 }
 
-// offerEverybody offers everybody on the wire one address, until stopped, and returns
-// how often it was asked for.
-func offerEverybody(t *testing.T, w netguardtest.Wire, offered netip.Prefix) (stop func() (asked int)) {
+// lender is a DHCP server that gives everybody on its wire one address.
+type lender struct {
+	mu      sync.Mutex // guards what follows
+	offered netip.Prefix
+	first   time.Time // when it answered first
+}
+
+func (s *lender) lendNow(p netip.Prefix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offered = p
+}
+
+func (s *lender) firstAnswer() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.first
+}
+
+func lend(t *testing.T, w netguardtest.Wire, offered netip.Prefix) *lender {
 	t.Helper()
+	s := &lender{offered: offered}
 	at := sender(t, w)
-	asked := 0
-	heard, err := netguardtest.Sniff(w.Far, netguardtest.FarLink, func(frame []byte) bool {
+	sniff(t, w, func(frame []byte) bool {
 		kind, xid, ok := netguardtest.DHCPRequest(frame)
-		switch {
-		case ok && kind == 1:
-			asked++
-			_ = at.Send(netguardtest.DHCPOffer(2, xid, w.FarAddr(false), offered, w.MAC).Frame(w.MAC, at.MAC))
-		case ok && kind == 3:
-			_ = at.Send(netguardtest.DHCPOffer(5, xid, w.FarAddr(false), offered, w.MAC).Frame(w.MAC, at.MAC))
+		if !ok || kind != 1 && kind != 3 {
+			return false
 		}
-		return ok
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.first.IsZero() {
+			s.first = time.Now()
+		}
+		answer := byte(2) // DHCPOFFER to DHCPDISCOVER, DHCPACK to DHCPREQUEST
+		if kind == 3 {
+			answer = 5
+		}
+		_ = at.Send(netguardtest.DHCPOffer(answer, xid, w.FarAddr(false), s.offered, w.MAC).Frame(w.MAC, at.MAC))
+		return true
 	})
-	must(t, err)
-	return func() int {
-		if _, err := heard.Stop(); err != nil {
-			t.Error(err)
-		}
-		return asked
-	}
+	return s
 }

@@ -27,6 +27,8 @@ type borrower struct {
 	mu   sync.Mutex // guards what follows
 	last netip.Addr // found on the link when it was adopted
 	note string     // why there is no address; empty while there is one
+	// refused is the last lease that overlapped; nil once one was taken.
+	refused *lease.Lease
 }
 
 func (b *borrower) say(note string) (changed bool) {
@@ -112,7 +114,10 @@ func (g *Guard) keepLease(ctx context.Context, m *member) {
 		Open: func(ctx context.Context, xid dhcpv4.TransactionID) (lease.Conn, error) {
 			return g.openLease(ctx, m, xid)
 		},
-		Accept:  func(l lease.Lease) error { _, err := g.judge(m.plan.side, l); return err },
+		Accept: func(l lease.Lease) error {
+			_, err := g.judge(m.plan.side, l)
+			return g.refuse(m, l, err)
+		},
 		Bound:   func(ctx context.Context, l lease.Lease) error { return g.bound(ctx, m, l) },
 		Lost:    func(ctx context.Context, err error) { g.lost(ctx, m, err) },
 		Waiting: func(err error) { g.noLease(m, err) },
@@ -214,11 +219,14 @@ func usableServers(p Port, side Side, servers []netip.Addr, foreign []claim) []n
 // bound configures the port as the lease has it.
 func (g *Guard) bound(ctx context.Context, m *member, l lease.Lease) error {
 	p, err := g.judge(m.plan.side, l)
-	if err != nil {
-		return err
+	if err == nil {
+		err = g.replan(ctx, m.plan.side, p, l.Expires)
 	}
-	if err := g.replan(ctx, m.plan.side, p, l.Expires); err != nil {
-		return err
+	if err != nil {
+		return g.refuse(m, l, err)
+	}
+	if m.borrower.refuse(nil) {
+		g.poke()
 	}
 	if m.borrower.say("") {
 		g.tellLease(Event{Text: fmt.Sprintf("%s port: address %s", m.plan.side, l)})
@@ -237,13 +245,7 @@ func (g *Guard) noLease(m *member, err error) {
 	if !m.borrower.say(err.Error()) {
 		return
 	}
-	e := Event{Text: fmt.Sprintf("%s port: %v: %v", m.plan.side, ErrNoAddress, err)}
-	var overlap *OverlapError
-	if errors.As(err, &overlap) {
-		// It was not let in: there is nothing left to heal.
-		e.Violation = &Violation{Kind: KindOverlap, Port: m.plan.side, Detail: err.Error(), Healed: true, At: time.Now()}
-	}
-	g.tellLease(e)
+	g.tellLease(Event{Text: fmt.Sprintf("%s port: %v: %v", m.plan.side, ErrNoAddress, err)})
 }
 
 func (g *Guard) tellLease(e Event) {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -198,72 +197,6 @@ func TestDHCPLinkFlap(t *testing.T) {
 	again := awaitPort(t, g, "the lease", hasAddress)
 	if again.Addresses[0] != p.Addresses[0] || strings.Contains(strings.Join(server.lines()[seen:], ""), "DHCPDISCOVER") {
 		t.Errorf("address was %s, is %s", p.Addresses[0], again.Addresses[0])
-	}
-}
-
-// A lease that cannot be: the port stays without an address and says why, the
-// other port works, and a dial fails with the reason.
-func TestDHCPRefused(t *testing.T) {
-	tests := []struct {
-		name, lent string
-		options    []string
-		change     func(*Config)
-		words      string
-		overlap    bool
-	}{
-		{name: "overlap", lent: "10.11.0.100,10.11.0.120,255.255.255.0,10m", words: "separate subnets", overlap: true},
-		{name: "route over the internal subnet", lent: "192.0.2.100,192.0.2.120,255.255.255.0,10m",
-			options: []string{"--dhcp-option=121,10.0.0.0/8,192.0.2.1"}, words: "lies inside route 10.0.0.0/8", overlap: true},
-		{name: "gateway elsewhere", lent: "192.0.2.100,192.0.2.120,255.255.255.0,10m",
-			options: []string{"--dhcp-option=3,198.51.100.1"}, words: "gateway \"198.51.100.1\" is in no subnet"},
-		{name: "small mtu", lent: "192.0.2.100,192.0.2.120,255.255.255.0,10m",
-			options: []string{"--dhcp-option=26,400"}, words: "mtu \"400\" is too small"},
-		{name: "mtu too small for ipv6", lent: "192.0.2.100,192.0.2.120,255.255.255.0,10m", options: []string{"--dhcp-option=26,1000"},
-			change: func(c *Config) { c.External.Addresses = prefixes("fd00:22::2/64") }, words: "IPv6 needs 1280"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			s := newLentSite(t)
-			if tt.change != nil {
-				tt.change(&s.config)
-			}
-			if strings.HasPrefix(tt.lent, "10.11.") {
-				ip(t, filepath.Join(s.dir, "cloud"), "addr", "add", "10.11.0.9/24", "dev", "eth0")
-			}
-			serveLeases(t, s.cloud, tt.lent, tt.options...)
-			device := serve(t, s.device, deviceAddr4+":830", "device")
-			g := s.up(t)
-			await(t, "the reason", func() bool { return strings.Contains(fmt.Sprint(g.State().Degraded), tt.words) })
-			if out := ip(t, s.config.paths()[1], "-4", "addr"); strings.Contains(out, "inet 1") && strings.Contains(out, "lwcext0") {
-				t.Errorf("the port has an address:\n%s", out)
-			}
-			if _, err := g.External().DialContext(within(t, testTimeout), "tcp", cloudAddr4+":443"); !errors.Is(err, ErrNoAddress) {
-				t.Errorf("dial: %v, want ErrNoAddress", err)
-			}
-			c, err := g.Internal().DialContext(within(t, testTimeout), "tcp", device)
-			must(t, err)
-			if got := readAll(t, c); got != "device" {
-				t.Errorf("the internal port said %q", got)
-			}
-			if tt.overlap {
-				expectOverlapEvent(t, g)
-			}
-		})
-	}
-}
-
-func expectOverlapEvent(t *testing.T, g *Guard) {
-	t.Helper()
-	late := time.After(testTimeout)
-	for {
-		select {
-		case e := <-g.Events():
-			if e.Violation != nil && e.Violation.Kind == KindOverlap && e.Violation.Port == ExternalSide && e.Violation.Healed {
-				return
-			}
-		case <-late:
-			t.Fatal("no event of the overlap")
-		}
 	}
 }
 

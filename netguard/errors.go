@@ -125,6 +125,7 @@ type Violation struct {
 	Healed bool
 	At     time.Time
 	cure   remedy
+	cause  error // optional: what Unwrap returns
 }
 
 // Error says where and what.
@@ -132,8 +133,12 @@ func (v *Violation) Error() string {
 	return fmt.Sprintf("%s%s: %s", portPrefix(v.Port), v.Kind, v.Detail)
 }
 
-// Unwrap returns the sentinel of the violations that have one.
+// Unwrap returns the *OverlapError of a lease that was refused, and the sentinel
+// of the violations that have one.
 func (v *Violation) Unwrap() error {
+	if v.cause != nil {
+		return v.cause
+	}
 	switch v.Kind {
 	case KindSegment:
 		return ErrSameSegment

@@ -88,13 +88,14 @@ type Guard struct {
 }
 
 // member is one side as it is in the kernel.
-// plan, link and silent change with both Guard.verifying and Guard.mu held; one of
+// plan, link, silent and shut change with both Guard.verifying and Guard.mu held; one of
 // them is enough to read.
 type member struct {
 	plan   plan
 	ns     *namespace
 	link   identity
 	silent bool       // the link is kept down: the ports are blocked
+	shut   bool       // the wall lets nothing out, while a lease is asked for: the ports are blocked
 	wall   *wall.Wall // nil where nftables cannot be reached: in the collector half
 	card   *member    // what the port is a sub-interface of; nil when it is a card itself
 

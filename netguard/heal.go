@@ -25,6 +25,7 @@ const (
 	restoreLink // its name, its address, out of its master
 	rearrange   // everything anew: cards are fetched, what is foreign is sent away
 	block       // not a step: this blocks although it can be undone
+	withheld    // not a step: this blocks although the kernel was kept from it
 )
 
 // reverting are the steps that undo a change at once, while the ports stay open.
@@ -34,13 +35,14 @@ const reverting = resetSysctls | rebuildWall | clearQueues | setUp | setMTU | se
 func (v *Violation) grave() bool { return v.cure&reverting == 0 || v.cure&block != 0 }
 
 // cures returns what each side needs. Where the ports share addresses nothing is
-// done about addresses: which one is wrong only the configuration can say.
+// done about addresses: which one is wrong only the configuration can say. A lease
+// that was refused is not in the kernel and leaves nothing to decide.
 func cures(found []*Violation) map[Side]remedy {
 	var overlap remedy
 	all := map[Side]remedy{}
 	for _, v := range found {
 		all[v.Port] |= v.cure
-		if v.Kind == KindOverlap {
+		if v.Kind == KindOverlap && v.cure&withheld == 0 {
 			overlap = setAddresses | setRoutes | rearrange
 		}
 	}

@@ -85,14 +85,18 @@ func planOf(c Config, side Side) plan {
 	return pl
 }
 
-// wallPort returns the wall that the plan wants around the link, or the closed
-// one while the link is not there.
+// wallPort returns the wall that the plan wants around the link, one that lets
+// nothing begin while m is shut, or the closed one while the link is not there.
 func (m *member) wallPort() wall.Port {
 	mac, err := net.ParseMAC(m.link.mac)
 	if m.link.index == 0 || err != nil {
 		return wall.Port{}
 	}
-	w := wall.Port{Link: m.link.name, Index: m.link.index, MAC: mac, IPv6: m.plan.has6 || m.plan.carries6}
+	w := wall.Port{Link: m.link.name, Index: m.link.index, MAC: mac}
+	if m.shut {
+		return w
+	}
+	w.IPv6 = m.plan.has6 || m.plan.carries6
 	switch m.plan.side {
 	case InternalSide:
 		w.DNS, w.Destinations, w.Ports = m.plan.port.DNS, m.plan.destinations, m.plan.devicePorts

@@ -99,7 +99,13 @@ func (g *Guard) raiseAgain(ctx context.Context) error {
 	g.verifying.Lock()
 	defer g.verifying.Unlock()
 	for _, m := range g.sides {
-		g.hush(m, false)
+		if m.shut && m.plan.has6 {
+			// Behind that wall no address could be probed: they come anew with the link.
+			if err := m.ns.silence(); err != nil {
+				return err
+			}
+		}
+		g.hush(m, false, false)
 		if err := m.apply(ctx); err != nil {
 			return err
 		}

@@ -217,7 +217,7 @@ func (p *patrol) look(ctx context.Context) (Report, []*Violation) {
 	if err != nil { // once more: a link may have gone while it was read
 		report, err = p.guard.scope().verify(ctx)
 	}
-	found := report.Violations
+	found := merge(report.Violations, p.guard.unfit())
 	if err != nil {
 		found = append(found, &Violation{Kind: KindNamespace, Detail: err.Error(), At: time.Now()})
 	}
@@ -356,7 +356,7 @@ func (p *patrol) wait(ctx context.Context, found []*Violation, now time.Time) {
 	p.known = known
 	var err error
 	if len(found) > 0 {
-		err = errors.Join(g.silence(), g.heal(ctx, found))
+		err = errors.Join(g.silence(ctx, found), g.heal(ctx, found))
 	}
 	p.describe(err)
 	if p.hold.sweep(now, len(found) == 0) {

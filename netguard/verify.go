@@ -47,7 +47,8 @@ func (r Report) Err() error {
 
 // Verify compares the kernel with the configuration: which interfaces are where
 // (by index and hardware address), what is attached to them, addresses, routes,
-// rules, sysctls and tables, that the two ports share no address, and that the
+// rules, sysctls and tables, that the two ports share no address, also none of a
+// lease that was offered, and that the
 // namespaces are those that Up opened. It only looks: what it finds, and a kernel
 // that cannot be read, is for the watch, which it wakes, to revert or to block.
 // The error is about reading alone, and ErrUnprotected in mode unprotected.
@@ -61,6 +62,7 @@ func (g *Guard) Verify(ctx context.Context) (Report, error) {
 		return Report{}, err
 	}
 	report, err := g.scope().verify(ctx)
+	report.Violations = append(report.Violations, g.unfit()...)
 	if ctx.Err() != nil {
 		return report, ctx.Err() // says nothing about the ports
 	}

@@ -42,7 +42,7 @@ type Client struct {
 	// Open makes a way to the servers that passes on what is meant for that
 	// transaction. It is called for each exchange; an error counts as silence.
 	Open func(context.Context, dhcpv4.TransactionID) (Conn, error)
-	// Accept says what is wrong with a lease, or nil. It must not keep it.
+	// Accept says what is wrong with a lease, or nil.
 	Accept func(Lease) error
 	// Bound tells of a lease to be used from now on: a new one, or one whose times
 	// or configuration changed. When it fails the lease is declined.
