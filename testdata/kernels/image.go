@@ -112,8 +112,9 @@ func (b *builder) base(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, folder := range []string{"/etc/iproute2", "/usr/share/iproute2", "/usr/lib/iproute2"} {
-		if err := b.copyTree(folder, folder); err != nil {
+	// The names that the judges use for numbers.
+	for _, names := range []string{"/etc/protocols", "/etc/services", "/etc/iproute2", "/usr/share/iproute2", "/usr/lib/iproute2"} {
+		if err := b.copyTree(names, names); err != nil {
 			return err
 		}
 	}
@@ -179,7 +180,7 @@ func (b *builder) copy(from, to string, perm fs.FileMode) error {
 	return b.into.file(to, perm, content)
 }
 
-// copyTree adds a folder where there is one.
+// copyTree adds a folder, or a file, where there is one.
 func (b *builder) copyTree(from, to string) error {
 	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
