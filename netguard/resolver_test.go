@@ -41,6 +41,22 @@ type dnsServer struct {
 	mu      sync.Mutex
 	table   map[string]netip.Addr
 	queries int
+	broken  dnsmessage.RCode // what it says to everything, unless it is success
+	hears   func(name string)
+}
+
+// breaks makes the server say code to whatever it is asked.
+func (s *dnsServer) breaks(code dnsmessage.RCode) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = code
+}
+
+// tells makes the server call f with each name before it answers.
+func (s *dnsServer) tells(f func(name string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hears = f
 }
 
 func (s *dnsServer) set(name string, a netip.Addr) {
@@ -68,8 +84,13 @@ func (s *dnsServer) answer(query []byte) ([]byte, error) {
 	}
 	q := m.Questions[0]
 	r := dnsmessage.Message{Header: dnsmessage.Header{ID: m.ID, Response: true, RecursionAvailable: true}, Questions: m.Questions}
+	if s.hears != nil {
+		s.hears(q.Name.String())
+	}
 	a, ok := s.table[q.Name.String()]
 	switch {
+	case s.broken != dnsmessage.RCodeSuccess:
+		r.RCode = s.broken
 	case !ok:
 		r.RCode = dnsmessage.RCodeNameError
 	case a.Is4() && q.Type == dnsmessage.TypeA:
@@ -87,7 +108,7 @@ func TestNames(t *testing.T) {
 	serveDNS(t, s.device, deviceAddr4+":53", map[string]netip.Addr{"router.example.": addr(deviceAddr4)})
 	serveDNS(t, s.cloud, cloudAddr4+":53", map[string]netip.Addr{
 		"cloud.example.": addr(cloudAddr4), "router.example.": addr("192.0.2.66"),
-		"inside.example.": addr(deviceAddr4), "mapped.example.": addr("::ffff:10.99.0.1"), "loop.example.": addr("127.0.0.1")})
+		"inside.example.": addr(deviceAddr4), "mapped.example.": addr("::ffff:10.99.0.1"), "loop.example.": addr("127.0.0.1"), "localhost.": addr("127.0.0.1")})
 	s.config.Internal.DNS = []netip.AddrPort{netip.MustParseAddrPort(deviceAddr4 + ":53")}
 	s.config.Allow = []Endpoint{{Host: "cloud.example", Port: 443}}
 	s.config.External.DNS = []netip.AddrPort{netip.MustParseAddrPort(cloudAddr4 + ":53")}
@@ -132,5 +153,52 @@ func TestNamesSecondServer(t *testing.T) {
 	}
 	if turn := g.internal.port.server.Load(); turn != 1 {
 		t.Errorf("the resolver moved on %d times, want once", turn)
+	}
+}
+
+// Servers that answer without helping are passed over too, as many as there are;
+// what does not exist is asked of one alone.
+func TestNamesLameServers(t *testing.T) {
+	s := newSite(t)
+	var servers []*dnsServer
+	for i := range 6 {
+		at := netip.AddrPortFrom(netip.MustParseAddr(deviceAddr4), uint16(5300+i))
+		d := serveDNS(t, s.device, at.String(), map[string]netip.Addr{"router.example.": netip.MustParseAddr(deviceAddr4)})
+		d.breaks([]dnsmessage.RCode{dnsmessage.RCodeServerFailure, dnsmessage.RCodeRefused}[i%2])
+		servers = append(servers, d)
+		s.config.Internal.DNS = append(s.config.Internal.DNS, at)
+	}
+	last := servers[len(servers)-1]
+	last.breaks(dnsmessage.RCodeSuccess)
+	serve(t, s.device, deviceAddr4+":830", "router")
+	g := s.up(t)
+	c, err := g.Internal().DialContext(within(t, testTimeout), "tcp", "router.example:830")
+	must(t, err)
+	if got := readAll(t, c); got != "router" {
+		t.Errorf("read %q", got)
+	}
+	for _, d := range servers {
+		d.asked()
+	}
+	_, err = g.Internal().DialContext(within(t, testTimeout), "tcp", "nobody.example:830")
+	dns, ok := errors.AsType[*net.DNSError](err)
+	if !ok || !dns.IsNotFound || dns.Name != "nobody.example" || dns.Server != deviceAddr4+":5305" {
+		t.Errorf("error is %v, want that the last server knows of no nobody.example", err)
+	}
+	if n := last.asked(); n != 2 { // A and AAAA
+		t.Errorf("what does not exist was asked for %d times, want 2", n)
+	}
+	last.breaks(dnsmessage.RCodeServerFailure)
+	if _, err := g.Internal().DialContext(within(t, testTimeout), "tcp", "router.example:830"); err == nil {
+		t.Error("found a name that no server knows")
+	}
+}
+
+// A name is asked for as it is, whatever the machine's resolv.conf would add.
+func TestNamesAreAbsolute(t *testing.T) {
+	for host, want := range map[string]string{"cloud": "cloud.", "cloud.": "cloud.", "cloud.example": "cloud.example.", "cloud.example.": "cloud.example."} {
+		if got := rooted(host); got != want {
+			t.Errorf("%q is asked for as %q, want %q", host, got, want)
+		}
 	}
 }
