@@ -40,7 +40,7 @@ func (e Endpoint) problem() string {
 	switch {
 	case e.Network != "" && e.Network != "tcp" && e.Network != "udp":
 		return "has a network that is neither tcp nor udp"
-	case e.Host == "":
+	case e.canonical().Host == "":
 		return "has no host"
 	case len(e.Host) > maxHostname, strings.ContainsFunc(e.Host, unprintable):
 		return "has a host that is neither a name nor an address"
@@ -164,14 +164,14 @@ func (o outlet) allowDevicePort(port uint16) error {
 	return fmt.Errorf("%w: port %d is not among the ports at which devices may be dialled: add it to internal.ports", ErrNotAllowed, port)
 }
 
-// usable keeps the addresses that the rule lets pass. When none is left, the
+// usable keeps the first addresses that the rule lets pass. When none is left, the
 // error names the host and why the first one was refused.
 func usable(host string, found []netip.Addr, rule func(netip.Addr) error) ([]netip.Addr, error) {
 	var kept []netip.Addr
 	var first error
 	for _, a := range found {
 		err := rule(a)
-		if err == nil && !slices.Contains(kept, a) {
+		if err == nil && len(kept) < maxAddresses && !slices.Contains(kept, a) {
 			kept = append(kept, a)
 		}
 		if first == nil {
@@ -180,7 +180,7 @@ func usable(host string, found []netip.Addr, rule func(netip.Addr) error) ([]net
 	}
 	switch {
 	case len(kept) > 0:
-		return kept[:min(len(kept), maxAddresses)], nil
+		return kept, nil
 	case first == nil:
 		return nil, fmt.Errorf("%w: %s has no address", ErrNotAllowed, host)
 	case len(found) == 1 && host == found[0].String():

@@ -85,7 +85,9 @@ func (p *permits) forget(e Endpoint) {
 }
 
 // SetAllowed replaces what the External Port may dial. What is established
-// already goes on. The error is a *ConfigError, and nothing is changed then.
+// already goes on, and the kernel lets what was permitted last be dialled for the
+// two minutes that it was permitted for; Permit and DialContext refuse at once
+// what is not on the list any more. The error is a *ConfigError, and nothing is changed then.
 func (g *Guard) SetAllowed(list []Endpoint) error {
 	if err := checkEndpoints(list); err != nil {
 		return fmt.Errorf("setting what the external port may dial: %w", err)
@@ -112,18 +114,17 @@ func (g *Guard) permit(ctx context.Context, e Endpoint) ([]netip.AddrPort, error
 		return nil, fmt.Errorf("%w: the endpoint %s", ErrNotAllowed, p)
 	}
 	e = e.canonical()
-	out, err := g.outlet(ExternalSide)
+	out, err := g.admit(e)
 	if err != nil {
-		return nil, err
-	}
-	if out.open {
-		return nil, ErrUnprotected
-	}
-	if err := g.permits.check(e); err != nil {
 		return nil, err
 	}
 	addrs, err := g.answer(ctx, out, e)
 	if err != nil {
+		return nil, err
+	}
+	// Resolving takes seconds, after which the ports may be blocked, the list
+	// another one, or a lease of the internal port be where the name leads.
+	if out, err = g.admit(e); err != nil {
 		return nil, err
 	}
 	if addrs, err = usable(e.Host, addrs, out.allow); err != nil {
@@ -132,6 +133,18 @@ func (g *Guard) permit(ctx context.Context, e Endpoint) ([]netip.AddrPort, error
 	}
 	found := withPort(addrs, e.Port)
 	return found, g.openWall(found, e.Network == "udp")
+}
+
+// admit returns the External Port's outlet when e may be dialled now.
+func (g *Guard) admit(e Endpoint) (outlet, error) {
+	out, err := g.outlet(ExternalSide)
+	if err != nil {
+		return outlet{}, err
+	}
+	if out.open {
+		return outlet{}, ErrUnprotected
+	}
+	return out, g.permits.check(e)
 }
 
 // openWall makes the kernel let these addresses pass. It is asked each time: a

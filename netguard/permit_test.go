@@ -56,6 +56,37 @@ func TestPermitAsksDNSOnce(t *testing.T) {
 	}
 }
 
+// What is taken off the list while its name is resolved is not let pass.
+func TestPermitWhileTheListChanges(t *testing.T) {
+	s := newSite(t)
+	dns := serveDNS(t, s.cloud, cloudAddr4+":53", map[string]netip.Addr{"cloud.example.": netip.MustParseAddr(cloudAddr4)})
+	serve(t, s.cloud, cloudAddr4+":443", "cloud")
+	s.config.External.DNS = []netip.AddrPort{netip.MustParseAddrPort(cloudAddr4 + ":53")}
+	s.config.Allow = []Endpoint{{Host: "cloud.example", Port: 443}}
+	g := s.up(t)
+	dns.tells(func(string) { _ = g.SetAllowed(nil) })
+	if found, err := g.Permit(within(t, testTimeout), s.config.Allow[0]); !errors.Is(err, ErrNotAllowed) {
+		t.Errorf("permitted %v, %v; want ErrNotAllowed", found, err)
+	}
+	if wildDial(t, g.sides[1].ns, cloudAddr4+":443") == nil {
+		t.Error("the wall lets it pass")
+	}
+}
+
+// wildDial dials with a socket of the namespace that the guard knows nothing of.
+func wildDial(t *testing.T, n *namespace, address string) error {
+	t.Helper()
+	var c net.Conn
+	err := n.do(t.Context(), func() (err error) {
+		c, err = (&net.Dialer{Timeout: 300 * time.Millisecond}).Dial("tcp", address)
+		return err
+	})
+	if err == nil {
+		_ = c.Close()
+	}
+	return err
+}
+
 // The kernel's wall lets pass what Permit returned, and nothing else, whoever
 // dials: a socket of the namespace that Go never looked at included.
 func TestPermitOpensTheWall(t *testing.T) {
@@ -63,18 +94,7 @@ func TestPermitOpensTheWall(t *testing.T) {
 	serve(t, s.cloud, cloudAddr4+":443", "cloud")
 	serve(t, s.cloud, cloudAddr4+":444", "other")
 	g := s.up(t)
-	wild := func(port string) error {
-		var c net.Conn
-		err := g.sides[1].ns.do(t.Context(), func() (err error) {
-			d := net.Dialer{Timeout: 300 * time.Millisecond}
-			c, err = d.Dial("tcp", cloudAddr4+":"+port)
-			return err
-		})
-		if err == nil {
-			_ = c.Close()
-		}
-		return err
-	}
+	wild := func(port string) error { return wildDial(t, g.sides[1].ns, cloudAddr4+":"+port) }
 	if wild("443") == nil {
 		t.Error("the wall let pass what was not permitted yet")
 	}

@@ -109,7 +109,7 @@ func (l LinkView) identity() identity { return identity{name: l.Name, index: l.I
 // connection between the two processes.
 func errorCodes() map[string]error {
 	return map[string]error{"blocked": ErrBlocked, "closed": ErrClosed, "not-allowed": ErrNotAllowed,
-		"no-dns": ErrNoDNS, "unprotected": ErrUnprotected}
+		"no-dns": ErrNoDNS, "no-address": ErrNoAddress, "unprotected": ErrUnprotected}
 }
 
 // ErrorCode names the error of this package that err is, for a connection
