@@ -55,7 +55,11 @@ func (p *port) connect(ctx context.Context, network, addr string) (net.Conn, err
 		return nil, err
 	}
 	if out.open {
-		return (&net.Dialer{}).DialContext(ctx, network, addr)
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return p.handOut(out, conn)
 	}
 	found, err := p.locate(ctx, out, e, family)
 	if err != nil {
@@ -128,7 +132,7 @@ func (p *port) reach(ctx context.Context, out outlet, network string, to netip.A
 func (p *port) handOut(out outlet, conn net.Conn) (net.Conn, error) {
 	tracked := p.conns.track(conn)
 	err := p.gate.refusal()
-	if err == nil {
+	if err == nil && !out.open {
 		err = out.ns.owns(conn)
 	}
 	if err != nil {

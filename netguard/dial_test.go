@@ -276,6 +276,30 @@ func waitFor(t *testing.T, done func() bool) {
 	}
 }
 
+// Close closes what an unprotected guard has handed out as well.
+func TestDialUnprotected(t *testing.T) {
+	newSite(t) // lo is that of a namespace
+	lo, err := netlink.LinkByName("lo")
+	must(t, err)
+	must(t, netlink.LinkSetUp(lo))
+	t.Cleanup(func() { must(t, netlink.LinkSetDown(lo)) })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	g, err := Up(t.Context(), Config{Mode: Unprotected})
+	must(t, err)
+	for _, dial := range []func(context.Context, string, string) (net.Conn, error){g.Internal().DialContext, g.External().DialContext} {
+		c, err := dial(within(t, testTimeout), "tcp", l.Addr().String())
+		must(t, err)
+		defer func() {
+			if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+				t.Errorf("writing after Close: %v, want net.ErrClosed", err)
+			}
+		}()
+	}
+	must(t, g.Close())
+}
+
 func TestDialRefuses(t *testing.T) {
 	s := newDualSite(t)
 	s.config.Internal.DNS = []netip.AddrPort{netip.MustParseAddrPort(deviceAddr4 + ":53")}

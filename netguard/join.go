@@ -89,9 +89,11 @@ func (h *Half) Ready() <-chan struct{} { return h.ready }
 // DropPrivileges makes the whole process that user and group for good, without
 // supplementary groups, capabilities, or a way to get any by exec. Dialling and
 // watching go on working. A uid of 0 keeps the user and drops the capabilities
-// alone, which needs a binary built without cgo. The kernel clears the
-// parent-death signal of the process with it. The error is ErrPrivilege when
-// anything is left.
+// alone. A binary built with cgo can do neither that nor set no_new_privs on all
+// its threads: there it is the change of the user that takes the capabilities,
+// and a program with file capabilities or set-uid that is executed could gain
+// some. The kernel clears the parent-death signal of the process with it. The
+// error is ErrPrivilege when any capability is left.
 func (h *Half) DropPrivileges(uid, gid int) error {
 	if err := drop(uid, gid); err != nil {
 		return fmt.Errorf("%w: dropping privileges to %d:%d: %w", ErrPrivilege, uid, gid, err)
