@@ -7,8 +7,8 @@
 // stepped, and then only when a second round confirms it.
 //
 // It guarantees that no step leads before [Config.NotBefore], that of two or
-// more servers a strict majority has to agree, that a server which says that it
-// is not synchronised, or answers absurdly, is not listened to, and that one
-// which says "go away" is not asked again. Where the clock may not be set,
-// rounds go on and tell the offset alone.
+// more servers that answer a strict majority has to agree, that a server which
+// says that it is not synchronised, or answers absurdly, is not listened to,
+// and that one which says "go away" is not asked again. Where the clock may not
+// be set, rounds go on and tell the offset alone.
 package clock

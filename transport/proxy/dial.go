@@ -40,7 +40,8 @@ type Dialer struct {
 
 // DialContext connects to addr ("host:port") through the proxy. The network is
 // tcp, tcp4 or tcp6; which of them the proxy uses is its own matter. The error
-// is an *Error.
+// is an *Error, but for a network, an address or credentials with which no proxy
+// could be asked.
 func (d *Dialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil, net.UnknownNetworkError(network)

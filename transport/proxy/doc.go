@@ -7,5 +7,5 @@
 //
 // It guarantees that no answer of a proxy takes more than 16 KiB or longer than
 // [Dialer.Timeout], that bytes which come with the answer are the first of the
-// connection, and that an error is an [*Error] which says what to do.
+// connection, and that what fails at the proxy is an [*Error] which says what to do.
 package proxy
