@@ -127,25 +127,17 @@ func (w *Wall) build(t table, found *foundTable) ([]operation, error) {
 		found = nil
 	}
 	ops = append(ops, t.create())
-	var kept []set
 	if found != nil {
 		ops = append(ops, t.flush())
 		for _, s := range found.sets {
-			if t.keeps(s) {
-				kept = append(kept, s)
-				ops = append(ops, s.change(t, unix.NFT_MSG_DELSETELEM, nil)...)
-			} else {
-				ops = append(ops, s.remove(t))
-			}
+			ops = append(ops, s.remove(t))
 		}
 	}
 	for _, c := range t.chains {
 		ops = append(ops, c.create(t))
 	}
 	for i, s := range t.sets {
-		if !slices.ContainsFunc(kept, func(k set) bool { return k.name == s.name }) {
-			ops = append(ops, s.create(t, uint32(i+1)))
-		}
+		ops = append(ops, s.create(t, uint32(i+1)))
 		if elements := append(s.elements, w.remembered(s)...); len(elements) > 0 {
 			ops = append(ops, s.change(t, unix.NFT_MSG_NEWSETELEM, elements)...)
 		}
@@ -169,19 +161,11 @@ func (t table) sameChains(found *foundTable) bool {
 		return false
 	}
 	for _, c := range t.chains {
-		if !slices.Contains(found.chains, foundChain{c.name, true, "filter", c.hook}) {
+		if !slices.Contains(found.chains, foundChain{name: c.name, base: true, kind: "filter", hook: c.hook}) {
 			return false
 		}
 	}
 	return true
-}
-
-// keeps reports whether the set that is there is a dynamic one of ours.
-func (t table) keeps(found set) bool {
-	return slices.ContainsFunc(t.sets, func(s set) bool {
-		return s.dynamic() && s.name == found.name && s.flags == found.flags &&
-			s.keyType == found.keyType && s.keyLen == found.keyLen && s.size == found.size
-	})
 }
 
 // send runs the operations as one transaction on top of generation gen.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -94,9 +95,10 @@ func (w *Wall) compare(now *snapshot) []string {
 		}
 	}
 	problems = append(problems, differences(before, now.objects)...)
+	at := time.Now()
 	for _, e := range now.timed {
-		if a, proto, ok := endpointOf(e.key); !ok || !w.permits(a, proto) {
-			problems = append(problems, fmt.Sprintf("set %s holds %s (protocol %d), which nobody permitted", e.set, a, proto))
+		if problem := w.problem(e, at); problem != "" {
+			problems = append(problems, problem)
 		}
 	}
 	return problems

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -146,6 +147,19 @@ func number(b []byte) uint32 {
 		return 0
 	}
 	return binary.BigEndian.Uint32(b)
+}
+
+// milliseconds reads an attribute that holds a 64-bit number of them in network
+// order. One too large for a Duration is as good as for ever.
+func milliseconds(b []byte) time.Duration {
+	if len(b) < 8 {
+		return forever
+	}
+	n := binary.BigEndian.Uint64(b)
+	if n > uint64(forever/time.Millisecond) {
+		return forever
+	}
+	return time.Duration(n) * time.Millisecond
 }
 
 // text reads an attribute that holds a zero-terminated string.

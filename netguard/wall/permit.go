@@ -13,8 +13,8 @@ import (
 const maxPermitted = 1024
 
 // sweepTime is how long a permission is remembered behind its end: the kernel's
-// clock for it starts a little after ours.
-const sweepTime = 2 * time.Second
+// clock for it starts after ours, by no more than the exchange takes that tells it.
+const sweepTime = exchangeTimeout + time.Second
 
 // permission is an address, protocol and port.
 type permission struct {
@@ -164,9 +164,21 @@ func (w *Wall) forget(now time.Time) {
 	}
 }
 
-func (w *Wall) permits(a netip.AddrPort, proto byte) bool {
-	_, ok := w.permitted[permission{a, proto}]
-	return ok
+// problem says what is wrong with an element of a dynamic set, "" when it is one
+// that Permit made and ends when it has to.
+func (w *Wall) problem(e timedElement, now time.Time) string {
+	a, proto, ok := endpointOf(e.key)
+	if !ok {
+		return fmt.Sprintf("set %s holds the key %x, which nobody permitted", e.set, e.key)
+	}
+	end, ok := w.permitted[permission{a, proto}]
+	switch {
+	case !ok:
+		return fmt.Sprintf("set %s holds %s (protocol %d), which nobody permitted", e.set, a, proto)
+	case e.left > end.Add(sweepTime).Sub(now):
+		return fmt.Sprintf("set %s holds %s (protocol %d) for longer than was permitted", e.set, a, proto)
+	}
+	return ""
 }
 
 // remembered returns what is still permitted and belongs into the set.

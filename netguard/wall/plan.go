@@ -1,9 +1,6 @@
 package wall
 
 import (
-	"cmp"
-	"slices"
-
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
@@ -83,9 +80,6 @@ func (b builder) inet() table {
 	t := table{name: tableName, family: unix.NFPROTO_INET}
 	t.chains = inetChains(b.prerouting(), b.input(), b.output())
 	t.sets = append(b.icmpSets(), b.destinationSets()...)
-	// Dynamic sets stay in place when the rest is replaced; in front they have the
-	// same place in the kernel's list the second time.
-	slices.SortStableFunc(t.sets, func(s, u set) int { return -cmp.Compare(s.flags&unix.NFT_SET_TIMEOUT, u.flags&unix.NFT_SET_TIMEOUT) })
 	return t
 }
 

@@ -4,15 +4,24 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// An attribute that the kernel has and the unix package lacks
+// Attributes that the kernel has and the unix package lacks
 // (include/uapi/linux/netfilter/nf_tables.h).
-const setAttrCount = 20 // how many elements: changes with each
+const (
+	setAttrCount      = 20 // how many elements: changes with each
+	chainAttrFlags    = 10
+	chainAttrUserdata = 12
+)
+
+// chainBase is the flag of every base chain (NFT_CHAIN_BASE).
+const chainBase = 1
 
 // snapshot is the ruleset of the namespace at one generation.
 type snapshot struct {
@@ -46,6 +55,7 @@ type foundChain struct {
 	base bool
 	kind string
 	hook hook
+	odd  bool // has what chains of ours do not: counters, a comment, flags
 }
 
 // object is one thing in our tables with its attributes, as the kernel tells it.
@@ -56,12 +66,15 @@ type object struct {
 	chain bool
 }
 
-// timedElement is an element of a dynamic set.
+// timedElement is an element of a dynamic set, with the time it has left.
 type timedElement struct {
-	family byte
-	set    string
-	key    []byte
+	set  string
+	key  []byte
+	left time.Duration
 }
+
+// forever is what an element has left that does not time out.
+const forever = time.Duration(math.MaxInt64)
 
 // maxRepeats bounds how often a dump is read again because the rules changed
 // meanwhile.
@@ -211,6 +224,10 @@ func parseChain(m message) (id tableID, c foundChain, err error) {
 			c.name = text(value)
 		case unix.NFTA_CHAIN_TYPE:
 			c.kind = text(value)
+		case chainAttrFlags:
+			c.odd = c.odd || number(value)&^chainBase != 0
+		case unix.NFTA_CHAIN_COUNTERS, chainAttrUserdata:
+			c.odd = true
 		case unix.NFTA_CHAIN_HOOK:
 			c.base = true
 			return c.hook.parse(value)
@@ -299,9 +316,9 @@ func (s *snapshot) addElements(m message, id tableID, of set) error {
 			return nil
 		}
 		return eachAttr(list, func(_ uint16, e []byte) error {
-			key, err := elementKey(e)
+			key, left, err := parseElement(e)
 			if of.dynamic() {
-				s.timed = append(s.timed, timedElement{id.family, of.name, bytes.Clone(key)})
+				s.timed = append(s.timed, timedElement{of.name, bytes.Clone(key), left})
 			} else {
 				s.keep(id, fmt.Sprintf("element %x of set %s of %s", key, of.name, id), e)
 			}
@@ -310,19 +327,25 @@ func (s *snapshot) addElements(m message, id tableID, of set) error {
 	})
 }
 
-func elementKey(e []byte) (key []byte, err error) {
+// parseElement returns the key of an element, none where it stands for all keys
+// (NFT_SET_ELEM_CATCHALL), and the time it has left.
+func parseElement(e []byte) (key []byte, left time.Duration, err error) {
+	left = forever
 	err = eachAttr(e, func(kind uint16, value []byte) error {
-		if kind != unix.NFTA_SET_ELEM_KEY {
-			return nil
+		switch kind {
+		case unix.NFTA_SET_ELEM_EXPIRATION:
+			left = milliseconds(value)
+		case unix.NFTA_SET_ELEM_KEY:
+			return eachAttr(value, func(kind uint16, value []byte) error {
+				if kind == unix.NFTA_DATA_VALUE {
+					key = value
+				}
+				return nil
+			})
 		}
-		return eachAttr(value, func(kind uint16, value []byte) error {
-			if kind == unix.NFTA_DATA_VALUE {
-				key = value
-			}
-			return nil
-		})
+		return nil
 	})
-	return key, err
+	return key, left, err
 }
 
 // differences says in words how the objects differ from what they were.

@@ -151,7 +151,7 @@ func TestPathMTU(t *testing.T) {
 		must(t, w.Permit(addrPorts(addr), false, time.Hour))
 		c, err := port.dial("tcp", addr, 5*time.Second)
 		must(t, err)
-		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(30 * time.Second)) // a lost packet costs seconds in an emulated machine
 		const size = 200 << 10
 		go func() { _, _ = c.Write(make([]byte, size)) }() // the reading end tells
 		if _, err := io.ReadFull(c, make([]byte, size)); err != nil {
