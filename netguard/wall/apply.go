@@ -138,9 +138,7 @@ func (w *Wall) build(t table, found *foundTable) ([]operation, error) {
 	}
 	for i, s := range t.sets {
 		ops = append(ops, s.create(t, uint32(i+1)))
-		if elements := append(s.elements, w.remembered(s)...); len(elements) > 0 {
-			ops = append(ops, s.change(t, unix.NFT_MSG_NEWSETELEM, elements)...)
-		}
+		ops = append(ops, s.change(t, unix.NFT_MSG_NEWSETELEM, append(s.elements, w.remembered(s)...))...)
 	}
 	for _, c := range t.chains {
 		for _, r := range c.rules {

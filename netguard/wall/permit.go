@@ -114,13 +114,9 @@ func (w *Wall) additions(fresh map[permission]time.Time, ttl time.Duration) []op
 			}
 		}
 		for _, t := range w.kernel.owning([]table{{name: tableName, family: unix.NFPROTO_INET}}) {
-			if len(known) > 0 {
-				ops = append(ops, s.change(t, unix.NFT_MSG_NEWSETELEM, known)...)
-				ops = append(ops, s.change(t, unix.NFT_MSG_DELSETELEM, known)...)
-			}
-			if len(all) > 0 {
-				ops = append(ops, s.change(t, unix.NFT_MSG_NEWSETELEM, all)...)
-			}
+			ops = append(ops, s.change(t, unix.NFT_MSG_NEWSETELEM, known)...)
+			ops = append(ops, s.change(t, unix.NFT_MSG_DELSETELEM, known)...)
+			ops = append(ops, s.change(t, unix.NFT_MSG_NEWSETELEM, all)...)
 		}
 	}
 	return ops

@@ -1,6 +1,8 @@
 package wall
 
 import (
+	"slices"
+
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
@@ -94,11 +96,8 @@ func (b builder) only() []rule {
 func (b builder) prerouting() []rule {
 	port := iif(b.p.Index)
 	rules := append(b.only(), accept("", needsTables, iif(loopback)))
-	if b.p.IPv6 {
-		// Before the source is looked at: a host that probes an address asks from :: (RFC 4862).
-		rules = append(rules, accept("neighbour discovery", needsTables, port, icmp6(), icmpType(setNeighbours), hopLimit(255)))
-		rules = append(rules, accept("who listens to which group", needsTables, port, icmp6(), icmpIs(icmp6Query), hopLimit(1), linkLocalSource()))
-	}
+	// Before the source is looked at: a host that probes an address asks from :: (RFC 4862).
+	rules = append(rules, b.neighbours()...)
 	return append(rules,
 		drop("no way back by this port", needsFib, noWayBack()),
 		accept("own address of this port", needsFib, port, localAddress()))
@@ -107,12 +106,19 @@ func (b builder) prerouting() []rule {
 func (b builder) input() []rule {
 	port := iif(b.p.Index)
 	rules := append(b.only(), accept("answers", needsCt, port, state(expr.CtStateBitESTABLISHED), direction(directionReply)))
-	rules = append(rules, b.icmpErrors()...)
-	if b.p.IPv6 {
-		rules = append(rules, accept("neighbour discovery", needsTables, port, icmp6(), icmpType(setNeighbours), hopLimit(255)))
-		rules = append(rules, accept("who listens to which group", needsTables, port, icmp6(), icmpIs(icmp6Query), hopLimit(1), linkLocalSource()))
+	return slices.Concat(rules, b.icmpErrors(), b.neighbours())
+}
+
+// neighbours lets in what an IPv6 port hears of its link.
+func (b builder) neighbours() []rule {
+	if !b.p.IPv6 {
+		return nil
 	}
-	return rules
+	port := iif(b.p.Index)
+	return []rule{
+		accept("neighbour discovery", needsTables, port, icmp6(), icmpType(setNeighbours), hopLimit(255)),
+		accept("who listens to which group", needsTables, port, icmp6(), icmpIs(icmp6Query), hopLimit(1), linkLocalSource()),
+	}
 }
 
 // icmpErrors lets in what routers and hosts say of packets that went out. On lo

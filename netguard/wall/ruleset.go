@@ -3,6 +3,7 @@ package wall
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/nftables/expr"
@@ -97,7 +98,6 @@ type part int
 const (
 	partOther part = iota
 	partFlags      // the flags of a table of ours
-	partIngress
 	partEgress
 )
 
@@ -132,12 +132,11 @@ func (c chain) create(t table) operation {
 	at := attr32(nil, unix.NFTA_HOOK_HOOKNUM, c.hook.num)
 	at = attr32(at, unix.NFTA_HOOK_PRIORITY, uint32(c.hook.priority))
 	what := partOther
+	if t.family == unix.NFPROTO_NETDEV && c.hook.num == hookEgress {
+		what = partEgress
+	}
 	if t.family == unix.NFPROTO_NETDEV {
 		at = attrText(at, unix.NFTA_HOOK_DEV, c.hook.device)
-		what = partIngress
-		if c.hook.num == hookEgress {
-			what = partEgress
-		}
 	}
 	attrs := attrText(nil, unix.NFTA_CHAIN_TABLE, t.name)
 	attrs = attrText(attrs, unix.NFTA_CHAIN_NAME, c.name)
@@ -188,22 +187,18 @@ func (s set) remove(t table) operation {
 	return operation{request{unix.NFT_MSG_DELSET, 0, t.family, 0, attrs}, "deleting " + s.in(t), "", partOther}
 }
 
-// change adds the elements or, with NFT_MSG_DELSETELEM, takes them away; without
-// elements that takes all.
+// change adds the elements or, with NFT_MSG_DELSETELEM, takes them away. It needs
+// no more of the kernel than the set itself did.
 func (s set) change(t table, kind uint16, elements []element) []operation {
+	flags := uint16(0)
+	if kind == unix.NFT_MSG_NEWSETELEM {
+		flags = unix.NLM_F_CREATE
+	}
 	var ops []operation
-	for first := true; first || len(elements) > 0; first = false {
-		n := min(len(elements), elementsPerRequest)
+	for some := range slices.Chunk(elements, elementsPerRequest) {
 		attrs := attrText(attrText(nil, unix.NFTA_SET_ELEM_LIST_TABLE, t.name), unix.NFTA_SET_ELEM_LIST_SET, s.name)
-		if n > 0 {
-			attrs = nested(attrs, unix.NFTA_SET_ELEM_LIST_ELEMENTS, encodeElements(elements[:n]))
-		}
-		flags := uint16(0)
-		if kind == unix.NFT_MSG_NEWSETELEM {
-			flags = unix.NLM_F_CREATE
-		}
-		ops = append(ops, operation{request{kind, flags, t.family, 0, attrs}, "changing the elements of " + s.in(t), needsSets, partOther})
-		elements = elements[n:]
+		attrs = nested(attrs, unix.NFTA_SET_ELEM_LIST_ELEMENTS, encodeElements(some))
+		ops = append(ops, operation{request{kind, flags, t.family, 0, attrs}, "changing the elements of " + s.in(t), "", partOther})
 	}
 	return ops
 }

@@ -56,7 +56,7 @@ func (p Port) check() error {
 	if p.closed() {
 		return nil
 	}
-	if p.Link == "" || len(p.Link) > 15 || p.Index <= 0 {
+	if p.Link == "" || len(p.Link) > 15 || p.Index <= loopback {
 		return fmt.Errorf("%w: link %q with index %d", ErrBadPort, p.Link, p.Index)
 	}
 	if len(p.MAC) != 6 {
