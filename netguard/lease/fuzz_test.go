@@ -1,7 +1,9 @@
 package lease
 
 import (
+	"bytes"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -18,6 +20,7 @@ func FuzzReply(f *testing.F) {
 	ok.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{5, 220}))
 	f.Add(ok.ToBytes())
 	f.Add(good().reply(request, nak).ToBytes())
+	f.Add(overload(ok.ToBytes(), 3, []byte{26, 2, 5, 220, 255}, []byte{6, 4, 192, 0, 2, 53, 255}))
 	asked := time.Unix(1e9, 0)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, ok := parse(b, dhcpv4.TransactionID{}, clientMAC())
@@ -90,6 +93,52 @@ func TestDatagram(t *testing.T) {
 		}
 		if _, _, ok := unpack(d[:len(d)-1], true); ok {
 			t.Error("took what is cut short")
+		}
+	}
+}
+
+// overload puts options where a message has the names of a file and a server, and
+// says with option 52 which of the two count.
+func overload(b []byte, which byte, file, server []byte) []byte {
+	end := bytes.LastIndexByte(b, 255) // the pad behind it is zero
+	b = append(slices.Clone(b[:end]), 52, 1, which, 255)
+	copy(b[serverName:fileName], server)
+	copy(b[fileName:afterNames], file)
+	return b
+}
+
+// Options in place of the names count when option 52 says so, and are added up in
+// order (RFC 3396); a message with broken ones is none.
+func TestOverloadedOptions(t *testing.T) {
+	message := good().reply(sent{msg: &dhcpv4.DHCPv4{ClientHWAddr: clientMAC(), Options: dhcpv4.Options{}}}, ack).ToBytes()
+	file, server := []byte{26, 2, 5, 220, 6, 4, 192, 0, 2, 54, 255, 9}, []byte{6, 4, 192, 0, 2, 55, 255}
+	for _, tt := range []struct {
+		which byte
+		file  []byte
+		mtu   int
+		dns   []string
+		ok    bool
+	}{
+		{0, file, 0, []string{"192.0.2.53"}, true},
+		{1, file, 1500, []string{"192.0.2.53", "192.0.2.54"}, true},
+		{2, file, 0, []string{"192.0.2.53", "192.0.2.55"}, true},
+		{3, file, 1500, []string{"192.0.2.53", "192.0.2.54", "192.0.2.55"}, true},
+		{3, bytes.Repeat([]byte{26, 127}, 64), 0, nil, false},
+	} {
+		r, ok := parse(overload(message, tt.which, tt.file, server), dhcpv4.TransactionID{}, clientMAC())
+		if ok != tt.ok {
+			t.Errorf("overload %d: taken: %v", tt.which, ok)
+		}
+		if !ok {
+			continue
+		}
+		l, err := r.lease(time.Unix(1e9, 0))
+		var dns []string
+		for _, a := range l.DNS {
+			dns = append(dns, a.String())
+		}
+		if err != nil || l.MTU != tt.mtu || !slices.Equal(dns, tt.dns) {
+			t.Errorf("overload %d: mtu %d, dns %v, %v", tt.which, l.MTU, dns, err)
 		}
 	}
 }

@@ -44,6 +44,9 @@ func parse(b []byte, xid dhcpv4.TransactionID, mac net.HardwareAddr) (reply, boo
 	if err != nil || m.OpCode != dhcpv4.OpcodeBootReply || m.TransactionID != xid || !bytes.Equal(m.ClientHWAddr, mac) {
 		return reply{}, false
 	}
+	if overloaded(m, b) != nil {
+		return reply{}, false
+	}
 	r := reply{kind: m.MessageType(), msg: m, text: printable(m.Options.Get(dhcpv4.OptionMessage))}
 	r.server, _ = option4(m, dhcpv4.OptionServerIdentifier)
 	switch r.kind {
@@ -51,6 +54,32 @@ func parse(b []byte, xid dhcpv4.TransactionID, mac net.HardwareAddr) (reply, boo
 		return r, isHost(r.server)
 	}
 	return reply{}, false
+}
+
+// Where a message has the names of a server and of a file (RFC 2131 figure 1).
+const (
+	serverName = 44
+	fileName   = 108
+	afterNames = 236
+)
+
+// overloaded adds to m the options that did not fit into their own field, which
+// option 52 says are in place of the names (RFC 2132 section 9.3). The file's come
+// before the server's (RFC 3396 section 5). What those say of more is not followed.
+func overloaded(m *dhcpv4.DHCPv4, b []byte) error {
+	where := m.Options.Get(dhcpv4.OptionOptionOverload)
+	if len(where) != 1 || len(b) < afterNames {
+		return nil
+	}
+	if where[0]&1 != 0 {
+		if err := m.Options.FromBytes(b[fileName:afterNames]); err != nil {
+			return err
+		}
+	}
+	if where[0]&2 != 0 {
+		return m.Options.FromBytes(b[serverName:fileName])
+	}
+	return nil
 }
 
 // isHost reports whether a may be one host's address on some network.
