@@ -157,7 +157,8 @@ func (n *namespace) evictBut(keep func(netlink.Link) bool, to *home) error {
 		if isLoopback(l) || isFallback(l) || keep(l) {
 			continue
 		}
-		if err := n.evict(l, to); err != nil {
+		// One of a pair is gone when the other was deleted.
+		if err := n.evict(l, to); err != nil && !errors.Is(err, unix.ENODEV) {
 			return &LinkError{Port: n.side, Link: l.Attrs().Name, Err: ErrExtraInterface,
 				Detail: fmt.Sprintf("it does not belong into namespace %s and cannot be moved out: %v", n.path, privilege(err)),
 				Advice: "remove it"}
