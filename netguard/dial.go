@@ -1,6 +1,7 @@
 package netguard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,9 +37,13 @@ func newPort(g gate, side Side, mode Mode) *port {
 
 // dial connects through this port.
 func (p *port) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	limited, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
-	conn, err := p.connect(ctx, network, addr)
+	defer p.conns.attend(cancel)()
+	conn, err := p.connect(limited, network, addr)
+	if err != nil && ctx.Err() == nil {
+		err = cmp.Or(p.gate.refusal(), err) // what cancelled it
+	}
 	if err != nil {
 		return nil, fmt.Errorf("dialing %s through the %s port: %w", addr, p.side, err)
 	}

@@ -180,6 +180,37 @@ func TestDialBlackHole(t *testing.T) {
 	waitFor(t, func() bool { return count(t, "/proc/self/fd") <= fds })
 }
 
+// A dial that nobody answers ends with the ports, and says so.
+func TestDialEndsWithThePorts(t *testing.T) {
+	s := newSite(t)
+	s.config.External.DNS = []netip.AddrPort{netip.MustParseAddrPort("192.0.2.77:53")} // nobody is there
+	s.config.Allow = []Endpoint{{Host: "cloud.example", Port: 443}}
+	g := s.up(t)
+	errs := make(chan error, 2)
+	for _, dial := range []func() (net.Conn, error){
+		func() (net.Conn, error) { return g.Internal().DialContext(context.Background(), "tcp", blackHole) },
+		func() (net.Conn, error) {
+			return g.External().DialContext(context.Background(), "tcp", "cloud.example:443")
+		},
+	} {
+		go func() {
+			_, err := dial()
+			errs <- err
+		}()
+	}
+	waitFor(t, func() bool { return g.internal.port.conns.count() > 0 && len(g.permits.slots) == 1 })
+	began := time.Now()
+	must(t, g.Close())
+	for range cap(errs) {
+		if err := <-errs; !errors.Is(err, ErrClosed) {
+			t.Errorf("dial ended with %v, want ErrClosed", err)
+		}
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("dials outlived the ports by %v", took)
+	}
+}
+
 // timeToCancel says how long a dial outlives its context.
 func timeToCancel(t *testing.T, g *Guard) time.Duration {
 	ctx, cancel := context.WithCancel(t.Context())

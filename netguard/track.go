@@ -1,42 +1,57 @@
 package netguard
 
 import (
+	"context"
 	"net"
 	"sync"
 )
 
 // conns are the connections that a port has handed out and that are open still,
-// so that they can be closed when the ports are blocked.
+// and its dials under way, so that they can be ended when the ports are blocked.
 type conns struct {
 	mu   sync.Mutex // guards open
 	open map[abortable]struct{}
 }
 
-// abortable is a connection that can be closed without sending what it holds.
-type abortable interface {
-	net.Conn
-	abort()
+// abortable can be ended without sending what it holds.
+type abortable interface{ abort() }
+
+// attend has closeAll cancel a dial, which would send its SYN again and again
+// otherwise, until the dial has ended.
+func (s *conns) attend(cancel context.CancelFunc) (ended func()) {
+	d := &underway{cancel}
+	s.add(d)
+	return func() { s.forget(d) }
 }
+
+// underway is a dial.
+type underway struct{ cancel context.CancelFunc }
+
+func (d *underway) abort() { d.cancel() }
 
 // track returns c as it is handed out: with all its methods, and taken off the
 // list by Close.
 func (s *conns) track(c net.Conn) net.Conn {
-	var t abortable
 	switch c := c.(type) {
 	case *net.TCPConn:
-		t = &streamConn{c, s}
+		t := &streamConn{c, s}
+		s.add(t)
+		return t
 	case *net.UDPConn:
-		t = &datagramConn{c, s}
-	default:
-		return c // dial makes no others
+		t := &datagramConn{c, s}
+		s.add(t)
+		return t
 	}
+	return c // dial makes no others
+}
+
+func (s *conns) add(t abortable) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {
 		s.open = make(map[abortable]struct{})
 	}
 	s.open[t] = struct{}{}
-	return t
 }
 
 func (s *conns) forget(c abortable) {
@@ -45,8 +60,8 @@ func (s *conns) forget(c abortable) {
 	delete(s.open, c)
 }
 
-// closeAll closes what was handed out and says how many connections that were.
-// Whoever reads or writes one gets net.ErrClosed.
+// closeAll closes what was handed out, cancels what is dialled, and says how many
+// of both there were. Whoever reads or writes one gets net.ErrClosed.
 func (s *conns) closeAll() int {
 	s.mu.Lock()
 	all := s.open
@@ -58,7 +73,7 @@ func (s *conns) closeAll() int {
 	return len(all)
 }
 
-// count returns how many connections are open.
+// count returns how many connections are open or dialled.
 func (s *conns) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
