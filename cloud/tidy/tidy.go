@@ -19,6 +19,10 @@ const MaxText = 1000
 // MaxName bounds a name, in bytes.
 const MaxName = 255
 
+// MaxWord bounds a word of a closed set, in bytes: an unknown one is of a newer
+// collector, or is none.
+const MaxWord = 40
+
 const (
 	maxHops    = 32
 	maxSteps   = 64 + 16*maxHops // of a probe
@@ -41,6 +45,12 @@ func Text(s string, n int) string {
 	return strings.ToValidUTF8(s[:n], "")
 }
 
+func words(of ...*string) {
+	for _, s := range of {
+		*s = Text(*s, MaxWord)
+	}
+}
+
 func names(of ...*string) {
 	for _, s := range of {
 		*s = Text(*s, MaxName)
@@ -49,17 +59,19 @@ func names(of ...*string) {
 
 // Ports bounds what a collector says of its ports.
 func Ports(p *wire.PortState) {
-	names(&p.Mode, &p.State, &p.Internal, &p.External)
+	words(&p.Mode, &p.State)
+	names(&p.Internal, &p.External)
 	p.Detail = Text(p.Detail, MaxText)
 	p.Degraded = list(first(p.Degraded, maxLacks))
 }
 
 // Event bounds an event.
 func Event(e *wire.Event) {
-	names(&e.Kind, &e.Device)
+	words(&e.Kind)
+	names(&e.Device)
 	e.Text = Text(e.Text, MaxText)
 	if v := e.Violation; v != nil {
-		names(&v.Kind, &v.Port)
+		words(&v.Kind, &v.Port)
 		v.Detail = Text(v.Detail, MaxText)
 	}
 }

@@ -98,6 +98,9 @@ func TestPorts(t *testing.T) {
 	p := wire.PortState{Mode: huge, State: huge, Detail: huge, Internal: huge, External: huge, Degraded: slices.Repeat([]string{huge}, 10_000)}
 	tidy.Ports(&p)
 	check(t, p, 36<<10)
+	if len(p.Mode) > tidy.MaxWord || len(p.State) > tidy.MaxWord {
+		t.Errorf("words of %d and %d bytes are left", len(p.Mode), len(p.State))
+	}
 	honest := wire.PortState{Mode: "enforce", State: "open", Degraded: []string{"the table is not owned: Linux 5.12 can"}}
 	want := fmt.Sprint(honest)
 	if tidy.Ports(&honest); fmt.Sprint(honest) != want || len(p.Degraded) == 0 {
@@ -109,6 +112,11 @@ func TestEvent(t *testing.T) {
 	e := wire.Event{Kind: huge, Device: huge, Text: huge, Violation: &wire.PortViolation{Kind: huge, Port: huge, Detail: huge, Healed: true}}
 	tidy.Event(&e)
 	check(t, e, 4<<10)
+	for _, word := range []string{e.Kind, e.Violation.Kind, e.Violation.Port} {
+		if len(word) > tidy.MaxWord {
+			t.Errorf("a word of %d bytes is left", len(word))
+		}
+	}
 	if !e.Violation.Healed {
 		t.Error("what was put right is no more")
 	}

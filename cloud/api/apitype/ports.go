@@ -152,6 +152,9 @@ func PortsWord(p wire.PortState) string {
 // kernel can do all of it.
 func PortsNeed(p wire.PortState) []string {
 	var out []string
+	if p.Mode == "" && p.State != "" {
+		out = append(out, "The collector does not say whether its two ports are separated.")
+	}
 	if p.Mode != "" && p.Mode != "enforce" && p.Mode != "userns" {
 		out = append(out, "The two ports are NOT separated: lwcd runs in mode "+p.Mode+". Set [guard] mode = \"enforce\" and restart it.")
 	}
@@ -159,7 +162,7 @@ func PortsNeed(p wire.PortState) []string {
 	case p.Latched:
 		out = append(out, "The ports are closed and stay closed: too many violations came in a short time"+because(p)+". Remove the cause, then restart lwcd.")
 	case p.State == "blocked":
-		out = append(out, "The ports are closed, and nothing is collected"+because(p)+". They open by themselves once the kernel is as configured again.")
+		out = append(out, "The ports are closed, and nothing is collected"+because(p)+". They open by themselves once the cause is gone.")
 	case p.State == "down":
 		out = append(out, "The ports are down, and nothing is collected"+because(p)+".")
 	}

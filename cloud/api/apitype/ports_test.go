@@ -78,6 +78,7 @@ func TestPortsInWords(t *testing.T) {
 		{wire.PortState{Mode: "enforce", State: "blocked", Latched: true, Violations: 1}, "blocked, separated, latched", "separated", "blocked", "none put right",
 			[]string{"stay closed: too many violations came in a short time. Remove the cause, then restart lwcd."}},
 		{wire.PortState{Mode: "unprotected", State: "open"}, "open, NOT separated", "NOT separated", "open", "none", []string{"NOT separated"}},
+		{wire.PortState{State: "open"}, "open, NOT separated", "unknown", "open", "none", []string{"does not say whether"}},
 		{wire.PortState{Mode: "enforce", State: "down", Detail: "not up yet"}, "down, separated", "separated", "down", "none", []string{"down, and nothing is collected: not up yet."}},
 	} {
 		if got := apitype.PortsWord(c.p); got != c.word {
