@@ -122,17 +122,27 @@ func hears(fd int, nonce string) bool {
 	}
 }
 
+// probing is a protocol for experiments (IEEE 802 local experimental).
+const probing = 0x88b5
+
+// frame makes a frame; a tagged one is of the probing protocol inside.
 func frame(to, from string, ethertype uint16, nonce string) []byte {
 	dst, _ := net.ParseMAC(to)
 	src, _ := net.ParseMAC(from)
 	f := append(append([]byte{}, dst...), src...)
 	f = append(f, byte(ethertype>>8), byte(ethertype))
+	switch ethertype {
+	case unix.ETH_P_8021AD:
+		f = append(f, 0, 5, 0x81, 0)
+		fallthrough
+	case unix.ETH_P_8021Q: // VLAN 0: a priority, for the link itself
+		f = append(f, 0, 0, probing>>8, probing&0xff)
+	}
 	return append(f, fmt.Sprintf("%-50s", nonce)...)
 }
 
 // TestFrames sends raw frames both ways.
 func TestFrames(t *testing.T) {
-	const probing = 0x88b5 // IEEE 802 local experimental
 	for _, x := range []struct {
 		name      string
 		out       bool
@@ -142,7 +152,12 @@ func TestFrames(t *testing.T) {
 		heard     bool
 	}{
 		{"own address leaves", true, portMAC, probing, unix.ETH_P_ALL, true},
-		{"foreign address does not", true, "02:00:00:00:00:99", probing, unix.ETH_P_ALL, false},
+		{"foreign address does not", true, strangerMAC, probing, unix.ETH_P_ALL, false},
+		{"foreign address past the queues does not", true, strangerMAC, probing, unix.ETH_P_ALL, false},
+		{"tagged own address leaves", true, portMAC, unix.ETH_P_8021Q, unix.ETH_P_ALL, true},
+		{"tagged foreign address does not", true, strangerMAC, unix.ETH_P_8021Q, unix.ETH_P_ALL, false},
+		{"tagged twice it does not", true, strangerMAC, unix.ETH_P_8021AD, unix.ETH_P_ALL, false},
+		{"tagged another protocol does not come in", false, peerMAC, unix.ETH_P_8021Q, probing, false},
 		{"a tap hears anything", false, peerMAC, probing, unix.ETH_P_ALL, true},
 		{"behind the hook only ip and arp", false, peerMAC, probing, probing, false},
 		{"arp comes in", false, peerMAC, unix.ETH_P_ARP, unix.ETH_P_ARP, true},
@@ -155,6 +170,9 @@ func TestFrames(t *testing.T) {
 				from, fromLink, to, toLink = peer, "p1", port, "p0"
 			}
 			send, listen := from.frames(fromLink, 0), to.frames(toLink, x.listen)
+			if strings.Contains(x.name, "past the queues") {
+				must(t, unix.SetsockoptInt(send, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1))
+			}
 			try := func(nonce string) bool {
 				_, err := unix.Write(send, frame("ff:ff:ff:ff:ff:ff", x.from, x.ethertype, nonce))
 				if err != nil && !errors.Is(err, syscall.EPERM) && !errors.Is(err, syscall.ENOBUFS) {

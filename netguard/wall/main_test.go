@@ -167,10 +167,11 @@ func (h *host) link(name string) Port {
 	return p
 }
 
-// The hardware addresses of both ends of the wire.
+// The hardware addresses of both ends of the wire, and of nobody.
 const (
-	portMAC = "02:00:00:00:00:01"
-	peerMAC = "02:00:00:00:00:02"
+	portMAC     = "02:00:00:00:00:01"
+	peerMAC     = "02:00:00:00:00:02"
+	strangerMAC = "02:00:00:00:00:99"
 )
 
 // wire makes a port namespace and the namespace of what is behind its link.

@@ -165,7 +165,7 @@ func (w *Wall) forget(now time.Time) {
 func (w *Wall) problem(e timedElement, now time.Time) string {
 	a, proto, ok := endpointOf(e.key)
 	if !ok {
-		return fmt.Sprintf("set %s holds the key %x, which nobody permitted", e.set, e.key)
+		return fmt.Sprintf("set %s holds the key \"%x\", which nobody permitted", e.set, e.key)
 	}
 	end, ok := w.permitted[permission{a, proto}]
 	switch {
