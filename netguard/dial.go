@@ -177,14 +177,12 @@ func (o outlet) swap(ctx context.Context, fd int) error {
 	return os.NewSyscallError("dup3", unix.Dup3(made, fd, unix.O_CLOEXEC))
 }
 
-// socketSpec describes a socket well enough to make another one like it.
-type socketSpec struct {
-	domain, kind, protocol int
-	v6only                 bool
-	broadcast              bool
-}
+// socketSpec describes a socket well enough to make another one like it. What
+// else net sets before the hook runs is left out: SO_BROADCAST, because nothing is
+// sent to broadcast addresses, and IPV6_V6ONLY, which is on always.
+type socketSpec struct{ domain, kind, protocol int }
 
-// describe reads what net's socket function made and set before the hook runs.
+// describe reads what net's socket function made.
 func describe(fd int) (socketSpec, error) {
 	var s socketSpec
 	var err error
@@ -198,10 +196,6 @@ func describe(fd int) (socketSpec, error) {
 	s.domain = get(unix.SOL_SOCKET, unix.SO_DOMAIN)
 	s.kind = get(unix.SOL_SOCKET, unix.SO_TYPE)
 	s.protocol = get(unix.SOL_SOCKET, unix.SO_PROTOCOL)
-	s.broadcast = get(unix.SOL_SOCKET, unix.SO_BROADCAST) != 0
-	if s.domain == unix.AF_INET6 {
-		s.v6only = get(unix.IPPROTO_IPV6, unix.IPV6_V6ONLY) != 0
-	}
 	return s, err
 }
 
@@ -223,10 +217,7 @@ func (s socketSpec) make(index int) (fd int, err error) {
 		}
 	}
 	if s.domain == unix.AF_INET6 {
-		set(unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, boolInt(s.v6only))
-	}
-	if s.broadcast {
-		set(unix.SOL_SOCKET, unix.SO_BROADCAST, 1)
+		set(unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1) // no IPv4 by mapped addresses
 	}
 	set(unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, index)
 	return fd, err

@@ -222,48 +222,6 @@ func timeToCancel(t *testing.T, g *Guard) time.Duration {
 	return time.Since(at)
 }
 
-// bentGate changes what a port dials by.
-type bentGate struct {
-	gate
-	bend func(*outlet)
-}
-
-func (b bentGate) outlet(side Side) (outlet, error) {
-	o, err := b.gate.outlet(side)
-	b.bend(&o)
-	return o, err
-}
-
-// A socket that is not of the port's namespace is never connected.
-func TestDialWrongNamespace(t *testing.T) {
-	s := newSite(t)
-	address := serve(t, s.device, deviceAddr4+":830", "")
-	g := s.up(t)
-	other := *g.sides[0].ns
-	other.calls = g.sides[1].ns.calls // sockets come from the wrong thread
-	g.internal.port.gate = bentGate{g, func(o *outlet) { o.ns = &other }}
-	if _, err := g.Internal().DialContext(within(t, testTimeout), "tcp", address); !errors.Is(err, ErrWrongNamespace) {
-		t.Errorf("error is %v, want ErrWrongNamespace", err)
-	}
-}
-
-// A connection that is not of the port's namespace is never handed out.
-func TestHandOutWrongNamespace(t *testing.T) {
-	s := newSite(t)
-	address := serve(t, s.cloud, cloudAddr4+":443", "")
-	g := s.up(t)
-	c, err := g.External().DialContext(within(t, testTimeout), "tcp", address)
-	must(t, err)
-	out, err := g.outlet(InternalSide)
-	must(t, err)
-	if _, err := g.internal.port.handOut(out, c); !errors.Is(err, ErrWrongNamespace) {
-		t.Errorf("error is %v, want ErrWrongNamespace", err)
-	}
-	if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("the connection is open still: %v", err)
-	}
-}
-
 // Neither a guard that was up nor one that could not come up leaves anything.
 func TestCloseLeavesNothing(t *testing.T) {
 	s := newSite(t)
