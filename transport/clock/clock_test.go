@@ -148,27 +148,34 @@ func TestStepIsConfirmed(t *testing.T) {
 	}
 }
 
-// One answer that is far off, between others that are not, moves nothing.
+// Answers that are far off move nothing unless one follows the other and says
+// the same.
 func TestOneLieIsNotBelieved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		fake, n := &fakeClock{}, 0
-		l := newLab(t, fake, map[string]func() (sample, error){"a": func() (sample, error) {
-			n++
-			if n == 3 {
-				return sample{time.Hour, 10 * time.Millisecond, 2}, nil
+	for name, lies := range map[string]map[int]func() (sample, error){
+		"once":              {3: says(time.Hour, 10*time.Millisecond)},
+		"twice differently": {3: says(time.Hour, 10*time.Millisecond), 4: says(2*time.Hour, 10*time.Millisecond)},
+		"with a gap":        {3: says(time.Hour, 10*time.Millisecond), 4: fails(errAbsurd), 5: says(time.Hour, 10*time.Millisecond)},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			fake, n := &fakeClock{}, 0
+			l := newLab(t, fake, map[string]func() (sample, error){"a": func() (sample, error) {
+				n++
+				if lie, ok := lies[n]; ok {
+					return lie()
+				}
+				return sample{0, 10 * time.Millisecond, 2}, nil
+			}})
+			l.runFor(t, 10*time.Minute)
+			for _, c := range fake.set {
+				if c.Step || c.Offset != 0 {
+					t.Errorf("%s: the clock was corrected by %+v", name, c)
+				}
 			}
-			return sample{0, 10 * time.Millisecond, 2}, nil
-		}})
-		l.runFor(t, 10*time.Minute)
-		for _, c := range fake.set {
-			if c.Step || c.Offset != 0 {
-				t.Errorf("the clock was corrected by %+v", c)
+			if l.reports[2].Action != Confirm {
+				t.Errorf("%s: the lie: %+v", name, l.reports[2])
 			}
-		}
-		if l.reports[2].Action != Confirm {
-			t.Errorf("the lie: %+v", l.reports[2])
-		}
-	})
+		})
+	}
 }
 
 func TestMajority(t *testing.T) {
@@ -188,6 +195,7 @@ func TestMajority(t *testing.T) {
 		{"all differ", map[string]func() (sample, error){"a": says(0, ms), "b": says(time.Minute, ms), "c": says(time.Hour, ms)}, 0, errNoAgreement, ""},
 		{"one answers", map[string]func() (sample, error){"a": says(5*ms, ms), "b": fails(errAbsurd), "c": fails(errAbsurd)}, 5 * ms, nil, "b:123 c:123"},
 		{"nobody answers", map[string]func() (sample, error){"a": fails(errAbsurd), "b": fails(errNotAsked)}, 0, errNoAnswer, ""},
+		{"many that are unsure", map[string]func() (sample, error){"a": says(0, 10*ms), "b": says(100*ms, 95*ms), "c": says(100*ms, 95*ms)}, 10 * ms, nil, ""},
 		{"the surer one weighs more", map[string]func() (sample, error){"a": says(0, 10*ms), "b": says(40*ms, 90*ms)}, 4 * ms, nil, ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {

@@ -102,7 +102,12 @@ func TestQueryRefuses(t *testing.T) {
 		"a question":           {change: func(b []byte) []byte { b[0] = 4<<3 | 3; return b }, says: "mode"},
 		"very unsure":          {change: func(b []byte) []byte { binary.BigEndian.PutUint32(b[8:], 3<<16); return b }, says: "wrong by"},
 		"long ago":             {ahead: -20 * 365 * 24 * time.Hour, change: asIs, says: "absurd"},
-		"far away":             {ahead: 80 * 365 * 24 * time.Hour, change: asIs, says: ""},
+		"far away":             {ahead: 60 * 365 * 24 * time.Hour, change: asIs, says: "absurd"},
+		"in the next era":      {ahead: 80 * 365 * 24 * time.Hour, change: asIs, says: "absurd"},
+		"answered late": {change: func(b []byte) []byte {
+			binary.BigEndian.PutUint32(b[40:], binary.BigEndian.Uint32(b[40:])+10)
+			return b
+		}, says: "absurd"},
 		"sent before received": {change: func(b []byte) []byte {
 			binary.BigEndian.PutUint32(b[32:], binary.BigEndian.Uint32(b[32:])+60)
 			return b
