@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,6 +29,10 @@ const (
 // root in a new network and mount namespace, otherwise in a user namespace too.
 func TestMain(m *testing.M) {
 	if os.Getenv(envMain) != "" {
+		if err := leaveTheClock(); err != nil {
+			fmt.Fprintln(os.Stderr, "giving up the clock:", err)
+			os.Exit(1)
+		}
 		main()
 	}
 	if strings.Contains(strings.Join(os.Args, " "), "-test.fuzz=") {
@@ -41,6 +46,27 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	os.Exit(enclosed(m))
+}
+
+// leaveTheClock makes sure that no test sets the clock of the machine.
+func leaveTheClock() error {
+	const clock = uint64(1) << unix.CAP_SYS_TIME
+	if err := confine(needed() &^ clock); err != nil {
+		return err
+	}
+	status, err := os.ReadFile("/proc/thread-self/status")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			if have, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64); err != nil || have&clock != 0 {
+				return fmt.Errorf("capabilities %s, %v", value, err)
+			}
+			return nil
+		}
+	}
+	return errors.New("there is no CapEff")
 }
 
 func enclosed(m *testing.M) int {

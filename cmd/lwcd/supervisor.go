@@ -42,6 +42,7 @@ func supervise(ctx context.Context, path string, stderr io.Writer) int {
 		log: slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})), detail: "starting"}
 	s.notify = newNotifier(s.ready, s.alive, s.status, s.log)
 	s.log.Info("starting", "version", release())
+	confineOrTell(needed(), s.log)
 	inner, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() { s.notify.run(inner) })
@@ -153,6 +154,7 @@ func (s *supervisor) try(ctx context.Context, version string) (*site, error) {
 	}
 	s.setConsole(conf.console)
 	s.safe.Do(func() {
+		confineOrTell(needed()&^outsideOnly, s.log)
 		harden(s.log)
 		limitMemory(0) // documents are the other half's
 	})

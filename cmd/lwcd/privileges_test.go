@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lwc/netguard"
+)
+
+// The supervisor keeps what its table says, on every thread, and cannot gain more.
+func TestSupervisorKeepsOnlyWhatItNeeds(t *testing.T) {
+	e := newEnforced(t)
+	e.start()
+	e.sd.await("READY=1")
+	e.awaitHalf(0)
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", e.cmd.Process.Pid))
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%d threads, %v", len(files), err)
+	}
+	have := uint64(1)<<unix.CAP_LAST_CAP<<1 - 1 // all of them, inside a user namespace
+	if os.Getenv("LWC_NETGUARD_DIR") == "" {
+		have = capabilitiesOf(t, "/proc/self/status", "CapBnd:")
+	}
+	keep := fmt.Sprintf("%016x", have&needed()&^outsideOnly&^(1<<unix.CAP_SYS_TIME)) // the tests have no clock
+	want := map[string]string{"CapInh:": fmt.Sprintf("%016x", 0), "CapPrm:": keep, "CapEff:": keep, "CapBnd:": keep,
+		"CapAmb:": fmt.Sprintf("%016x", 0), "NoNewPrivs:": "1"}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for line := range strings.Lines(string(b)) {
+			fields := strings.Fields(line)
+			if v, ok := want[fields[0]]; ok && fields[1] != v {
+				t.Errorf("%s: %s, want %s", f, line, v)
+			}
+		}
+	}
+	e.stop(syscall.SIGTERM)
+}
+
+func capabilitiesOf(t *testing.T, file, field string) uint64 {
+	t.Helper()
+	for line := range strings.Lines(string(must[[]byte](t)(os.ReadFile(file)))) {
+		if value, ok := strings.CutPrefix(line, field); ok {
+			return must[uint64](t)(strconv.ParseUint(strings.TrimSpace(value), 16, 64))
+		}
+	}
+	t.Fatalf("%s has no %s", file, field)
+	return 0
+}
+
+// The unit gives what the table has, and no more.
+func TestUnitGivesWhatIsNeeded(t *testing.T) {
+	text, err := os.ReadFile("../../docs/examples/lwcd.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	for _, n := range supervisorNeeds {
+		if outsideOnly>>n.capability&1 == 0 {
+			want = append(want, "CAP_"+n.name)
+		}
+	}
+	for line := range strings.Lines(string(text)) {
+		if list, ok := strings.CutPrefix(line, "CapabilityBoundingSet="); ok {
+			got = strings.Fields(list)
+		}
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("the unit has %v, want %v", got, want)
+	}
+}
+
+// upstream tells views in turn.
+type upstream struct{ views chan netguard.View }
+
+func (u upstream) View(ctx context.Context, _ uint64) (netguard.View, error) {
+	select {
+	case v := <-u.views:
+		return v, nil
+	case <-ctx.Done():
+		return netguard.View{}, ctx.Err()
+	}
+}
+
+func (u upstream) Permit(context.Context, netguard.Endpoint) ([]netip.AddrPort, error) {
+	return nil, netguard.ErrNotAllowed
+}
+
+// Each time that the ports become open the uplink is told, and only then.
+func TestOpenPortsAreTold(t *testing.T) {
+	view := func(serial uint64, s netguard.Status) netguard.View {
+		return netguard.View{Serial: serial, Config: netguard.Config{Mode: netguard.Unprotected}, State: netguard.State{Mode: netguard.Unprotected, Status: s}}
+	}
+	up := upstream{make(chan netguard.View)}
+	half, err := netguard.Join(t.Context(), view(1, netguard.Open), up)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer half.Close() //nolint:errcheck // it is closed by then
+	p := newPorts(half, desk{nil, newNotices()}, nil, slog.New(slog.DiscardHandler))
+	opened := make(chan struct{}, 10)
+	p.listen(nil, func() { opened <- struct{}{} })
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(ctx) }()
+	awaitOpen := func() {
+		t.Helper()
+		select {
+		case <-opened:
+		case <-time.After(10 * time.Second):
+			t.Fatal("nobody was told")
+		}
+	}
+	awaitOpen()
+	up.views <- view(2, netguard.Blocked)
+	until(t, "the ports to be blocked", 10*time.Second, func() bool { return half.State().Status == netguard.Blocked })
+	if len(opened) > 0 {
+		t.Error("told while blocked")
+	}
+	up.views <- view(3, netguard.Open)
+	awaitOpen()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
