@@ -1,20 +1,16 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"lwc/netguard"
 	"lwc/transport/secret"
@@ -33,8 +29,9 @@ const (
 // the saved identity lead. Where a proxy leads to the cloud, the cloud itself
 // need not be dialled.
 type allowed struct {
-	conf config
-	set  func([]netguard.Endpoint) error
+	conf  config
+	state folder
+	set   func([]netguard.Endpoint) error
 
 	mu    sync.Mutex // held while set runs, so that the newest list is set last
 	token []netguard.Endpoint
@@ -54,8 +51,9 @@ func (a *allowed) list() []netguard.Endpoint {
 	return append(out, a.conf.outside.ntp...)
 }
 
-// useToken adds the cloud of a token. A text that is none adds nothing: the
-// collector half says what is wrong with it.
+// useToken adds the cloud of a token, and lets an enrolment save where it leads.
+// A text that is no token adds nothing: the collector half says what is wrong
+// with it.
 func (a *allowed) useToken(text []byte) error {
 	held := secret.New(text)
 	defer held.Wipe()
@@ -71,13 +69,15 @@ func (a *allowed) useToken(text []byte) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.token = []netguard.Endpoint{to}
-	return a.set(a.list())
+	return errors.Join(a.state.unseal(), a.set(a.list()))
 }
 
 // useIdentity reads where the saved identity leads. Without one there is
-// nothing to add.
+// nothing to add. What an enrolment saved is believed while its token is there:
+// nobody but an administrator puts one there.
 func (a *allowed) useIdentity() error {
-	found, err := savedEndpoints(a.conf.stateDir)
+	_, absent := tokenFile{path: a.conf.tokenFile}.Stamp(context.Background())
+	found, err := a.state.endpoints(absent == nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -102,25 +102,6 @@ func urlEndpoint(s string) (netguard.Endpoint, error) {
 
 // httpsPort is RFC 9110 section 4.2.2.
 const httpsPort = 443
-
-// savedEndpoints reads the cloud's addresses from the identity in dir. The
-// folder is the collector half's own, so that what lies there is not trusted to
-// be a plain, short file.
-func savedEndpoints(dir string) ([]netguard.Endpoint, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "bootstrap.json"), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, fmt.Errorf("reading where the cloud is: %w", err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(fmt.Errorf("reading where the cloud is: %s is not a file", f.Name()), err)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxBootstrap))
-	if err != nil {
-		return nil, fmt.Errorf("reading where the cloud is: %w", err)
-	}
-	return parseBootstrap(text)
-}
 
 func parseBootstrap(text []byte) ([]netguard.Endpoint, error) {
 	var saved struct {

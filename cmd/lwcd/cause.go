@@ -33,6 +33,7 @@ func causeOf(err error) string {
 		{"privilege", netguard.ErrPrivilege},
 		{"namespace", netguard.ErrWrongNamespace},
 		{"user", errUser},
+		{"state", errFolder},
 	} {
 		if errors.Is(err, c.err) {
 			return c.word

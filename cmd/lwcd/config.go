@@ -86,6 +86,9 @@ func readConfig(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%w (give its place with --config FILE)", err)
 	}
+	if !info.Mode().IsRegular() {
+		return "", fmt.Errorf("%s is not a file", path)
+	}
 	if info.Size() > maxConfig {
 		return "", fmt.Errorf("%s: %d bytes are too many for a configuration", path, info.Size())
 	}
@@ -217,7 +220,25 @@ func (c *checker) config(f file) config {
 		conf.user = defaultUser
 	}
 	conf.console = c.absolute("guard.console", f.Guard.Console, "")
+	c.apart(conf)
 	return conf
+}
+
+// apart refuses a file of the supervisor's in the state folder: the collector
+// half could put a link to another one in its place.
+func (c *checker) apart(conf config) {
+	for _, f := range []struct{ key, path string }{
+		{"enrolment_token_file", conf.tokenFile},
+		{"external.proxy_password_file", conf.outside.way.passwordFile},
+		{"guard.console", conf.console},
+	} {
+		if f.path != "" && strings.HasPrefix(f.path, conf.stateDir+"/") {
+			c.addf(f.key, "%s lies in the state folder, which is the collector half's: put it elsewhere", f.path)
+		}
+	}
+	if path, err := filepath.Abs(c.path); err == nil && strings.HasPrefix(path, conf.stateDir+"/") {
+		c.addf("state_dir", "this configuration lies in the state folder, which is the collector half's: put it elsewhere")
+	}
 }
 
 func (c *checker) absolute(key, value, unset string) string {

@@ -235,7 +235,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"--version"}, 0, "lwcd ", ""},
 		{[]string{"check", "--config", good}, 0, "internal port    lwcint0 10.1.0.2/24", ""},
 		{[]string{"check", "--config", good + ".missing"}, 2, "", "no such file"},
-		{[]string{"check", "--config", os.DevNull}, 2, "", "internal.interface"},
+		{[]string{"check", "--config", os.DevNull}, 2, "", "is not a file"},
 		{[]string{"--confg", good}, 2, "", "lwcd --help tells the usage"},
 		{[]string{"chek"}, 2, "", `unexpected argument "chek"`},
 	} {

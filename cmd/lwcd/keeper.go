@@ -32,7 +32,7 @@ var errHalf = errors.New("the collector half does not stay alive")
 // keeper keeps one collector half running.
 type keeper struct {
 	site   *site
-	who    identity
+	state  folder
 	stderr io.Writer
 
 	ends []time.Time // of the newest unexpected ends
@@ -44,8 +44,8 @@ type keeper struct {
 	text   string    // while there is no half
 }
 
-func newKeeper(t *site, who identity, stderr io.Writer) *keeper {
-	return &keeper{site: t, who: who, stderr: stderr, text: "starting the collector half"}
+func newKeeper(t *site, state folder, stderr io.Writer) *keeper {
+	return &keeper{site: t, state: state, stderr: stderr, text: "starting the collector half"}
 }
 
 // run starts a half, and another one when it ends, until ctx ends.
@@ -82,7 +82,7 @@ func (k *keeper) tooOften() bool {
 // once runs one half to its end. The error says how it ended; it is nil after a
 // clean stop.
 func (k *keeper) once(ctx context.Context) error {
-	if err := k.who.own(k.site.conf.stateDir); err != nil {
+	if err := k.state.give(); err != nil {
 		return err
 	}
 	k.site.identityChanged() // a half may have enrolled and ended before it told

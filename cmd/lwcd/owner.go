@@ -3,13 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/user"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"lwc/netguard"
 )
@@ -21,6 +18,12 @@ type identity struct{ uid, gid int }
 // errUser says that the configured user cannot be used.
 var errUser = errors.New("the user of the collector half cannot be used")
 
+// The numbers of which the half takes the first that has no name, where the user
+// lwcd does not exist: systemd gives them to nobody (systemd's UIDS-GIDS.md,
+// "Unused"), and neither does a distribution (Debian policy section 9.2.2:
+// reserved). Not nobody: other daemons are nobody too, and could read the key.
+const firstUnnamed, lastUnnamed = 65520, 65533
+
 // whose decides who the collector half is. The note says in words what could not
 // be had, and is empty when nothing is amiss.
 func whose(conf config) (who identity, note string, err error) {
@@ -31,8 +34,12 @@ func whose(conf config) (who identity, note string, err error) {
 	if err == nil {
 		who, err = numbers(u)
 	}
-	if err == nil && !mapped("/proc/self/uid_map", who.uid) {
-		err = fmt.Errorf("user %s (uid %d) does not exist in this user namespace", conf.user, who.uid)
+	_, unknown := errors.AsType[user.UnknownUserError](err)
+	if unknown && !conf.userGiven {
+		who, err = unnamed()
+	}
+	if err == nil && !(mapped("/proc/self/uid_map", who.uid) && mapped("/proc/self/gid_map", who.gid)) {
+		err = fmt.Errorf("user %d does not exist in this user namespace", who.uid)
 	}
 	switch {
 	case err == nil:
@@ -41,6 +48,18 @@ func whose(conf config) (who identity, note string, err error) {
 		return identity{}, "", fmt.Errorf("guard.user: %w: %w: make it (adduser --system --group %s), or name another", errUser, err, conf.user)
 	}
 	return identity{}, fmt.Sprintf("the collector half runs as root without capabilities, not as a user of its own: %v", err), nil
+}
+
+// unnamed returns a user that nobody is. It needs no entry in any file.
+func unnamed() (identity, error) {
+	for id := firstUnnamed; id <= lastUnnamed; id++ {
+		_, asUser := user.LookupId(strconv.Itoa(id))
+		_, asGroup := user.LookupGroupId(strconv.Itoa(id))
+		if asUser != nil && asGroup != nil {
+			return identity{id, id}, nil
+		}
+	}
+	return identity{}, fmt.Errorf("the users %d to %d have names", firstUnnamed, lastUnnamed)
 }
 
 func numbers(u *user.User) (identity, error) {
@@ -69,43 +88,4 @@ func mapped(file string, id int) bool {
 		}
 	}
 	return false
-}
-
-// own makes the state folder the collector half's: nobody else has to read it.
-func (who identity) own(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("making the state folder: %w", err)
-	}
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("reading the state folder: %w", err)
-	}
-	var errs []error
-	for _, e := range entries {
-		errs = append(errs, who.take(filepath.Join(dir, e.Name())))
-	}
-	if err := errors.Join(append(errs, who.take(dir))...); err != nil {
-		return fmt.Errorf("giving the state folder to the collector half: %w", err)
-	}
-	return nil
-}
-
-// take changes the owner of a file, or of a link itself. What has a second name
-// elsewhere is left alone: that name may be another's file.
-func (who identity) take(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	s, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || int(s.Uid) == who.uid && int(s.Gid) == who.gid || info.Mode().IsRegular() && s.Nlink > 1 {
-		return nil
-	}
-	return os.Lchown(path, who.uid, who.gid)
 }

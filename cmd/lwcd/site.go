@@ -44,14 +44,18 @@ func newSite(ctx context.Context, s *supervisor, from source) (*site, error) {
 	if err != nil {
 		return nil, &configError{errors.Join(err, netguard.Silence(ctx, netguard.Config{}))}
 	}
+	state := folder{conf.stateDir, who}
+	if err := state.give(); err != nil {
+		return nil, errors.Join(err, netguard.Silence(ctx, netguard.Config{}))
+	}
 	t := &site{conf: conf, path: s.path, version: from.version, log: s.log, notices: s.notices, refused: map[string]bool{},
 		setup: halves.Setup{Path: s.path, Text: from.text, UID: who.uid, GID: who.gid, ProxyPassword: password.Reveal()}}
 	if t.guard, err = netguard.Up(ctx, conf.ports); err != nil {
 		return nil, err
 	}
-	t.allowed = &allowed{conf: conf, set: t.guard.SetAllowed}
+	t.allowed = &allowed{conf: conf, state: state, set: t.guard.SetAllowed}
 	t.identityChanged()
-	t.half = newKeeper(t, who, s.stderr)
+	t.half = newKeeper(t, state, s.stderr)
 	if note != "" && conf.ports.Mode != netguard.Unprotected {
 		t.setup.Degraded = []string{note}
 	}
@@ -109,9 +113,11 @@ func (t *site) event(e netguard.Event) {
 // another, good one: an overlap waits for just that. A change while the ports are
 // open is for the next start; it is told.
 func (t *site) reload(ctx context.Context) error {
-	for told := t.version; sleep(ctx, firstRetry); {
+	for told, last := t.version, t.version; sleep(ctx, firstRetry); {
 		now := versionOf(t.path)
-		if now == t.version {
+		whole := now == last // a file that is still being written changes with each look
+		last = now
+		if now == t.version || !whole {
 			continue
 		}
 		if t.guard.State().Status == netguard.Open {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 
@@ -17,8 +16,9 @@ import (
 // maxToken bounds the token file: a token has about 300 bytes.
 const maxToken = 64 << 10
 
-// tokenFile is the file into which somebody puts an enrolment token. The
-// supervisor alone can read it. It implements halves.Tokens.
+// tokenFile is the file into which somebody puts an enrolment token: the file
+// itself, not a link, since what it is will be overwritten. The supervisor alone
+// can read it. It implements halves.Tokens.
 type tokenFile struct {
 	path string
 	// given is called with a token before the collector half has it, enrolled
@@ -29,7 +29,7 @@ type tokenFile struct {
 
 // Stamp implements halves.Tokens.
 func (t tokenFile) Stamp(context.Context) (halves.Stamp, error) {
-	info, err := os.Stat(t.path)
+	info, err := os.Lstat(t.path)
 	if err != nil {
 		return halves.Stamp{}, err
 	}
@@ -39,7 +39,7 @@ func (t tokenFile) Stamp(context.Context) (halves.Stamp, error) {
 func (t tokenFile) stamp(info fs.FileInfo) (halves.Stamp, error) {
 	switch {
 	case !info.Mode().IsRegular():
-		return halves.Stamp{}, fmt.Errorf("reading the enrolment token: %s is not a file", t.path)
+		return halves.Stamp{}, fmt.Errorf("reading the enrolment token: %s is not a file (nor may it be a link)", t.path)
 	case info.Size() > maxToken:
 		return halves.Stamp{}, fmt.Errorf("reading the enrolment token: %s has %d bytes and is no token", t.path, info.Size())
 	}
@@ -48,22 +48,13 @@ func (t tokenFile) stamp(info fs.FileInfo) (halves.Stamp, error) {
 
 // Read implements halves.Tokens.
 func (t tokenFile) Read(context.Context) (halves.Token, error) {
-	f, err := os.OpenFile(t.path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe would wait for a writer
+	text, info, err := readPlain(t.path, maxToken)
 	if err != nil {
-		return halves.Token{}, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return halves.Token{}, err
+		return halves.Token{}, fmt.Errorf("reading the enrolment token: %w", err)
 	}
 	stamp, err := t.stamp(info)
 	if err != nil {
 		return halves.Token{}, err
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxToken))
-	if err != nil {
-		return halves.Token{}, fmt.Errorf("reading the enrolment token: %w", err)
 	}
 	t.given(bytes.Clone(text))
 	return halves.Token{Stamp: stamp, Text: text}, nil
@@ -78,7 +69,7 @@ func (t tokenFile) Erase(context.Context) error {
 // erase overwrites a file with zeros and removes it. One that is not there is
 // erased already.
 func erase(path string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
+	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // What keeps the ports down is looked at again after a pause that grows between
-// these, and at once when the configuration file or the set of links is another.
+// these, and soon when the configuration file or the set of links is another.
 const (
 	firstRetry = 2 * time.Second
 	lastRetry  = 30 * time.Second
@@ -35,11 +35,14 @@ func (r *retry) wait(ctx context.Context, known, cause string) bool {
 	links := linksNow()
 	limit, cancel := context.WithTimeout(ctx, r.pause)
 	defer cancel()
-	for sleep(limit, lookEvery) {
-		if versionOf(r.path) != known || linksNow() != links {
+	for last := known; sleep(limit, lookEvery); {
+		now := versionOf(r.path)
+		// A file that is still being written is another one with each look.
+		if now == last && now != known || linksNow() != links {
 			r.pause = 0
 			return true
 		}
+		last = now
 	}
 	return ctx.Err() == nil
 }

@@ -173,6 +173,7 @@ func (p *peer) answer(id uint64, result any, err error) {
 	if err := p.write(m); err != nil {
 		p.conn.Close()
 	}
+	clear(m.Result) // it may have carried a token
 }
 
 func (p *peer) write(m message) error {
