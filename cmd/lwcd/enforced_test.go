@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,6 +18,7 @@ import (
 
 	"lwc/netguard"
 	"lwc/netguard/netguardtest"
+	"lwc/transport/wire"
 )
 
 // enforced is lwcd with its two ports on cables: to nobody, and to a cloud end.
@@ -30,18 +33,25 @@ type enforced struct {
 // newEnforced lays the cables. lwcd is not started yet.
 func newEnforced(t *testing.T) *enforced {
 	t.Helper()
+	return newEnforcedTo(t, "192.0.2.1")
+}
+
+// newEnforcedTo has the cloud end at another address of the host at the External
+// Port.
+func newEnforcedTo(t *testing.T, cloud string) *enforced {
+	t.Helper()
 	box := must[*netguardtest.Host](t)(netguardtest.OpenHost("/proc/self/ns/net"))
 	t.Cleanup(box.Close)
 	e := &enforced{t: t, site: must[*netguardtest.Site](t)(netguardtest.NewSite(box, "lwcint0", "lwcext0"))}
 	t.Cleanup(e.clear)
-	e.cloud = startCloudEndOn(t, must[net.Listener](t)(e.site.External.Far.Listen("192.0.2.1:0")))
-	e.sd = listenAsSystemd(t, "2000000")
-	e.process = newProcess(t)
-	for dir := e.dir; dir != os.TempDir(); dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o711); err != nil { // the collector half is another user
+	if far := e.site.External.Far; cloud != "192.0.2.1" {
+		if err := far.Address("lo", netip.MustParsePrefix(cloud+"/32")); err != nil {
 			t.Fatal(err)
 		}
 	}
+	e.cloud = startCloudEndOn(t, must[net.Listener](t)(e.site.External.Far.Listen(cloud+":0")))
+	e.sd = listenAsSystemd(t, "2000000")
+	e.process = newProcess(t)
 	e.configure(nil)
 	return e
 }
@@ -92,6 +102,15 @@ func (e *enforced) enrol() {
 	e.sd.await("READY=1", "waiting for an enrolment token")
 	e.giveToken(e.cloud.token(nil))
 	e.sd.await("welcomed by the cloud")
+}
+
+// awaitEvent waits until the cloud has heard of that.
+func (e *enforced) awaitEvent(kind, words string) {
+	e.t.Helper()
+	until(e.t, "the event "+kind, 20*time.Second, func() bool {
+		list, err := e.cloud.store.Events(e.t.Context(), theCollector, 100)
+		return err == nil && slices.ContainsFunc(list, func(v wire.Event) bool { return v.Kind == kind && strings.Contains(v.Text, words) })
+	})
 }
 
 // half returns the process id of the collector half, 0 if there is none.
@@ -245,6 +264,7 @@ func TestHalfIsStartedAgain(t *testing.T) {
 	}
 	second := e.awaitHalf(first)
 	e.sd.await("welcomed by the cloud")
+	e.awaitEvent(wire.EventHalfRestarted, "signal: killed")
 	if strings.Contains(e.log.String(), "panic") || second == first {
 		t.Error("not another one")
 	}
