@@ -33,7 +33,7 @@ type dhcpServer struct {
 func serveLeases(t *testing.T, n *namespace, lent string, options ...string) *dhcpServer {
 	t.Helper()
 	args := append([]string{"--keep-in-foreground", "--conf-file=/dev/null", "--interface=eth0", "--bind-interfaces", "--port=0",
-		"--user=root", "--group=root", "--no-ping", "--dhcp-authoritative", "--log-dhcp", "--log-facility=-", "--pid-file=",
+		"--user=", "--group=", "--no-ping", "--dhcp-authoritative", "--log-dhcp", "--log-facility=-", "--pid-file=",
 		"--dhcp-leasefile=" + filepath.Join(t.TempDir(), "leases"), "--dhcp-range=" + lent}, options...)
 	s := &dhcpServer{seen: make(chan struct{})}
 	s.cmd = exec.Command(need.Program(t, "dnsmasq"), args...)
