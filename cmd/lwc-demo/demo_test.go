@@ -11,23 +11,28 @@ import (
 // A half that may do what it should not fails the demo.
 func TestPrivileges(t *testing.T) {
 	const netAdmin = site.NetAdmin
-	supervisor := site.Process{Capabilities: netAdmin, Bounding: netAdmin}
+	supervisor := site.Process{UIDs: []int{0}, Capabilities: netAdmin, Bounding: netAdmin}
 	collector := site.Process{UIDs: []int{996}, NoNewPrivileges: true}
-	if err := privileges(supervisor, collector); err != nil {
+	if err := privileges(supervisor, collector, true); err != nil {
 		t.Error(err)
 	}
 	for want, spoil := range map[string]func(s, c *site.Process){
 		"has capabilities: NET_ADMIN":    func(_, c *site.Process) { c.Capabilities = netAdmin },
 		"could be given capabilities":    func(_, c *site.Process) { c.Bounding = netAdmin },
 		"by starting a program":          func(_, c *site.Process) { c.NoNewPrivileges = false },
+		"user of the supervisor":         func(_, c *site.Process) { c.UIDs = []int{0} },
 		"several users":                  func(_, c *site.Process) { c.UIDs = []int{0, 996} },
 		"the supervisor lacks NET_ADMIN": func(s, _ *site.Process) { s.Capabilities = 1 },
 	} {
 		s, c := supervisor, collector
 		spoil(&s, &c)
-		if err := privileges(s, c); err == nil || !strings.Contains(err.Error(), want) {
+		if err := privileges(s, c, true); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+	collector.UIDs = supervisor.UIDs
+	if err := privileges(supervisor, collector, false); err != nil {
+		t.Errorf("in a user namespace, which has one user: %v", err)
 	}
 }
 

@@ -58,11 +58,12 @@ func (d *demo) halves(context.Context) error {
 		}
 		fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%s\t%s\n", p.Name, p.PID, strings.Trim(fmt.Sprint(p.UIDs), "[]"), p.Threads, p.Capabilities, more)
 	}
-	return errors.Join(w.Flush(), privileges(supervisor, collector))
+	return errors.Join(w.Flush(), privileges(supervisor, collector, d.site.OwnUser()))
 }
 
-// privileges says which half may do other than it should.
-func privileges(supervisor, collector site.Process) error {
+// privileges says which half may do other than it should; ownUser, that the
+// collector half has to be another user than the supervisor.
+func privileges(supervisor, collector site.Process, ownUser bool) error {
 	var wrong []error
 	if collector.Capabilities != 0 {
 		wrong = append(wrong, fmt.Errorf("a thread of the collector half has capabilities: %s", collector.Capabilities))
@@ -75,6 +76,9 @@ func privileges(supervisor, collector site.Process) error {
 	}
 	if len(collector.UIDs) != 1 {
 		wrong = append(wrong, fmt.Errorf("threads of the collector half belong to several users: %v", collector.UIDs))
+	}
+	if ownUser && slices.ContainsFunc(collector.UIDs, func(uid int) bool { return slices.Contains(supervisor.UIDs, uid) }) {
+		wrong = append(wrong, fmt.Errorf("the collector half is the user of the supervisor: %v", collector.UIDs))
 	}
 	if supervisor.Capabilities&site.NetAdmin == 0 {
 		wrong = append(wrong, errors.New("the supervisor lacks NET_ADMIN: it could not put anything right"))

@@ -73,6 +73,10 @@ func (s *Site) Halves() (supervisor, collector Process, err error) {
 	return supervisor, collector, err
 }
 
+// OwnUser tells whether the collector half has to be another user than the
+// supervisor. In a user namespace there is only one.
+func (s *Site) OwnUser() bool { return !ordinaryUser() }
+
 // children lists the processes whose parent is pid.
 func children(pid int) ([]int, error) {
 	all, err := filepath.Glob("/proc/[0-9]*/status")
