@@ -112,6 +112,8 @@ func PortsSince(p wire.PortState) string {
 // Violations says in words how many violations there were since the daemon started.
 func Violations(p wire.PortState) string {
 	switch {
+	case p.Mode == "unprotected":
+		return "nobody looks for any in this mode"
 	case p.Violations == 0:
 		return "none since the collector started"
 	case p.Healed >= p.Violations:

@@ -77,7 +77,7 @@ func TestPortsInWords(t *testing.T) {
 			[]string{"nothing is collected: internal port: link: eth1 is gone. They open by themselves", "weaker here: no owned tables: Linux 6.9 has them."}},
 		{wire.PortState{Mode: "enforce", State: "blocked", Latched: true, Violations: 1}, "blocked, separated, latched", "separated", "blocked", "none put right",
 			[]string{"stay closed: too many violations came in a short time. Remove the cause, then restart lwcd."}},
-		{wire.PortState{Mode: "unprotected", State: "open"}, "open, NOT separated", "NOT separated", "open", "none", []string{"NOT separated"}},
+		{wire.PortState{Mode: "unprotected", State: "open"}, "open, NOT separated", "NOT separated", "open", "nobody looks", []string{"NOT separated"}},
 		{wire.PortState{State: "open"}, "open, NOT separated", "unknown", "open", "none", []string{"does not say whether"}},
 		{wire.PortState{Mode: "enforce", State: "down", Detail: "not up yet"}, "down, separated", "separated", "down", "none", []string{"down, and nothing is collected: not up yet."}},
 	} {
