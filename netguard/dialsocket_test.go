@@ -115,3 +115,21 @@ func TestHandOutWrongNamespace(t *testing.T) {
 		t.Errorf("the connection is open still: %v", err)
 	}
 }
+
+// The network of a dial chooses the family.
+func TestDialFamily(t *testing.T) {
+	s := newSite(t)
+	address := serve(t, s.cloud, cloudAddr4+":443", "")
+	g := s.up(t)
+	for network, reaches := range map[string]bool{"tcp": true, "tcp4": true, "tcp6": false} {
+		c, err := g.External().DialContext(within(t, testTimeout), network, address)
+		if (err == nil) != reaches {
+			t.Errorf("%s: %v", network, err)
+		}
+		if err == nil {
+			_ = c.Close()
+		} else if ae, ok := errors.AsType[*net.AddrError](err); !ok || ae.Addr != cloudAddr4 {
+			t.Errorf("%s: %v, want an AddrError", network, err)
+		}
+	}
+}

@@ -202,3 +202,16 @@ func TestNamesAreAbsolute(t *testing.T) {
 		}
 	}
 }
+
+// A name server that a lease brings is judged as what is dialled is.
+func TestNamesForbiddenServer(t *testing.T) {
+	s := newSite(t)
+	g := s.up(t)
+	p := g.external.port
+	p.gate = bentGate{g, func(o *outlet) {
+		o.servers = []netip.AddrPort{netip.MustParseAddrPort(deviceAddr4 + ":53")}
+	}}
+	if _, err := p.dialServer(within(t, testTimeout), "udp", ""); !errors.Is(err, ErrNotAllowed) {
+		t.Errorf("error is %v, want ErrNotAllowed", err)
+	}
+}
