@@ -136,7 +136,7 @@ func (c *cloud) handler(ctx context.Context, d *data, urls []*url.URL, endpoint 
 	if err := fleets.Prepare(ctx); err != nil {
 		return nil, err
 	}
-	issuer := issue.Issuer{Store: d.store, URL: texts(urls)[0], CAPin: d.pki.CAPin()}
+	issuer := issue.Issuer{Store: d.store, URL: texts(urls)[0], CAPin: d.pki.CAPin(), Endpoints: []string{endpoint.Host}}
 	pages, err := portal.New(portal.Config{Store: d.store, Keeper: fleets, Issuer: issuer, Hub: c.hub, Logger: c.log})
 	if err != nil {
 		return nil, err

@@ -3,8 +3,12 @@ package wire
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/base64"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -293,12 +297,25 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
+// The text as it is, and as the JSON of a token whose checksum is good.
 func FuzzParseToken(f *testing.F) {
 	f.Add("lwce1_e30aaaaaaaa")
+	f.Add(`{"u":"https://cloud.example","p":"` + strings.Repeat("A", 43) + `=","i":"t","s":"MDEyMzQ1Njc4OWFiY2RlZg==","e":["broker.example:8883"]}`)
 	f.Fuzz(func(t *testing.T, s string) {
-		tok, err := ParseToken(EnrolToken, secretOf(s))
-		if err == nil && string(tok.Encode().Reveal()) == "" {
-			t.Fatal("a token that does not encode")
+		body := base64.RawURLEncoding.EncodeToString([]byte(s))
+		for _, text := range []string{s, fmt.Sprintf("%s%s%08x", EnrolToken, body, crc32.ChecksumIEEE([]byte(body)))} {
+			tok, err := ParseToken(EnrolToken, secretOf(text))
+			if err != nil {
+				continue
+			}
+			again, err := ParseToken(EnrolToken, tok.Encode())
+			if err != nil || again.URL != tok.URL || !slices.Equal(again.Endpoints, tok.Endpoints) {
+				t.Fatalf("%+v became %+v, %v", tok, again, err)
+			}
+			to, err := tok.Reach()
+			if err != nil || len(to) == 0 || len(to) > MaxTokenEndpoints+1 {
+				t.Fatalf("%+v reaches %q, %v", tok, to, err)
+			}
 		}
 	})
 }

@@ -232,6 +232,39 @@ func TestTokenRoundTripAndDamage(t *testing.T) {
 	}
 }
 
+// A token says what its holder has to reach; an old one, and one of a cloud that
+// has its broker in it, say it by the URL alone.
+func TestTokenReach(t *testing.T) {
+	for _, c := range []struct {
+		url       string
+		endpoints []string
+		want      string
+	}{
+		{"https://cloud.example", nil, "cloud.example:443"},
+		{"https://192.0.2.1:8443", nil, "192.0.2.1:8443"},
+		{"https://[2001:db8::1]", []string{"[2001:db8::1]:443", "broker.example:8883"}, "[2001:db8::1]:443 broker.example:8883"},
+		{"https://cloud.example", []string{"broker.example"}, ""},
+		{"https://cloud.example", []string{"broker.example:0"}, ""},
+		{"https://cloud.example", []string{":8883"}, ""},
+		{"https://cloud.example", slices.Repeat([]string{"broker.example:8883"}, MaxTokenEndpoints+1), ""},
+		{"https://cloud.example:0", nil, ""},
+		{"https://:443", nil, ""},
+	} {
+		in := Token{Sort: EnrolToken, URL: c.url, ID: "t1", Secret: secret.FromString("0123456789abcdef"), Endpoints: c.endpoints}
+		out, err := ParseToken(EnrolToken, in.Encode())
+		if c.want == "" {
+			if !errors.Is(err, ErrToken) {
+				t.Errorf("%q %q: %v", c.url, c.endpoints, err)
+			}
+			continue
+		}
+		got, rerr := out.Reach()
+		if err != nil || rerr != nil || strings.Join(got, " ") != c.want {
+			t.Errorf("%q %q: %q, %v, %v", c.url, c.endpoints, got, err, rerr)
+		}
+	}
+}
+
 func TestKindsAreDocumentedOnce(t *testing.T) {
 	seen := map[Kind]int{}
 	for _, ks := range kindsOf {

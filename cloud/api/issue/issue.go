@@ -5,6 +5,7 @@ package issue
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,9 @@ type Issuer struct {
 	Store *edp.Store
 	URL   string   // https://host[:port], as collectors and clients reach it
 	CAPin [32]byte // SPKI hash of the cloud's CA
+	// Endpoints are what collectors have to reach besides the URL, as host:port:
+	// the broker, where it is not there.
+	Endpoints []string
 }
 
 // Defaults and bounds of lifetimes.
@@ -72,7 +76,20 @@ func (i Issuer) Link(ctx context.Context, role edp.Role, ttl time.Duration) (str
 
 func (i Issuer) encode(sort wire.TokenSort, id string, sec secret.Text) string {
 	t := wire.Token{Sort: sort, URL: i.URL, CAPin: i.CAPin, ID: id, Secret: sec}
+	if sort == wire.EnrolToken {
+		t.Endpoints = i.elsewhere()
+	}
 	return string(t.Encode().Reveal())
+}
+
+// elsewhere is the Endpoints without what the URL says already: a token is copied
+// by people.
+func (i Issuer) elsewhere() []string {
+	own, err := wire.URLHostPort(i.URL)
+	if err != nil {
+		return i.Endpoints
+	}
+	return slices.DeleteFunc(slices.Clone(i.Endpoints), func(e string) bool { return e == own })
 }
 
 func lifetime(seconds int64, otherwise time.Duration) time.Duration {
