@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,10 +12,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"lwc/cmd/lwcd/halves"
 	"lwc/netguard"
+	"lwc/netguard/netguardtest"
 	"lwc/transport/wire"
 )
 
@@ -45,11 +48,18 @@ func TestEveryCauseIsWaitedOut(t *testing.T) {
 		{"same NIC twice", "same-interface: ", put(`"lwcext0"`, `"lwcint0"`)},
 		{"missing NIC", "missing-interface: ", put(`"lwcext0"`, `"lwcext9"`)},
 		{"MTU too small", "external.mtu", put(`"lwcext0"`, "\"lwcext0\"\nmtu = 100")},
+		{"lease of a port with an address", "configuration: ", put(`"lwcext0"`, "\"lwcext0\"\ndhcp = true")},
+		{"VLAN", "unsupported: ", put(`"lwcext0"`, "\"lwcext0\"\nvlan = 20")},
+		{"state folder that is a file", "state: ", put(e.state(), e.conf)},
+		{"token in the state folder", "lies in the state folder", put(e.token(), e.state()+"/token")},
 		{"no such user", "user: ", put(`"nobody"`, `"nobody-of-that-name"`)},
 		{"no password", "reading the password of the proxy", put(`"lwcext0"`, "\"lwcext0\"\nproxy = \"http://192.0.2.1:3128\"\nproxy_user = \"u\"\nproxy_password_file = \"/nowhere\"")},
 	} {
 		if os.Getenv("LWC_NETGUARD_DIR") != "" && c.name == "no such user" {
 			continue // a user namespace has one user only
+		}
+		if c.name == "VLAN" && hasVLAN(t) {
+			continue // the kernel has what is said to be missing
 		}
 		e.configure(c.change)
 		e.sd.await(c.status)
@@ -65,6 +75,16 @@ func TestEveryCauseIsWaitedOut(t *testing.T) {
 	if code := e.stop(syscall.SIGTERM); code != exitStopped {
 		t.Errorf("exit code %d", code)
 	}
+}
+
+// hasVLAN asks the kernel whether it makes 802.1Q links.
+func hasVLAN(t *testing.T) bool {
+	t.Helper()
+	h := must[*netguardtest.Host](t)(netguardtest.NewHost())
+	defer h.Close()
+	lo := must[netlink.Link](t)(h.Link("lo"))
+	err := h.Netlink().LinkAdd(&netlink.Vlan{LinkAttrs: netlink.LinkAttrs{Name: "tagged", ParentIndex: lo.Attrs().Index}, VlanId: 9})
+	return !errors.Is(err, unix.EOPNOTSUPP)
 }
 
 // A card that comes late is taken as soon as it is there.
