@@ -3,6 +3,7 @@ package netguard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -84,4 +85,19 @@ func (g *Guard) hangUp() {
 	for _, p := range []*port{g.internal.port, g.external.port} {
 		p.conns.closeAll()
 	}
+}
+
+// failClosed sets the ports down when a bug ends the goroutine that defers it, and
+// with it the process: nobody watches them any more. The bug goes on its way.
+func (g *Guard) failClosed() {
+	bug := recover()
+	if bug == nil {
+		return
+	}
+	g.become(Blocked, fmt.Sprintf("the watch broke: %v", bug))
+	for _, m := range slices.Backward(g.sides[:]) { // the external one first
+		_ = m.ns.silence() // the bug says more than this could
+	}
+	g.hangUp()
+	panic(bug)
 }

@@ -84,12 +84,16 @@ func insn(code byte, register byte, immediate int32) uint64 {
 }
 
 func loadXDP(program []uint64) (fd int, err error) {
+	return loadProgram(unix.BPF_PROG_TYPE_XDP, program)
+}
+
+func loadProgram(kind uint32, program []uint64) (fd int, err error) {
 	license := []byte("GPL\x00")
 	attr := struct { // union bpf_attr of BPF_PROG_LOAD, as far as it is needed
 		kind, count      uint32
 		program, license uint64
 		rest             [8]uint64
-	}{kind: unix.BPF_PROG_TYPE_XDP, count: uint32(len(program)),
+	}{kind: kind, count: uint32(len(program)),
 		program: uint64(uintptr(unsafe.Pointer(&program[0]))), license: uint64(uintptr(unsafe.Pointer(&license[0])))}
 	n, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
 	if errno != 0 {

@@ -173,6 +173,7 @@ func (m *member) clearQueues(ctx context.Context) error {
 		if x := l.Attrs().Xdp; x != nil && x.Attached {
 			errs = append(errs, m.ns.do(ctx, func() error { return detach(l) }))
 		}
+		errs = append(errs, m.ns.dropPrograms(ctx, l.Attrs().Index))
 		if filters, err := m.ns.filters(l); err == nil && len(filters) > 0 {
 			errs = append(errs, m.ns.renewQueue(l))
 		}

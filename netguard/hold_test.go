@@ -140,6 +140,7 @@ func TestProber(t *testing.T) {
 	}
 	now := 1.5
 	for _, want := range []float64{1 + 5, 1 + 35, 1 + 35 + 600, 1 + 35 + 1200} {
+		q.begin(at(now))
 		q.done(at(now))
 		if q.at != at(want) {
 			t.Errorf("after a probe at %v s the next is at %v, want %v", now, q.at, at(want))
@@ -150,6 +151,13 @@ func TestProber(t *testing.T) {
 	q.done(at(now)) // one that was under way
 	if q.due(at(now + 1e4)) {
 		t.Error("a probe without carrier")
+	}
+	q.carrier(true, at(now+1))
+	q.begin(at(now + 2))
+	q.carrier(false, at(now+2.1))
+	q.carrier(true, at(now+2.2))
+	if q.done(at(now + 3)); !q.due(at(now + 3)) {
+		t.Errorf("a carrier that came during a probe was not probed: %+v", q)
 	}
 	q.restart(true, at(1e5))
 	if q.at != at(1e5+5) || q.running {

@@ -32,6 +32,7 @@ type namespace struct {
 	nl     *netlink.Handle
 	// settings are used by one verification at a time.
 	settings openSettings
+	programs programs // likewise
 	calls    chan func()
 	quit     chan struct{}
 	done     chan struct{} // closed when the thread has gone

@@ -18,6 +18,7 @@ type prober struct {
 	at      time.Time // the next time; zero while a link has no carrier
 	came    time.Time // when both links had carrier
 	has     bool      // both have
+	began   time.Time // when the last probe did
 	running bool
 }
 
@@ -42,14 +43,22 @@ func (q *prober) due(now time.Time) bool {
 
 // restart notes that the ports open now, probed if both links have carrier.
 func (q *prober) restart(has bool, now time.Time) {
-	q.has, q.came, q.at = has, now, time.Time{}
+	q.has, q.came, q.began, q.at = has, now, now, time.Time{}
 	q.done(now)
 }
 
-// done notes the end of a probe and says when the next one is due.
+// begin notes that a probe runs.
+func (q *prober) begin(now time.Time) { q.began, q.running = now, true }
+
+// done notes the end of a probe and says when the next one is due: at once when a
+// carrier came while it ran, of which it may have seen nothing.
 func (q *prober) done(now time.Time) {
 	q.running = false
 	if !q.has {
+		return
+	}
+	if q.came.After(q.began) {
+		q.at = now
 		return
 	}
 	q.at = now.Add(probeEvery)
@@ -74,12 +83,13 @@ func (p *patrol) prove(ctx context.Context, reopening bool) {
 	if p.probe.running {
 		return
 	}
-	p.probe.running = true
+	p.probe.begin(time.Now())
 	if reopening {
 		p.phase = proving
 	}
 	ctx, p.cancel = context.WithCancel(ctx)
 	p.running.Go(func() {
+		defer p.guard.failClosed()
 		var r proof
 		var err error
 		if reopening {
@@ -167,7 +177,9 @@ func (p *patrol) proved(ctx context.Context, r proof) {
 		p.block(ctx, []*Violation{r.shared})
 		return
 	}
-	p.guard.pauseDials("")
+	if r.reopening || !p.probe.due(now) {
+		p.guard.pauseDials("")
+	}
 	if p.phase == proving && r.reopening {
 		p.probe.restart(r.carrier, now)
 		p.open(ctx)

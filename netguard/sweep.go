@@ -100,6 +100,7 @@ func newPatrol(g *Guard, now time.Time) *patrol {
 func (p *patrol) run(ctx context.Context) {
 	defer p.running.Wait()
 	defer func() { p.cancel() }()
+	defer p.guard.failClosed()
 	for {
 		s := p.guard.watch.next(ctx, p.due())
 		if ctx.Err() != nil {
@@ -206,6 +207,9 @@ func (p *patrol) changedSilently(ctx context.Context, now time.Time) bool {
 		if bad, err := m.ns.wrong(ctx, m.plan.sysctls(m.link.name)); err != nil || len(bad) > 0 {
 			return true
 		}
+		if links, err := m.ns.withPrograms(ctx, loIndex, m.link.index); err != nil || len(links) > 0 {
+			return true
+		}
 	}
 	return false
 }
@@ -308,8 +312,11 @@ func (p *patrol) block(ctx context.Context, found []*Violation) {
 }
 
 // counts reports whether v may latch the ports: not what lies in cables or in the
-// configuration, which is as it is until somebody comes.
-func (v *Violation) counts() bool { return v.Kind != KindSegment && v.Kind != KindOverlap }
+// configuration, which is as it is until somebody comes, nor an address that
+// another host has: nobody changed the kernel.
+func (v *Violation) counts() bool {
+	return v.Kind != KindSegment && v.Kind != KindOverlap && !(v.Kind == KindAddress && v.grave())
+}
 
 // describe tells in words why the ports are blocked, and until when.
 func (p *patrol) describe(problem error) {

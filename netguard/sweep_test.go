@@ -330,3 +330,47 @@ func TestFiltersAreFound(t *testing.T) {
 	report, err := g.Verify(t.Context())
 	must(t, errors.Join(err, report.Err()))
 }
+
+// A bug in the patrol closes both ports before it ends the process.
+func TestBugClosesThePorts(t *testing.T) {
+	s := newSite(t)
+	g := s.up(t)
+	p := manual(g)
+	p.probe.at = time.Time{}
+	p.cancel = nil // what block calls
+	s.inside(t, "ip link add x0 type bridge")
+	var bug any
+	func() {
+		defer func() { bug = recover() }()
+		p.run(within(t, testTimeout))
+	}()
+	if bug == nil {
+		t.Error("the bug did not go on its way")
+	}
+	if s.linkIsUp(t, ExternalNamespace, "lwcext0") || s.linkIsUp(t, InternalNamespace, "lwcint0") {
+		t.Error("a port is up")
+	}
+	if state := g.State(); state.Status != Blocked || !strings.Contains(state.Detail, "the watch broke") {
+		t.Errorf("state %+v", state)
+	}
+}
+
+// A cable that comes and goes is no violation, however often it does.
+func TestFlappingCarrierIsHarmless(t *testing.T) {
+	s := newDualSite(t)
+	g := s.up(t)
+	far, err := s.device.nl.LinkByName("eth0")
+	must(t, err)
+	for range 25 {
+		for _, set := range []func(netlink.Link) error{s.device.nl.LinkSetDown, s.device.nl.LinkSetUp} {
+			must(t, set(far))
+			pause(t.Context(), 3*sweepGap)
+		}
+	}
+	awaitTrue(t, "dials go out again", func() bool { return g.refusal() == nil })
+	report, err := g.Verify(t.Context())
+	must(t, errors.Join(err, report.Err()))
+	if state := g.State(); state.Status != Open || state.Violations != 0 || state.Latched {
+		t.Errorf("state %+v", state)
+	}
+}

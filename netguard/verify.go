@@ -61,6 +61,9 @@ func (g *Guard) Verify(ctx context.Context) (Report, error) {
 	if err := g.refusal(); errors.Is(err, ErrClosed) {
 		return Report{}, err
 	}
+	for _, m := range g.members() {
+		m.ns.programs = programs{} // whoever asks wants it as it is now
+	}
 	report, err := g.scope().verify(ctx)
 	report.Violations = append(report.Violations, g.unfit()...)
 	if ctx.Err() != nil {
@@ -176,6 +179,9 @@ func (v *verification) member(ctx context.Context, i int, m *member) error {
 	v.routes(m, s)
 	v.rules(m, s)
 	if err := v.queues(m, s); err != nil {
+		return err
+	}
+	if err := v.programs(ctx, m, s); err != nil {
 		return err
 	}
 	if i < len(v.claims) {

@@ -1,6 +1,7 @@
 package netguard
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -53,6 +54,19 @@ func (v *verification) attached(m *member, l netlink.Link) {
 	if x := l.Attrs().Xdp; x != nil && x.Attached {
 		v.add(KindLink, m.plan.side, clearQueues|block, "%s has an XDP program", l.Attrs().Name)
 	}
+}
+
+// programs looks for those that are on a link without a queueing discipline. It
+// takes the right that the walls take.
+func (v *verification) programs(ctx context.Context, m *member, s snapshot) error {
+	if m.wall == nil {
+		return nil
+	}
+	links, err := m.ns.withPrograms(ctx, loIndex, m.link.index)
+	for _, l := range links {
+		v.add(KindQueue, m.plan.side, clearQueues|block, "%s has a BPF program (tcx)", s.name(l))
+	}
+	return err
 }
 
 // queues looks for queueing disciplines that somebody added, and for filters on

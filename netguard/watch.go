@@ -96,14 +96,21 @@ func (w *watch) start() {
 	}
 }
 
+// run reads until the reader ends. That it ended is told whatever ended it.
 func (w *watch) run(r *reader) {
-	err := r.read(w)
-	w.note(func(s *signal) {
-		if s.dead == nil {
-			s.dead = map[string]error{}
+	var err error
+	defer func() {
+		if bug := recover(); bug != nil {
+			err = fmt.Errorf("reading events: %v", bug)
 		}
-		s.dead[r.name()] = err
-	})
+		w.note(func(s *signal) {
+			if s.dead == nil {
+				s.dead = map[string]error{}
+			}
+			s.dead[r.name()] = err
+		})
+	}()
+	err = r.read(w)
 }
 
 // note changes what is pending and wakes whoever waits for it.
