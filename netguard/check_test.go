@@ -51,6 +51,7 @@ func TestCheckRefuses(t *testing.T) {
 		{"lo", func(c *Config) { c.Internal.Interface = "lo" }, `internal port: interface "lo" cannot be a port`},
 		{"all", func(c *Config) { c.Internal.Interface = "all" }, `cannot be a port`},
 		{"slash", func(c *Config) { c.Internal.Interface = "../x" }, `has a character`},
+		{"pattern", func(c *Config) { c.Internal.Interface = "eth%d" }, `interface "eth%d" has a character`},
 		{"bad mac", func(c *Config) { c.Internal.MAC = "52:54:00" }, `internal port: mac "52:54:00" is not an ethernet address`},
 		{"infiniband mac", func(c *Config) { c.Internal.MAC = "00:00:00:00:fe:80:00:00" }, `is not an ethernet address`},
 		{"group mac", func(c *Config) { c.Internal.MAC = "01:54:00:00:00:01" }, `is a group address`},

@@ -64,7 +64,8 @@ func (c *portCheck) identity() {
 	}
 }
 
-// badInterface applies the kernel's rule (dev_valid_name) and refuses the names
+// badInterface applies the kernel's rules (dev_valid_name, and __dev_alloc_name,
+// which takes %d for the next free number) and refuses the names
 // that mean something else in /proc/sys/net.
 func badInterface(name string) string {
 	switch {
@@ -72,7 +73,7 @@ func badInterface(name string) string {
 		return "is longer than the 15 bytes that Linux allows"
 	case name == "lo" || name == "all" || name == "default" || name == "." || name == "..":
 		return "cannot be a port"
-	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '/' || r == ':' || r == 0x7f }):
+	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '/' || r == ':' || r == '%' || r == 0x7f }):
 		return "has a character that an interface name cannot have"
 	}
 	return ""
