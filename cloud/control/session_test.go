@@ -300,6 +300,13 @@ func TestTimesThatCannotBe(t *testing.T) {
 	b := c.enrol(t, alpha)
 	b.connect()
 	b.hello()
+	h := b.newHello()
+	h.Ports = wire.PortState{Mode: "enforce", State: strings.Repeat("x\n", 100), Since: time.Now().Add(48 * time.Hour)}
+	b.signed(wire.KindHello, h, b.key)
+	b.next(wire.KindWelcome)
+	if p := c.registered(t, alpha).Ports; !p.Since.IsZero() || len(p.State) > tidy.MaxWord || strings.Contains(p.State, "\n") {
+		t.Errorf("a hello says %+v", p)
+	}
 	began, honest := time.Now(), time.Now().UTC().Add(-48*time.Hour).Truncate(time.Second)
 	times := []string{"0000-01-01T00:00:00+23:59", "1970-01-01T00:00:10Z", "9999-12-31T23:59:59-23:59", honest.Format(time.RFC3339)}
 	for _, at := range times {

@@ -61,6 +61,21 @@ func TestPortsOfACollector(t *testing.T) {
 	}
 }
 
+// The ports of a collector that was shut out are no trouble any more.
+func TestPortsOfARevokedCollector(t *testing.T) {
+	c := apitest.Start(t)
+	c.Enrol(apitest.Collector)
+	v := user(t, c, edp.RoleStandard)
+	hello(t, c, wire.PortState{Mode: "enforce", State: "blocked"})
+	if !strings.Contains(v.page("/"), "port-trouble") {
+		t.Error("closed ports are not on the overview")
+	}
+	must(t, c.Store.Revoke(t.Context(), apitest.Collector))
+	if strings.Contains(v.page("/"), "port-trouble") {
+		t.Error("a revoked collector is on the overview")
+	}
+}
+
 // What was found stands on the page of the collector, in the list of events and
 // in the API, with what it means.
 func TestViolationsOfACollector(t *testing.T) {

@@ -23,7 +23,13 @@ func TestPortsInTheLists(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := s.cloud.Store.Enrolled(ctx, edp.Enrolment{Collector: "site-new-02", SPKI: "c3BraQ==", Serial: "02", NotAfter: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
 	out := s.ok("collectors")
+	if _, row, found := strings.Cut(out, "\nsite-new-02 "); !found || strings.Join(strings.Fields(row)[:5], " ") != "offline - none - -" {
+		t.Errorf("of the ports of one that told nothing yet is said:\n%s", out)
+	}
 	for _, want := range []string{"blocked, separated, degraded", "2, 1 put right", "site-berlin-01: The ports are closed, and nothing is collected: home: extra-interface: usb0.", "tables are not owned"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("collectors lacks %q:\n%s", want, out)

@@ -365,20 +365,3 @@ func TestHeartbeatKeepsToTheWelcome(t *testing.T) {
 		t.Fatalf("%v between two heartbeats", d)
 	}
 }
-
-// The state of the ports follows an event of the ports, and no other event.
-func TestHeartbeatAfterAPortViolation(t *testing.T) {
-	s := newSite(t)
-	s.cloud.limits.HeartbeatSeconds = 3600
-	h := newRecorder()
-	u := newUplink(t, identityOf(s.ca, s.pub, s.broker), h)
-	u.cfg.Ports = func() wire.PortState { return wire.PortState{Violations: 1} }
-	start(t, u)
-	wait(t, h.welcomed, "the welcome")
-	wait(t, s.cloud.health, "the first heartbeat")
-	u.SendEvent(wire.Event{Kind: wire.EventClockStep})
-	u.SendEvent(wire.Event{Kind: wire.EventPortViolation, Violation: &wire.PortViolation{Kind: "sysctl"}})
-	if b := wait(t, s.cloud.health, "the heartbeat after the violation"); b.Ports.Violations != 1 {
-		t.Errorf("%+v", b)
-	}
-}

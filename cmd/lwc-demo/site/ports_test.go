@@ -53,6 +53,30 @@ func TestViolationIsPutRightAndTold(t *testing.T) {
 	}
 	collect(ctx, t, s)
 	checkStored(ctx, t, s)
+	s.checkRooms(ctx, t)
+}
+
+// checkRooms proves that the ports are alone, that nothing is reached past them,
+// and that the demo would notice if it were not so.
+func (s *Site) checkRooms(ctx context.Context, t *testing.T) {
+	t.Helper()
+	rooms, err := s.Rooms()
+	if err != nil || len(rooms) != 4 || len(rooms[0].Links)+len(rooms[1].Links) != 0 || len(rooms[2].Links) != 1 || len(rooms[3].Links) != 1 {
+		t.Errorf("%+v, %v", rooms, err)
+	}
+	dials, err := s.PlainDials(ctx)
+	must(t, err)
+	for _, d := range dials {
+		if d.Error == nil {
+			t.Errorf("%s answers a plain connection", d.To)
+		}
+	}
+	must(t, s.home.do(func() error {
+		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "usb0"}, PeerName: "usb1"})
+	}))
+	if _, err := s.Rooms(); err == nil || !strings.Contains(err.Error(), "holds usb0") {
+		t.Errorf("a card beside the ports: %v", err)
+	}
 }
 
 // portalPage gets a page of the portal as its first user.
