@@ -85,7 +85,7 @@ func TestEndpointOf(t *testing.T) {
 func TestSetAllowedRefusesWhatIsNoEndpoint(t *testing.T) {
 	g := newGuard(Config{})
 	must(t, g.SetAllowed([]Endpoint{{Host: "cloud.example", Port: 443}}))
-	for _, bad := range [][]Endpoint{{{Host: "x"}}, {{Port: 1}}, {{Host: "x", Port: 1, Network: "sctp"}}, {{Host: "a\nb", Port: 1}}, make([]Endpoint, maxAllowed+1)} {
+	for _, bad := range [][]Endpoint{{{Host: "x"}}, {{Port: 1}}, {{Host: ".", Port: 1}}, {{Host: "x", Port: 1, Network: "sctp"}}, {{Host: "a\nb", Port: 1}}, make([]Endpoint, maxAllowed+1)} {
 		var ce *ConfigError
 		if err := g.SetAllowed(bad); !errors.As(err, &ce) || ce.Field != "allow" {
 			t.Errorf("%.60v: %v", bad, err)
@@ -93,5 +93,36 @@ func TestSetAllowedRefusesWhatIsNoEndpoint(t *testing.T) {
 	}
 	if err := g.permits.check(Endpoint{Network: "tcp", Host: "cloud.example", Port: 443}); err != nil {
 		t.Errorf("a list that was refused replaced the good one: %v", err)
+	}
+}
+
+// What no address could make right is refused before a name is asked for.
+func TestAllowDeviceName(t *testing.T) {
+	c := good()
+	c.Internal.DNS = []netip.AddrPort{netip.MustParseAddrPort("10.64.0.53:53")}
+	o := outletOf(InternalSide, c)
+	for _, tt := range []struct {
+		e    Endpoint
+		says string
+	}{
+		{Endpoint{"tcp", "core1.example", 830}, ""}, {Endpoint{"udp", "ns.example", 53}, ""}, {Endpoint{"tcp", "ns.example", 53}, ""},
+		{Endpoint{"udp", "core1.example", 830}, "internal.dns"}, {Endpoint{"tcp", "core1.example", 443}, "internal.ports"},
+	} {
+		err := o.allowDeviceName(tt.e)
+		if (tt.says == "") != (err == nil) || err != nil && (!errors.Is(err, ErrNotAllowed) || !strings.Contains(err.Error(), tt.says)) {
+			t.Errorf("%s: %v, want %q", tt.e, err, tt.says)
+		}
+	}
+}
+
+// An answer that is huge, or says the same again and again, is cut.
+func TestUsableIsBounded(t *testing.T) {
+	var found []netip.Addr
+	for a := netip.MustParseAddr("198.51.100.1"); len(found) < 4000; a = a.Next() {
+		found = append(found, netip.MustParseAddr("10.1.0.7"), a, a)
+	}
+	kept, err := usable("cloud.example", found, outletOf(ExternalSide, good()).allow)
+	if err != nil || len(kept) != maxAddresses || kept[0] != found[1] || kept[maxAddresses-1] != found[3*maxAddresses-1] {
+		t.Errorf("kept %v, %v", kept, err)
 	}
 }

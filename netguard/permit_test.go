@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"lwc/testdata/need"
@@ -54,6 +55,34 @@ func TestPermitAsksDNSOnce(t *testing.T) {
 	if err := dial("cloud.example:443"); !errors.Is(err, ErrNotAllowed) {
 		t.Errorf("taken off the list: %v", err)
 	}
+}
+
+// What a name stood for is believed for a minute, and not once the name has been
+// off the list.
+func TestPermitsForget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e, addrs := Endpoint{Network: "tcp", Host: "cloud.example", Port: 443}, []netip.Addr{netip.MustParseAddr(cloudAddr4)}
+		p := newPermits([]Endpoint{e})
+		known := func(want bool, when string) {
+			t.Helper()
+			if _, ok := p.recall(e); ok != want {
+				t.Errorf("%s: known is %v", when, ok)
+			}
+		}
+		known(false, "at first")
+		p.remember(e, addrs)
+		time.Sleep(permitTime/2 - time.Second)
+		known(true, "within a minute")
+		time.Sleep(2 * time.Second)
+		known(false, "after a minute")
+		p.remember(e, addrs)
+		p.set([]Endpoint{e})
+		known(true, "with the same list")
+		p.set(nil)
+		p.remember(e, addrs) // by a resolution that was under way
+		p.set([]Endpoint{e})
+		known(false, "on the list again")
+	})
 }
 
 // What is taken off the list while its name is resolved is not let pass.
