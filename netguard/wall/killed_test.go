@@ -47,6 +47,7 @@ func TestTamperedOrphans(t *testing.T) {
 	extras := []edit{
 		{"a comment on a chain", "flush chain inet lwc forward\ndelete chain inet lwc forward\n" +
 			`add chain inet lwc forward { type filter hook forward priority 0; policy drop; comment "x"; }`, "new"},
+		{"a table of nobody's", "delete table inet lwc\nadd table inet lwc", "new"},
 		{"a permission", "add element inet lwc permitted4 { 198.51.100.1 . tcp . 443 }", "new"},
 		{"another set", "flush chain inet lwc output\ndelete set inet lwc permitted4\n" +
 			"add set inet lwc permitted4 { type ipv4_addr . inet_proto . inet_service; timeout 1d; }", "new"},
@@ -65,6 +66,11 @@ func TestTamperedOrphans(t *testing.T) {
 			w, p := port.open(), external(port.link("p0"), true)
 			must(t, w.Apply(p))
 			wantProblems(t, w, p)
+			fresh := newHost(t).open()
+			must(t, fresh.Apply(Port{}))
+			if got, want := w.Degraded(), fresh.Degraded(); !slices.Equal(got, want) {
+				t.Errorf("degraded %q, without orphans %q", got, want)
+			}
 			if got := ruleset(port); got != want {
 				t.Errorf("the rules became\n%s\nwant\n%s", got, want)
 			}
