@@ -2,6 +2,7 @@ package lease
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"testing"
@@ -94,6 +95,14 @@ func TestDatagram(t *testing.T) {
 		if _, _, ok := unpack(d[:len(d)-1], true); ok {
 			t.Error("took what is cut short")
 		}
+		for _, part := range []uint16{0x2000, 1} { // more follow; not the first
+			binary.BigEndian.PutUint16(d[6:], part)
+			d[10], d[11] = 0, 0
+			binary.BigEndian.PutUint16(d[10:], ^fold(sum(0, d[:ipHeader])))
+			if _, _, ok := unpack(d, true); ok {
+				t.Errorf("took a fragment, %#x", part)
+			}
+		}
 	}
 }
 
@@ -139,6 +148,37 @@ func TestOverloadedOptions(t *testing.T) {
 		}
 		if err != nil || l.MTU != tt.mtu || !slices.Equal(dns, tt.dns) {
 			t.Errorf("overload %d: mtu %d, dns %v, %v", tt.which, l.MTU, dns, err)
+		}
+	}
+}
+
+// What a server says beyond its bounds is not taken.
+func TestReplyBounds(t *testing.T) {
+	asked := time.Unix(1e9, 0)
+	read := func(change func(*dhcpv4.DHCPv4)) (Lease, error) {
+		m := good().reply(sent{msg: &dhcpv4.DHCPv4{ClientHWAddr: clientMAC(), Options: dhcpv4.Options{}}}, ack)
+		change(m)
+		r, ok := parse(m.ToBytes(), dhcpv4.TransactionID{}, clientMAC())
+		if !ok {
+			t.Fatal("the message is none")
+		}
+		return r.lease(asked)
+	}
+	l, err := read(func(m *dhcpv4.DHCPv4) { // T1 after T2: both are made up instead
+		m.UpdateOption(dhcpv4.OptRenewTimeValue(50 * time.Minute))
+		m.UpdateOption(dhcpv4.OptRebindingTimeValue(40 * time.Minute))
+	})
+	if err != nil || l.Renew != asked.Add(30*time.Minute) || !l.Rebind.Before(l.Expires) {
+		t.Errorf("times %v, %v of %v, %v", l.Renew, l.Rebind, l.Expires, err)
+	}
+	for n, want := range map[int]bool{maxRoutes: true, maxRoutes + 1: false} {
+		var routes []byte
+		for i := range n {
+			routes = append(routes, 24, 10, 1, byte(i), 192, 0, 2, 1)
+		}
+		l, err := read(func(m *dhcpv4.DHCPv4) { m.UpdateOption(dhcpv4.OptGeneric(dhcpv4.OptionClasslessStaticRoute, routes)) })
+		if (err == nil) != want || want && len(l.Routes) != n {
+			t.Errorf("%d routes give %d, %v", n, len(l.Routes), err)
 		}
 	}
 }
