@@ -71,7 +71,7 @@ func (g *Guard) leaseNotes() []string {
 	for _, m := range g.sides {
 		if m != nil && m.borrower != nil {
 			if note := m.borrower.says(); note != "" {
-				all = append(all, fmt.Sprintf("%s port: %v: %s", m.plan.side, ErrNoAddress, note))
+				all = append(all, fmt.Sprintf("%s port: %v: %s", m.ns.side, ErrNoAddress, note))
 			}
 		}
 	}
@@ -92,9 +92,12 @@ func (g *Guard) keepLeases(ctx context.Context) {
 // keepLease runs the client of one port. The lease is not given back at the end:
 // the next process asks for the same address.
 func (g *Guard) keepLease(ctx context.Context, m *member) {
-	mac, err := net.ParseMAC(m.link.mac)
+	g.mu.Lock()
+	card := m.link.mac
+	g.mu.Unlock()
+	mac, err := net.ParseMAC(card)
 	if err != nil {
-		g.noLease(m, fmt.Errorf("reading hardware address %q: %w", m.link.mac, err))
+		g.noLease(m, fmt.Errorf("reading hardware address %q: %w", card, err))
 		return
 	}
 	back := make(chan struct{}, 1)
@@ -115,7 +118,7 @@ func (g *Guard) keepLease(ctx context.Context, m *member) {
 			return g.openLease(ctx, m, xid)
 		},
 		Accept: func(l lease.Lease) error {
-			_, err := g.judge(m.plan.side, l)
+			_, err := g.judge(m.ns.side, l)
 			return g.refuse(m, l, err)
 		},
 		Bound:   func(ctx context.Context, l lease.Lease) error { return g.bound(ctx, m, l) },
@@ -134,7 +137,7 @@ func (g *Guard) openLease(ctx context.Context, m *member, xid dhcpv4.Transaction
 		return err
 	})
 	if lacks(err) {
-		err = &FeatureError{Port: m.plan.side, Feature: "packet sockets", Needs: "CONFIG_PACKET (module af_packet)",
+		err = &FeatureError{Port: m.ns.side, Feature: "packet sockets", Needs: "CONFIG_PACKET (module af_packet)",
 			Effect: "a port cannot use dhcp: give it a static address", Err: err}
 	}
 	return conn, privilege(err)
@@ -218,9 +221,9 @@ func usableServers(p Port, side Side, servers []netip.Addr, foreign []claim) []n
 
 // bound configures the port as the lease has it.
 func (g *Guard) bound(ctx context.Context, m *member, l lease.Lease) error {
-	p, err := g.judge(m.plan.side, l)
+	p, err := g.judge(m.ns.side, l)
 	if err == nil {
-		err = g.replan(ctx, m.plan.side, p, l.Expires)
+		err = g.replan(ctx, m.ns.side, p, l.Expires)
 	}
 	if err != nil {
 		return g.refuse(m, l, err)
@@ -229,14 +232,14 @@ func (g *Guard) bound(ctx context.Context, m *member, l lease.Lease) error {
 		g.poke()
 	}
 	if m.borrower.say("") {
-		g.tellLease(Event{Text: fmt.Sprintf("%s port: address %s", m.plan.side, l)})
+		g.tellLease(Event{Text: fmt.Sprintf("%s port: address %s", m.ns.side, l)})
 	}
 	return nil
 }
 
 // lost takes the lease away from the port, which stays alive without an address.
 func (g *Guard) lost(ctx context.Context, m *member, cause error) {
-	err := g.replan(context.WithoutCancel(ctx), m.plan.side, g.configured(m.plan.side), time.Time{})
+	err := g.replan(context.WithoutCancel(ctx), m.ns.side, g.configured(m.ns.side), time.Time{})
 	g.noLease(m, errors.Join(cause, err))
 }
 
@@ -245,7 +248,7 @@ func (g *Guard) noLease(m *member, err error) {
 	if !m.borrower.say(err.Error()) {
 		return
 	}
-	g.tellLease(Event{Text: fmt.Sprintf("%s port: %v: %v", m.plan.side, ErrNoAddress, err)})
+	g.tellLease(Event{Text: fmt.Sprintf("%s port: %v: %v", m.ns.side, ErrNoAddress, err)})
 }
 
 func (g *Guard) tellLease(e Event) {

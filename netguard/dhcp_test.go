@@ -108,7 +108,7 @@ func awaitPort(t *testing.T, g *Guard, what string, ok func(Port) bool) Port {
 	await(t, what, func() bool {
 		c, _ := g.effective()
 		p = c.External
-		return ok(p)
+		return ok(p) && len(g.leaseNotes()) == 0 // the kernel has it too
 	})
 	return p
 }

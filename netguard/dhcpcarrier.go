@@ -35,7 +35,7 @@ func (g *Guard) followCarrier(ctx context.Context, m *member, back chan<- struct
 	for ctx.Err() == nil {
 		now, err := r.nextCarrier(index)
 		if err != nil && ctx.Err() == nil {
-			return fmt.Errorf("following the carrier of the %s port: %w", m.plan.side, err)
+			return fmt.Errorf("following the carrier of the %s port: %w", m.ns.side, err)
 		}
 		if err == nil && known.returned(now) {
 			select {

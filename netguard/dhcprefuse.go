@@ -48,10 +48,10 @@ func (g *Guard) unfit() []*Violation {
 		if l == nil {
 			continue
 		}
-		_, err := g.judge(m.plan.side, *l)
+		_, err := g.judge(m.ns.side, *l)
 		var overlap *OverlapError
 		if errors.As(err, &overlap) {
-			found = append(found, &Violation{Kind: KindOverlap, Port: m.plan.side, At: time.Now(), cure: withheld, cause: overlap,
+			found = append(found, &Violation{Kind: KindOverlap, Port: m.ns.side, At: time.Now(), cure: withheld, cause: overlap,
 				Detail: fmt.Sprintf("the DHCP server %s lends %s: %v", l.Server, l.Address, overlap)})
 		}
 	}

@@ -98,7 +98,7 @@ func TestDHCPOverlapClosesAndStillFetches(t *testing.T) {
 	ip(t, filepath.Join(s.dir, "cloud"), "addr", "add", "10.11.0.9/24", "dev", "eth0")
 	serveLeases(t, s.cloud, "10.11.0.100,10.11.0.120,255.255.255.0,10m")
 	await(t, "blocked ports", func() bool { return g.State().Status == Blocked })
-	must(t, c.SetReadDeadline(time.Now().Add(testTimeout)))
+	_ = c.SetReadDeadline(time.Now().Add(testTimeout)) // closed already, or about to be
 	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a connection of the internal port stays: %v", err)
 	}

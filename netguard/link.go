@@ -193,7 +193,10 @@ func (n *namespace) fetch(ctx context.Context, f found, h *home) (identity, erro
 	if err != nil {
 		return identity{}, fmt.Errorf("listing links of the %s port: %w", n.side, err)
 	}
-	i := slices.IndexFunc(links, func(l netlink.Link) bool { return l.Attrs().Name == f.link.Attrs().Name })
+	card := f.link.Attrs()
+	i := slices.IndexFunc(links, func(l netlink.Link) bool {
+		return l.Attrs().Name == card.Name && bytes.Equal(l.Attrs().HardwareAddr, card.HardwareAddr)
+	})
 	if i < 0 {
 		return identity{}, &LinkError{Port: n.side, Link: f.link.Attrs().Name, Err: ErrNoInterface,
 			Detail: "it went away while it was moved"}
