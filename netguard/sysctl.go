@@ -39,7 +39,10 @@ var perDevice6 = []setting{
 // because writing it resets others, accept_redirects among them.
 func (p plan) sysctls(link string) []setting {
 	all := []setting{{"ipv4/ip_forward", "0"}, {"ipv4/ip_nonlocal_bind", "0"}, {"ipv6/ip_nonlocal_bind", "0"},
-		{"mpls/platform_labels", "0"}}
+		{"mpls/platform_labels", "0"},
+		// Routers on the way that no route of the port leads to say in vain that a packet
+		// is too big: their word does not pass the wall. TCP finds out by itself (RFC 4821).
+		{"ipv4/tcp_mtu_probing", "1"}}
 	devices := []string{"all", "default"}
 	if link != "" {
 		devices = append(devices, link)
