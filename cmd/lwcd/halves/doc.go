@@ -12,10 +12,13 @@
 // # Who trusts whom
 //
 // The collector half talks to devices and to the cloud, so that the supervisor
-// takes it for hostile: its lines are at most [MaxUp] bytes long, the numbers of
-// its requests have to grow, at most [maxServed] of them are served at a time, an
-// unknown call or field is an error, and whatever breaks a rule ends the
-// connection. What a request can do is decided by the supervisor alone; there is
+// takes it for hostile: its lines are at most [MaxUp] bytes long, each is a whole
+// request or reply without an unknown field, and the numbers of its requests have
+// to grow; a line that breaks one of these rules ends the connection, and the
+// half. An unknown call, or arguments that do not fit it, are answered with an
+// error. At most [maxServed] requests are served at a time, [perSecond] are begun
+// in a second, and what the half leaves unread for [writeLimit] ends the
+// connection too. What a request can do is decided by the supervisor alone; there is
 // none that widens the list of what may be dialled. The collector half believes
 // the supervisor, but bounds what it reads too.
 //

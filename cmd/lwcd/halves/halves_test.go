@@ -266,6 +266,63 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// A half that asks without end is served at a pace.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, s, end := pair(&desk{}, worker{})
+		defer end()
+		began := time.Now()
+		for range burst + 10*perSecond {
+			if _, err := s.Setup(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took < 9*time.Second || took > 11*time.Second {
+			t.Errorf("took %v", took)
+		}
+		time.Sleep(time.Minute) // of the bubble
+		began = time.Now()
+		for range burst {
+			if _, err := s.Setup(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if took := time.Since(began); took > 0 {
+			t.Errorf("after a pause: took %v", took)
+		}
+	})
+}
+
+// What stays unread ends the connection, and holds nothing up for long.
+func TestUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer far.Close()
+		c := Serve(near, Offer{Desk: &desk{}})
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(t.Context()) }()
+		began := time.Now()
+		fmt.Fprintln(far, `{"id":1,"call":"setup"}`)
+		if err := <-ended; !errors.Is(err, ErrGone) || time.Since(began) != writeLimit {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// A token does not stay behind in memory that is not wiped.
+func TestTokenIsWiped(t *testing.T) {
+	text := []byte("lwce1_secret")
+	near, far := net.Pipe()
+	p := newPeer(near, MaxUp, nil)
+	go io.Copy(io.Discard, far) //nolint:errcheck // ends with the connection
+	p.answer(1, Token{Text: text}, nil)
+	if strings.Trim(string(text), "\x00") != "" {
+		t.Errorf("%q", text)
+	}
+	near.Close()
+	far.Close()
+}
+
 func TestUnknownCall(t *testing.T) {
 	c, s, end := pair(&desk{}, worker{})
 	defer end()

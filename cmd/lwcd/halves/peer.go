@@ -28,6 +28,11 @@ const (
 	// maxServed is how many requests of the other half are served at once: two
 	// long polls, one watch of the token, and a dial each for what the uplink does.
 	maxServed = 32
+	// perSecond is how many requests of the other half are begun in a second, and
+	// burst how many at once. The collector half asks for the token's stamp each
+	// second and for a destination with each dial to the cloud; one that asks for
+	// more than this is read more slowly, its replies included.
+	perSecond, burst = 50, 100
 	// writeLimit is how long the other half may leave a line unread.
 	writeLimit = 5 * time.Second
 )
@@ -87,6 +92,7 @@ func (p *peer) run(ctx context.Context) error {
 func (p *peer) read(ctx context.Context, served *sync.WaitGroup) error {
 	lines := bufio.NewScanner(p.conn)
 	lines.Buffer(make([]byte, 0, min(4<<10, p.most)), p.most)
+	var requests pace
 	for newest := uint64(0); lines.Scan(); {
 		m, err := parse(lines.Bytes())
 		switch {
@@ -98,6 +104,9 @@ func (p *peer) read(ctx context.Context, served *sync.WaitGroup) error {
 			return fmt.Errorf("%w: request %d after %d", ErrProtocol, m.ID, newest)
 		default:
 			newest = m.ID
+			if !requests.wait(ctx) {
+				return ErrGone
+			}
 			p.accept(ctx, m, served)
 		}
 	}
@@ -107,6 +116,32 @@ func (p *peer) read(ctx context.Context, served *sync.WaitGroup) error {
 		return fmt.Errorf("%w: %w", ErrGone, err)
 	}
 	return ErrGone
+}
+
+// pace bounds how often something happens: each time takes a share of a second,
+// and burst shares may be taken ahead.
+type pace struct{ taken time.Time }
+
+// wait returns when it is time for the next one, false when ctx ended.
+func (p *pace) wait(ctx context.Context) bool {
+	const share = time.Second / perSecond
+	now := time.Now()
+	if p.taken.Before(now) {
+		p.taken = now
+	}
+	p.taken = p.taken.Add(share)
+	ahead := p.taken.Sub(now) - burst*share
+	if ahead <= 0 {
+		return true
+	}
+	timer := time.NewTimer(ahead)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // parse reads a line strictly: one object, no unknown field.
@@ -174,6 +209,9 @@ func (p *peer) answer(id uint64, result any, err error) {
 		p.conn.Close()
 	}
 	clear(m.Result) // it may have carried a token
+	if t, ok := result.(Token); ok {
+		clear(t.Text)
+	}
 }
 
 func (p *peer) write(m message) error {
@@ -186,8 +224,8 @@ func (p *peer) write(m message) error {
 	if err := p.conn.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
 		return err
 	}
-	_, err = p.conn.Write(append(line, '\n'))
-	clear(line) // it may have carried a token
+	defer clear(line) // it may have carried a token
+	_, err = (&net.Buffers{line, []byte{'\n'}}).WriteTo(p.conn)
 	return err
 }
 
