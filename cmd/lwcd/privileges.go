@@ -28,8 +28,7 @@ var supervisorNeeds = []struct {
 	{unix.CAP_KILL, "KILL", "ending a half of another user that does not end by itself"},
 	{unix.CAP_CHOWN, "CHOWN", "what lies in the state folder is given to the half"},
 	{unix.CAP_DAC_OVERRIDE, "DAC_OVERRIDE", "reading what the half saved for itself alone; erasing a token that another user put there"},
-	{unix.CAP_IPC_LOCK, "IPC_LOCK", "memory that is never swapped, of both halves"},
-	{unix.CAP_SYS_RESOURCE, "SYS_RESOURCE", "lifting the limit of locked memory, for the half that has no IPC_LOCK later"},
+	{unix.CAP_SYS_RESOURCE, "SYS_RESOURCE", "lifting the limit of locked memory where the unit did not; without a limit locking takes no privilege (mm/mlock.c, do_mlockall)"},
 	{unix.CAP_SETFCAP, "SETFCAP", "root in mode userns: mapping root into the user namespace (user_namespaces(7)); given up once the ports are begun with"},
 }
 
