@@ -138,7 +138,7 @@ func (b builder) icmpErrors(more ...match) []rule {
 }
 
 func (b builder) output() []rule {
-	port, rules := oif(b.p.Index), b.only()
+	port, rules := oif(b.p.Index), append(b.only(), mark())
 	if b.p.IPv6 {
 		// Before the source is looked at: an address is probed from :: (RFC 4862).
 		rules = append(rules, accept("neighbour discovery", needsTables, port, icmp6(), icmpType(setNeighbours), hopLimit(255)))
@@ -233,7 +233,11 @@ func (b builder) netdev(k kernel) table {
 	t := table{name: tableName, family: unix.NFPROTO_NETDEV, chains: []chain{{"ingress", at(hookIngress), needsTables, in}}}
 	if !k.noEgress {
 		t.chains = append(t.chains, chain{"egress", at(hookEgress), needsEgress,
-			[]rule{accept("own hardware address", needsTables, etherSource(b.p.MAC))}})
+			[]rule{
+				drop("ipv4 of a link on top of this one", needsTables, ethertype(unix.ETH_P_IP), unmarked()),
+				drop("ipv6 of a link on top of this one", needsTables, ethertype(unix.ETH_P_IPV6), unmarked()),
+				accept("own hardware address", needsTables, etherSource(b.p.MAC)),
+			}})
 	}
 	return t
 }

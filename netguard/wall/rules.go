@@ -110,6 +110,24 @@ func foreignSource() match {
 	}
 }
 
+// Mark is on every packet that has passed the output chain, and has to be on what
+// a packet socket sends. IP without it comes from a link that somebody put on top
+// of the port in another namespace: a macvlan in mode passthru and an ipvlan have
+// the port's own hardware address, and no netlink message of that namespace.
+const Mark = 0x6c7763
+
+func mark() rule {
+	return rule{"mark what is our own", []expr.Any{
+		&expr.Immediate{Register: register, Data: native32(Mark)},
+		&expr.Meta{Key: expr.MetaKeyMARK, SourceRegister: true, Register: register},
+	}, needsTables}
+}
+
+func unmarked() match {
+	return match{&expr.Meta{Key: expr.MetaKeyMARK, Register: register},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: register, Data: native32(Mark)}}
+}
+
 func payload(base expr.PayloadBase, offset, length uint32, reg uint32) expr.Any {
 	return &expr.Payload{DestRegister: reg, Base: base, Offset: offset, Len: length}
 }

@@ -130,12 +130,12 @@ func within(t *testing.T, d time.Duration, what string, ok func() bool) {
 // the router's word about it comes in.
 func TestPathMTU(t *testing.T) {
 	port, router := wire(t)
-	far := newHost(t)
+	far := newHost(t) // both ends of its link are narrow: a veth drops what its peer would not take
 	router.join(far, "ip link add p2 type veth peer name p3")
 	for _, line := range []string{"ip link set p2 mtu 1300 up", "ip address add 198.51.100.1/24 dev p2", "ip address add 2001:db8:1::1/64 dev p2 nodad"} {
 		router.must(line)
 	}
-	for _, line := range []string{"ip link set p3 up", "ip address add 198.51.100.2/24 dev p3", "ip address add 2001:db8:1::2/64 dev p3 nodad",
+	for _, line := range []string{"ip link set p3 mtu 1300 up", "ip address add 198.51.100.2/24 dev p3", "ip address add 2001:db8:1::2/64 dev p3 nodad",
 		"ip route add default via 198.51.100.1", "ip route add default via 2001:db8:1::1"} {
 		far.must(line)
 	}
@@ -151,7 +151,7 @@ func TestPathMTU(t *testing.T) {
 		must(t, w.Permit(addrPorts(addr), false, time.Hour))
 		c, err := port.dial("tcp", addr, 5*time.Second)
 		must(t, err)
-		_ = c.SetDeadline(time.Now().Add(30 * time.Second)) // a lost packet costs seconds in an emulated machine
+		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 		const size = 200 << 10
 		go func() { _, _ = c.Write(make([]byte, size)) }() // the reading end tells
 		if _, err := io.ReadFull(c, make([]byte, size)); err != nil {
