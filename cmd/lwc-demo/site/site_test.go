@@ -197,11 +197,18 @@ func checkStored(ctx context.Context, t *testing.T, s *Site) {
 	good, _, err := s.Expected()
 	must(t, err)
 	docs, sentHashes, seen := stored(ctx, t, s), sent(t, s), map[place]int{}
-	for _, d := range docs {
+	download := s.downloads(ctx, t)
+	for i, d := range docs {
 		p := place{d.Device, d.Item}
 		seen[p]++
-		raw, err := s.Cloud(ctx, "facts", "get", "--run", d.Run, d.Device, d.Item)
-		must(t, err)
+		raw := download(d.ID)
+		if i == 0 {
+			shown, err := s.Cloud(ctx, "facts", "get", "--run", d.Run, d.Device, d.Item)
+			must(t, err)
+			if shown != raw {
+				t.Errorf("%s %s: the command line shows other bytes than the API", d.Device, d.Item)
+			}
+		}
 		if got := wire.Digest([]byte(raw)); got != d.SHA256 || !sentHashes[p][d.sentAs()] {
 			t.Errorf("%s %s: the stored bytes hash to %s, the store says %+v, junosim sent %v", d.Device, d.Item, got, d, sentHashes[p])
 		}
