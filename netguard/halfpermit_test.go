@@ -48,3 +48,59 @@ func TestHalfDistrustsPermissions(t *testing.T) {
 		t.Errorf("read %q", got)
 	}
 }
+
+// A half goes on with the namespaces that it joined, or not at all; and what was
+// blocked is open again once it has looked itself.
+func TestHalfTakesViews(t *testing.T) {
+	first := View{Serial: 1, Config: good(), Cookies: [2]uint64{1, 2}, State: State{Status: Open}}
+	h := &Half{view: first, events: make(chan Event, eventBacklog), ready: make(chan struct{})}
+	other, plain := first, first
+	other.Cookies[1], plain.Config.Mode = 3, Unprotected
+	for _, v := range []View{other, plain} {
+		if err := h.take(v); !errors.Is(err, ErrWrongNamespace) {
+			t.Errorf("took %+v: %v", v, err)
+		}
+	}
+	status := func(want Status, when string) {
+		t.Helper()
+		if got := h.State().Status; got != want || (h.refusal() == nil) != (want == Open) {
+			t.Errorf("%s: %s, want %s", when, got, want)
+		}
+	}
+	blocked := first
+	blocked.State.Status = Blocked
+	status(Down, "at first")
+	h.settle(nil, true)
+	status(Open, "once it has looked")
+	must(t, h.take(first))
+	status(Open, "with the same view")
+	must(t, h.take(blocked))
+	status(Blocked, "with the supervisor's word")
+	must(t, h.take(first))
+	status(Down, "before it has looked again")
+	h.settle([]*Violation{{Kind: KindRoute}}, true)
+	status(Blocked, "with a violation")
+}
+
+// noted is something open, and whether it was ended.
+type noted struct{ ended bool }
+
+func (n *noted) abort() { n.ended = true }
+
+// What is open is ended when the supervisor blocks the ports, and when it is gone.
+func TestHalfHangsUp(t *testing.T) {
+	for name, end := range map[string]func(*Half){
+		"blocked": func(h *Half) { h.verify(t.Context(), nil) },
+		"gone":    func(h *Half) { h.abandon(context.Canceled) },
+	} {
+		h := &Half{view: View{State: State{Status: Blocked}}, events: make(chan Event, eventBacklog), ready: make(chan struct{})}
+		h.internal.port, h.external.port = newPort(h, InternalSide, Enforce), newPort(h, ExternalSide, Enforce)
+		inside, outside := new(noted), new(noted)
+		h.internal.port.conns.add(inside)
+		h.external.port.conns.add(outside)
+		end(h)
+		if !inside.ended || !outside.ended {
+			t.Errorf("%s: inside ended %v, outside %v", name, inside.ended, outside.ended)
+		}
+	}
+}
