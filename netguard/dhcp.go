@@ -13,6 +13,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"lwc/netguard/lease"
+	"lwc/netguard/wall"
 )
 
 // ErrNoAddress: the port uses DHCP and has no lease.
@@ -133,7 +134,7 @@ func (g *Guard) openLease(ctx context.Context, m *member, xid dhcpv4.Transaction
 	index := m.link.index
 	g.mu.Unlock()
 	err = m.ns.do(ctx, func() error {
-		conn, err = lease.Open(index, xid)
+		conn, err = lease.Open(index, xid, wall.Mark)
 		return err
 	})
 	if lacks(err) {

@@ -25,15 +25,15 @@ type socket struct {
 }
 
 // Open makes a Conn on the link with that index in the network namespace of the
-// calling thread. It passes on answers to the transaction alone. It needs
-// CAP_NET_RAW there.
-func Open(index int, xid dhcpv4.TransactionID) (Conn, error) {
+// calling thread. It passes on answers to the transaction alone. What it sends
+// carries the mark (SO_MARK), unless that is zero. It needs CAP_NET_RAW there.
+func Open(index int, xid dhcpv4.TransactionID, mark int) (Conn, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("opening packet socket: %w", err)
 	}
 	// Protocol 0 receives nothing; bind switches it on behind the filter.
-	if err := configure(fd, index, xid); err != nil {
+	if err := configure(fd, index, xid, mark); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("preparing packet socket: %w", err)
 	}
@@ -45,7 +45,7 @@ func Open(index int, xid dhcpv4.TransactionID) (Conn, error) {
 	return s, nil
 }
 
-func configure(fd, index int, xid dhcpv4.TransactionID) error {
+func configure(fd, index int, xid dhcpv4.TransactionID, mark int) error {
 	program, err := filter(xid)
 	if err != nil {
 		return err
@@ -55,6 +55,11 @@ func configure(fd, index int, xid dhcpv4.TransactionID) error {
 	}
 	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
 		return os.NewSyscallError("setsockopt PACKET_AUXDATA", err)
+	}
+	if mark != 0 {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, mark); err != nil {
+			return os.NewSyscallError("setsockopt SO_MARK", err)
+		}
 	}
 	err = unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_IP), Ifindex: index})
 	return os.NewSyscallError("bind", err)
