@@ -140,3 +140,38 @@ func TestOpenPortsAreTold(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A token that another user put there is read and erased. A half that hangs is
+// ended by force when lwcd is stopped, with the ports down and within the time
+// that systemd gives.
+func TestPowerOverOthers(t *testing.T) {
+	e := newEnforced(t)
+	e.start()
+	e.sd.await("READY=1", "waiting for an enrolment token")
+	if err := os.WriteFile(e.token()+".new", e.cloud.token(nil), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getenv("LWC_NETGUARD_DIR") == "" { // a user namespace has one user only
+		if err := os.Chown(e.token()+".new", 1234, 1234); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Rename(e.token()+".new", e.token()); err != nil {
+		t.Fatal(err)
+	}
+	e.sd.await("welcomed by the cloud")
+	until(t, "the token to be erased", 10*time.Second, func() bool { _, err := os.Stat(e.token()); return os.IsNotExist(err) })
+	half, began := e.half(), time.Now()
+	if err := syscall.Kill(half, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if code := e.stop(syscall.SIGTERM); code != exitFailed || time.Since(began) > 12*time.Second {
+		t.Errorf("exit code %d after %v", code, time.Since(began))
+	}
+	if a, b := e.portsUp(); a+b > 0 || !gone(half) {
+		t.Errorf("after the end: ports up: internal %d, external %d, half gone %v", a, b, gone(half))
+	}
+	if !strings.Contains(e.log.String(), "took longer than") {
+		t.Error("the log does not say why")
+	}
+}
