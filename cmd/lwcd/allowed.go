@@ -1,15 +1,10 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/url"
 	"slices"
-	"strconv"
 	"sync"
 
 	"lwc/netguard"
@@ -17,44 +12,96 @@ import (
 	"lwc/transport/wire"
 )
 
-const (
-	// maxBootstrap bounds the file of that name, and maxEndpoints what is taken
-	// from it: the collector half can write there.
-	maxBootstrap = 64 << 10
-	maxEndpoints = 16
-)
-
-// allowed is the list of what the External Port may dial, as the supervisor
-// knows it: what the configuration says, or else where the enrolment token and
-// the saved identity lead. Where a proxy leads to the cloud, the cloud itself
-// need not be dialled.
+// allowed is the list of what the External Port may dial: what the configuration
+// says, or else what the enrolment token names. Both were put on the box by a
+// person. The list of the token is kept in a file that the collector half can
+// neither write nor replace; nothing that the half wrote is read for it. Where a
+// proxy leads to the cloud, the cloud itself need not be dialled.
 type allowed struct {
 	conf  config
 	state folder
 	set   func([]netguard.Endpoint) error
 
-	mu    sync.Mutex // held while set runs, so that the newest list is set last
-	token []netguard.Endpoint
-	saved []netguard.Endpoint
+	mu   sync.Mutex // held while set runs, so that the newest list is set last
+	kept tokenList
 }
 
-// list is called with mu held, or before the list is shared.
-func (a *allowed) list() []netguard.Endpoint {
+// tokenList is what an enrolment token named, as it is kept.
+type tokenList struct {
+	Token     string   `json:"token"`     // its public name
+	Endpoints []string `json:"endpoints"` // host:port
+	// Enrolled tells that the box has enrolled with it: no other token replaces the
+	// list then.
+	Enrolled bool `json:"enrolled"`
+}
+
+var (
+	// errEnrolled refuses a token that would change what an enrolled box may dial.
+	errEnrolled = errors.New("this box has enrolled already, and what it may dial stays as that token said: " +
+		"to enrol it anew, empty the state folder, start lwcd again and give it a new token")
+	// errNoList says that an identity came without the list of its token.
+	errNoList = errors.New("there is an identity, but not the list of what its token allowed to be dialled: " +
+		"give external.allow, or enrol anew: empty the state folder and give it a new token")
+)
+
+// list is called with mu held.
+func (a *allowed) list() ([]netguard.Endpoint, error) {
 	out := slices.Clone(a.conf.ports.Allow)
 	way := a.conf.outside.way
+	var err error
 	if len(out) == 0 && way.direct() {
-		out = slices.Concat(a.token, a.saved)
+		out, err = endpoints(a.kept.Endpoints)
 	}
 	if !way.direct() {
 		out = append(out, way.endpoint())
 	}
-	return append(out, a.conf.outside.ntp...)
+	return append(out, a.conf.outside.ntp...), err
 }
 
-// useToken adds the cloud of a token, and lets an enrolment save where it leads.
-// A text that is no token adds nothing: the collector half says what is wrong
-// with it.
-func (a *allowed) useToken(text []byte) error {
+// endpoints reads a list of host:port, all of it or nothing.
+func endpoints(list []string) ([]netguard.Endpoint, error) {
+	var out []netguard.Endpoint
+	for _, s := range list {
+		e, err := endpoint(s)
+		if err != nil {
+			return nil, fmt.Errorf("reading what may be dialled: %w", err)
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+// apply is called with mu held.
+func (a *allowed) apply() error {
+	list, err := a.list()
+	return errors.Join(err, a.set(list))
+}
+
+// load takes the list that was kept. Without one, or with one that cannot be
+// believed, the token's part of the list is empty.
+func (a *allowed) load() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	kept, err := a.state.list()
+	a.kept = kept
+	if errors.Is(err, fs.ErrNotExist) {
+		err = a.missing()
+	}
+	return errors.Join(err, a.apply())
+}
+
+// missing tells whether a list should be there.
+func (a *allowed) missing() error {
+	if len(a.conf.ports.Allow) > 0 || !a.conf.outside.way.direct() || !a.state.hasIdentity() {
+		return nil
+	}
+	return errNoList
+}
+
+// offer takes the list of a token in place of the one before, and keeps it. On an
+// error nothing has changed, and the token must not be used. A text that is no
+// token changes nothing either: the collector half says what is wrong with it.
+func (a *allowed) offer(text []byte) error {
 	held := secret.New(text)
 	defer held.Wipe()
 	token, err := wire.ParseToken(wire.EnrolToken, held)
@@ -62,63 +109,40 @@ func (a *allowed) useToken(text []byte) error {
 		return nil
 	}
 	defer token.Secret.Wipe()
-	to, err := urlEndpoint(token.URL)
+	reach, err := token.Reach()
+	if err == nil {
+		_, err = endpoints(reach)
+	}
 	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	// From the disk: a folder that was emptied is one of a new box.
+	if kept, err := a.state.list(); err == nil && kept.Enrolled {
+		return errEnrolled
+	}
+	return a.change(tokenList{Token: token.ID, Endpoints: reach})
+}
+
+// enrolled notes that the box has enrolled with the token that was offered last.
+func (a *allowed) enrolled() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.kept.Token == "" || a.kept.Enrolled {
 		return nil
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.token = []netguard.Endpoint{to}
-	return errors.Join(a.state.unseal(), a.set(a.list()))
+	now := a.kept
+	now.Enrolled = true
+	return a.change(now)
 }
 
-// useIdentity reads where the saved identity leads. Without one there is
-// nothing to add. What an enrolment saved is believed while its token is there:
-// nobody but an administrator puts one there.
-func (a *allowed) useIdentity() error {
-	_, absent := tokenFile{path: a.conf.tokenFile}.Stamp(context.Background())
-	found, err := a.state.endpoints(absent == nil)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
+// change is called with mu held. What is on the disk counts after a restart, so
+// that comes first.
+func (a *allowed) change(to tokenList) error {
+	if err := a.state.keep(to); err != nil {
+		return err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.saved = found
-	return errors.Join(err, a.set(a.list()))
-}
-
-// urlEndpoint is where an https URL leads.
-func urlEndpoint(s string) (netguard.Endpoint, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return netguard.Endpoint{}, err
-	}
-	port := u.Port()
-	if port == "" {
-		port = strconv.Itoa(httpsPort)
-	}
-	return endpoint(net.JoinHostPort(u.Hostname(), port))
-}
-
-// httpsPort is RFC 9110 section 4.2.2.
-const httpsPort = 443
-
-func parseBootstrap(text []byte) ([]netguard.Endpoint, error) {
-	var saved struct {
-		URL       string          `json:"url"`
-		Endpoints []wire.Endpoint `json:"endpoints"`
-	}
-	if err := json.Unmarshal(text, &saved); err != nil {
-		return nil, fmt.Errorf("reading where the cloud is: %w", err)
-	}
-	var out []netguard.Endpoint
-	if e, err := urlEndpoint(saved.URL); err == nil {
-		out = append(out, e)
-	}
-	for _, way := range saved.Endpoints {
-		if e, err := endpoint(way.Host); err == nil && len(out) < maxEndpoints && !slices.Contains(out, e) {
-			out = append(out, e)
-		}
-	}
-	return out, nil
+	a.kept = to
+	return a.apply()
 }

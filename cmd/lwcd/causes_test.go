@@ -190,49 +190,34 @@ func TestRetryPauses(t *testing.T) {
 	})
 }
 
-// Who may be dialled follows from the configuration, the token and the identity.
+// What may be dialled follows from the configuration and the token.
 func TestAllowed(t *testing.T) {
 	parse := func(text string) *allowed {
 		conf, err := parseConfig("f", twoPorts+text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return &allowed{conf: conf, token: []netguard.Endpoint{{Network: "tcp", Host: "token", Port: 443}},
-			saved: []netguard.Endpoint{{Network: "tcp", Host: "saved", Port: 8883}}}
+		return &allowed{conf: conf, kept: tokenList{Endpoints: []string{"token:443", "broker:8883"}}}
 	}
 	for text, want := range map[string]string{
-		"":                                 "[tcp token:443 tcp saved:8883]",
+		"":                                 "[tcp token:443 tcp broker:8883]",
 		`allow = ["a:1"]`:                  "[tcp a:1]",
 		`proxy = "http://p:3128"`:          "[tcp p:3128]",
-		`ntp = ["n"]`:                      "[tcp token:443 tcp saved:8883 udp n:123]",
+		`ntp = ["n"]`:                      "[tcp token:443 tcp broker:8883 udp n:123]",
 		"allow = [\"a:1\"]\nntp = [\"n\"]": "[tcp a:1 udp n:123]",
 	} {
 		var got []string
-		for _, e := range parse(text).list() {
+		list, err := parse(text).list()
+		if err != nil {
+			t.Error(err)
+		}
+		for _, e := range list {
 			got = append(got, fmt.Sprintf("%s %s:%d", e.Network, e.Host, e.Port))
 		}
 		if fmt.Sprint(got) != want {
 			t.Errorf("%q: %v, want %s", text, got, want)
 		}
 	}
-}
-
-// FuzzBootstrap: the collector half can write what it likes into its folder; the
-// list that comes of it is bounded, and each entry can be dialled at all.
-func FuzzBootstrap(f *testing.F) {
-	f.Add([]byte(`{"url":"https://cloud.example","endpoints":[{"kind":"mqtt","host":"192.0.2.1:8883"},{"host":"[::1]:1"}]}`))
-	f.Add([]byte(`{"url":"https://[fe80::1%25eth0]:99999","endpoints":[{"host":"a b:1"}]}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		list, err := parseBootstrap(text)
-		if len(list) > maxEndpoints || err != nil && list != nil {
-			t.Errorf("%d endpoints, %v", len(list), err)
-		}
-		for _, e := range list {
-			if e.Host == "" || e.Port == 0 || e.Network != "tcp" {
-				t.Errorf("%+v", e)
-			}
-		}
-	})
 }
 
 // Notices wait for a half, in order and bounded, and are forgotten once it has

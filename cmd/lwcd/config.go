@@ -224,9 +224,24 @@ func (c *checker) config(f file) config {
 	return conf
 }
 
+// systemFolder tells that a folder belongs to the system, with all below it or, as
+// /var/lib, for itself alone.
+func systemFolder(dir string) bool {
+	for _, whole := range []string{"/etc", "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/boot", "/dev", "/proc", "/sys"} {
+		if dir == whole || strings.HasPrefix(dir, whole+"/") {
+			return true
+		}
+	}
+	return slices.Contains([]string{"/", "/var", "/var/lib", "/var/tmp", "/var/log", "/var/cache", "/var/run", "/run", "/tmp", "/home", "/root",
+		"/opt", "/srv", "/mnt", "/media"}, dir)
+}
+
 // apart refuses a file of the supervisor's in the state folder: the collector
 // half could put a link to another one in its place.
 func (c *checker) apart(conf config) {
+	if systemFolder(conf.stateDir) {
+		c.addf("state_dir", "%s belongs to the system, and the collector half writes to its state folder: use one like %s", conf.stateDir, defaultStateDir)
+	}
 	for _, f := range []struct{ key, path string }{
 		{"enrolment_token_file", conf.tokenFile},
 		{"external.proxy_password_file", conf.outside.way.passwordFile},

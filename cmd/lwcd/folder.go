@@ -1,56 +1,113 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"lwc/netguard"
 )
 
 // errFolder says that the state folder cannot be used.
 var errFolder = errors.New("the state folder cannot be used")
 
-// folder is the state folder as the supervisor sees it. The files in it are the
-// collector half's, which may make, change and remove its own; the folder is
-// root's and sticky, so that one file can be taken from it: bootstrap.json, which
-// says what may be dialled. That one is sealed while no enrolment is under way:
-// the half reads it, and cannot replace it.
+// folder is the state folder as the supervisor sees it. It is root's and sticky,
+// and the collector half's group may write there: the half makes, changes and
+// removes its own files, and cannot touch the supervisor's one.
 type folder struct {
 	dir string
 	who identity // zero: the half is who we are, and nothing can be kept from it
 }
 
 const (
-	bootstrapFile = "bootstrap.json" // as package uplink saves it
+	// listFile is the supervisor's: what the enrolment token allows to be dialled.
+	listFile = "allowed.json"
+	certFile = "cert.pem"
 	// folderMode lets the half's group in, and nobody take another's file away.
-	folderMode = fs.ModeSticky | 0o770
-	sealedMode = 0o640
+	folderMode = unix.S_ISVTX | 0o770
+	// maxList bounds listFile: a token names nine endpoints at most.
+	maxList = 64 << 10
 )
 
-// give makes the folder, and what lies in it the half's, but for what is sealed.
+// halfFiles are the files that the half makes, those of package uplink first.
+// Each may leave a ".name-123" behind when the power fails.
+func halfFiles() []string {
+	return []string{"key.pem", certFile, "ca.pem", "bootstrap.json", pendingFile}
+}
+
+// isOf tells whether a name is one of these files, or the beginning of one.
+func isOf(name string, files ...string) bool {
+	return slices.ContainsFunc(files, func(f string) bool { return name == f || strings.HasPrefix(name, "."+f+"-") })
+}
+
+// give makes the folder, and gives the half's files in it to the half.
 func (f folder) give() error {
-	err := os.MkdirAll(f.dir, 0o700)
-	if err == nil && f.who != (identity{}) {
-		err = errors.Join(os.Chown(f.dir, os.Geteuid(), f.who.gid), os.Chmod(f.dir, folderMode), f.giveFiles())
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w: state_dir has to be a folder on a disk that can be written", errFolder, err)
+	if err := f.tryGive(); err != nil {
+		return fmt.Errorf("%w: %w: state_dir has to be a folder of its own, on a disk that can be written", errFolder, err)
 	}
 	return nil
 }
 
-func (f folder) giveFiles() error {
-	entries, err := os.ReadDir(f.dir)
-	errs := []error{err}
-	for _, e := range entries {
-		errs = append(errs, f.giveFile(e.Name()))
+func (f folder) tryGive() error {
+	if err := os.MkdirAll(filepath.Dir(f.dir), 0o711); err != nil {
+		return err
+	}
+	if err := os.Mkdir(f.dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if f.who == (identity{}) {
+		return nil
+	}
+	if err := f.who.enters(f.dir); err != nil {
+		return err
+	}
+	d, err := os.OpenFile(f.dir, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err == nil {
+		err = f.ours(names)
+	}
+	if err != nil {
+		return err
+	}
+	fd := int(d.Fd())
+	// Root's first: its mode is its owner's to change.
+	return errors.Join(os.NewSyscallError("fchown", unix.Fchown(fd, os.Geteuid(), f.who.gid)),
+		os.NewSyscallError("fchmod", unix.Fchmod(fd, folderMode)), f.giveFiles(fd, names))
+}
+
+// ours refuses a folder that holds what lwcd did not make, so that a wrong
+// state_dir spoils nothing. Where our list is already, the half may have put it
+// there: that does no harm, and keeps no box from starting.
+func (f folder) ours(names []string) error {
+	if _, err := f.list(); err == nil {
+		return nil
+	}
+	for _, name := range names {
+		if !isOf(name, append(halfFiles(), listFile)...) && name != "lost+found" {
+			return fmt.Errorf("%s holds %q, which lwcd did not make", f.dir, name)
+		}
+	}
+	return nil
+}
+
+func (f folder) giveFiles(dir int, names []string) error {
+	var errs []error
+	for _, name := range names {
+		switch {
+		case isOf(name, halfFiles()...):
+			errs = append(errs, f.giveFile(dir, name))
+		case name != listFile && isOf(name, listFile):
+			errs = append(errs, os.Remove(filepath.Join(f.dir, name)))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -59,101 +116,84 @@ func (f folder) giveFiles() error {
 // first, so that nobody can put another file in its place between the look and
 // the deed. A link to elsewhere, and a file that has a second name elsewhere, are
 // left alone: they may be another's.
-func (f folder) giveFile(name string) error {
-	path := filepath.Join(f.dir, name)
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+func (f folder) giveFile(dir int, name string) error {
+	fd, err := unix.Openat(dir, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	} else if err != nil {
-		return os.NewSyscallError("open "+path, err)
+		return os.NewSyscallError("open "+name, err)
 	}
 	defer unix.Close(fd)
 	var s unix.Stat_t
 	if err := unix.Fstat(fd, &s); err != nil {
-		return os.NewSyscallError("stat "+path, err)
+		return os.NewSyscallError("stat "+name, err)
 	}
-	uid, gid := f.who.uid, f.who.gid
-	if name == bootstrapFile && int(s.Uid) == os.Geteuid() {
-		uid = os.Geteuid() // sealed
-	}
-	if s.Mode&unix.S_IFMT != unix.S_IFREG || s.Nlink > 1 || int(s.Uid) == uid && int(s.Gid) == gid {
+	if s.Mode&unix.S_IFMT != unix.S_IFREG || s.Nlink > 1 || int(s.Uid) == f.who.uid && int(s.Gid) == f.who.gid {
 		return nil
 	}
-	return os.NewSyscallError("chown "+path, unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH))
+	return os.NewSyscallError("chown "+name, unix.Fchownat(fd, "", f.who.uid, f.who.gid, unix.AT_EMPTY_PATH))
 }
 
-// endpoints reads where the saved identity leads, and seals that when an
-// enrolment is under way. What the half wrote at another time is not believed.
-func (f folder) endpoints(enrolling bool) ([]netguard.Endpoint, error) {
-	path := filepath.Join(f.dir, bootstrapFile)
-	text, info, err := readPlain(path, maxBootstrap)
+// hasIdentity tells whether there seems to be one.
+func (f folder) hasIdentity() bool {
+	_, err := os.Lstat(filepath.Join(f.dir, certFile))
+	return err == nil
+}
+
+// list reads what is kept of a token. The error is fs.ErrNotExist when there is
+// nothing, and another when what is there is not the supervisor's.
+func (f folder) list() (tokenList, error) {
+	path := filepath.Join(f.dir, listFile)
+	text, _, err := readPlain(path, maxList)
 	if err != nil {
-		return nil, fmt.Errorf("reading where the cloud is: %w", err)
+		return tokenList{}, fmt.Errorf("reading what may be dialled: %w", err)
 	}
-	if !f.sealed(info) {
-		if !enrolling && !f.ours(info) {
-			return nil, fmt.Errorf("reading where the cloud is: %s was not written by an enrolment, so that it opens no way out: "+
-				"restore it as root (chown root), or give a new enrolment token", path)
-		}
-		if err := f.seal(text); err != nil {
-			return nil, fmt.Errorf("sealing %s: %w", path, err)
-		}
+	return parseList(text)
+}
+
+func parseList(text []byte) (tokenList, error) {
+	var kept tokenList
+	err := json.Unmarshal(text, &kept)
+	if err == nil {
+		_, err = endpoints(kept.Endpoints)
 	}
-	return parseBootstrap(text)
-}
-
-// ours tells that the half did not write it: an administrator restored it, say.
-func (f folder) ours(info fs.FileInfo) bool {
-	s, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(s.Uid) == os.Geteuid()
-}
-
-func (f folder) sealed(info fs.FileInfo) bool {
-	return f.who == (identity{}) || f.ours(info) && info.Mode() == sealedMode
-}
-
-// readPlain reads a short file, never a link, a pipe or a device.
-func readPlain(path string, most int64) ([]byte, fs.FileInfo, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, nil, err
+		return tokenList{}, fmt.Errorf("reading %s: %w", listFile, err)
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > most {
-		return nil, nil, fmt.Errorf("%s is not a file of at most %d bytes", path, most)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, most))
-	return text, info, err
+	return kept, nil
 }
 
-// seal puts a file of our own in the place of the half's, which may hold that one
-// open for writing.
-func (f folder) seal(text []byte) error {
-	to, err := os.CreateTemp(f.dir, "."+bootstrapFile+"-*")
+// keep replaces the list so that after a power cut the old one is there or the new one.
+func (f folder) keep(list tokenList) error {
+	if err := f.tryKeep(list); err != nil {
+		return fmt.Errorf("keeping what may be dialled: %w", err)
+	}
+	return nil
+}
+
+func (f folder) tryKeep(list tokenList) error {
+	text, err := json.MarshalIndent(list, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := f.give(); err != nil { // it may have been emptied with its folder
+		return err
+	}
+	to, err := os.CreateTemp(f.dir, "."+listFile+"-*") // mode 0600
 	if err != nil {
 		return err
 	}
 	defer os.Remove(to.Name())
-	_, err = to.Write(text)
-	err = errors.Join(err, to.Chown(os.Geteuid(), f.who.gid), to.Chmod(sealedMode), to.Sync(), to.Close())
+	_, err = to.Write(append(text, '\n'))
+	if err := errors.Join(err, to.Sync(), to.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(to.Name(), filepath.Join(f.dir, listFile)); err != nil {
+		return err
+	}
+	d, err := os.Open(f.dir)
 	if err != nil {
 		return err
 	}
-	return os.Rename(to.Name(), filepath.Join(f.dir, bootstrapFile))
-}
-
-// unseal lets the half replace the file: there is a token to enrol with.
-func (f folder) unseal() error {
-	if f.who == (identity{}) {
-		return nil
-	}
-	err := os.Lchown(filepath.Join(f.dir, bootstrapFile), f.who.uid, f.who.gid)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return errors.Join(d.Sync(), d.Close())
 }

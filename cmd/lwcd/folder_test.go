@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -13,10 +14,18 @@ import (
 	"lwc/testdata/need"
 )
 
-const savedSomewhere = `{"url":"https://cloud.example"}`
-
 // sharedFolder is a state folder of a half that is another user.
 func sharedFolder(t *testing.T) folder {
+	t.Helper()
+	f := folder{dir: filepath.Join(enterable(t), "state"), who: anotherUser(t)}
+	if err := f.give(); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// anotherUser is the user of a half, where there is one to be.
+func anotherUser(t *testing.T) identity {
 	t.Helper()
 	who, err := unnamed()
 	if err != nil {
@@ -26,17 +35,19 @@ func sharedFolder(t *testing.T) folder {
 		t.Skip("a user namespace has one user only: nothing can be kept from the half")
 	}
 	need.Root(t)
+	return who
+}
+
+// enterable is a temporary folder that other users come into.
+func enterable(t *testing.T) string {
+	t.Helper()
 	dir := t.TempDir()
 	for up := dir; up != os.TempDir(); up = filepath.Dir(up) {
 		if err := os.Chmod(up, 0o711); err != nil {
 			t.Fatal(err)
 		}
 	}
-	f := folder{filepath.Join(dir, "state"), who}
-	if err := f.give(); err != nil {
-		t.Fatal(err)
-	}
-	return f
+	return dir
 }
 
 // asHalf runs a line of shell as the half would.
@@ -46,26 +57,24 @@ func (f folder) asHalf(line string) error {
 	return cmd.Run()
 }
 
-// What the half writes opens no way out, but for what an enrolment wrote; that it
-// cannot replace afterwards, and it can do with its other files what it likes.
-func TestFolderIsSealed(t *testing.T) {
+func (f folder) must(t *testing.T, line string) {
+	t.Helper()
+	if err := f.asHalf(line); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+}
+
+var someList = tokenList{Token: "t1", Endpoints: []string{"cloud.example:443"}}
+
+// The half can do with its own files what it likes, and nothing with the list.
+func TestListIsOutOfTheHalfsReach(t *testing.T) {
 	f := sharedFolder(t)
-	do := func(line string) {
-		t.Helper()
-		if err := f.asHalf(line); err != nil {
-			t.Fatalf("%s: %v", line, err)
-		}
+	if err := f.keep(someList); err != nil {
+		t.Fatal(err)
 	}
-	write := "umask 077; echo '" + savedSomewhere + "' > .new && mv -f .new bootstrap.json"
-	do(write)
-	if list, err := f.endpoints(false); err == nil || list != nil {
-		t.Errorf("what the half wrote is believed: %v", list)
-	}
-	if list, err := f.endpoints(true); err != nil || len(list) != 1 {
-		t.Fatalf("what an enrolment wrote: %v, %v", list, err)
-	}
-	do("cat bootstrap.json; echo x > key.pem; mv key.pem cert.pem; rm cert.pem")
-	for _, line := range []string{"echo x > bootstrap.json", "rm -f bootstrap.json", write, "mv bootstrap.json b", "chmod 600 bootstrap.json", "rmdir ../state"} {
+	f.must(t, "umask 077; echo x > .key.pem-1 && mv .key.pem-1 key.pem; mv key.pem cert.pem; rm cert.pem; echo y > bootstrap.json")
+	for _, line := range []string{"cat allowed.json", "echo x > allowed.json", "rm -f allowed.json", "echo x > n && mv -f n allowed.json",
+		"mv allowed.json b", "chmod 666 allowed.json", "ln allowed.json b", "mv ../state ../s", "chmod 777 ."} {
 		if f.asHalf(line) == nil {
 			t.Errorf("the half can: %s", line)
 		}
@@ -73,48 +82,51 @@ func TestFolderIsSealed(t *testing.T) {
 	if err := f.give(); err != nil {
 		t.Fatal(err)
 	}
-	if list, err := f.endpoints(false); err != nil || len(list) != 1 {
-		t.Errorf("sealed: %v, %v", list, err)
-	}
-	if err := f.unseal(); err != nil {
-		t.Fatal(err)
-	}
-	do(write)
-	if list, err := f.endpoints(false); err == nil || list != nil {
-		t.Errorf("after it was unsealed: %v", list)
+	if list, err := f.list(); err != nil || len(list.Endpoints) != 1 || list.Endpoints[0] != "cloud.example:443" {
+		t.Errorf("%+v, %v", list, err)
 	}
 }
 
-// A file that the half keeps open does not change what was sealed.
-func TestSealedIsAnotherFile(t *testing.T) {
+// What lies in place of the list, and is not the supervisor's, is not believed.
+func TestForgedListIsNotBelieved(t *testing.T) {
 	f := sharedFolder(t)
-	path := filepath.Join(f.dir, bootstrapFile)
-	held, err := os.Create(path)
-	if err != nil {
+	other := filepath.Join(filepath.Dir(f.dir), "other")
+	const forged = `{"token":"t","endpoints":["thief.example:443"]}`
+	if err := os.WriteFile(other, []byte(forged), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	defer held.Close()
-	held.WriteString(savedSomewhere) //nolint:errcheck // read back
-	if err := f.unseal(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.endpoints(true); err != nil {
-		t.Fatal(err)
-	}
-	held.WriteAt([]byte(`{"url":"https://thief.example"}`), 0) //nolint:errcheck // read back
-	if list, err := f.endpoints(false); err != nil || len(list) != 1 || list[0].Host != "cloud.example" {
-		t.Errorf("%v, %v", list, err)
+	path := filepath.Join(f.dir, listFile)
+	for name, forge := range map[string]func() error{
+		"written by the half": func() error { return f.asHalf("echo '" + forged + "' > allowed.json") },
+		"a link":              func() error { return f.asHalf("ln -s ../other allowed.json") },
+		"a second name":       func() error { return os.Link(other, path) },
+		"a pipe":              func() error { return unix.Mkfifo(path, 0o600) },
+		"a folder":            func() error { return os.Mkdir(path, 0o700) },
+		"too long":            func() error { return os.WriteFile(path, []byte(forged+strings.Repeat(" ", maxList)), 0o600) },
+		"an endpoint that is none": func() error {
+			return os.WriteFile(path, []byte(`{"token":"t","endpoints":["cloud.example:443","thief"]}`), 0o600)
+		},
+	} {
+		if err := forge(); err != nil {
+			t.Fatal(name, err)
+		}
+		if list, err := f.list(); err == nil || list.Endpoints != nil {
+			t.Errorf("%s: believed: %+v", name, list)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
-// Links in the folder do not make the half owner of anything elsewhere, and what
-// is no file is not read.
+// Links in the folder do not make the half owner of anything elsewhere, and only
+// files of its own are given to it.
 func TestFolderOfTraps(t *testing.T) {
 	f := sharedFolder(t)
 	outside := filepath.Join(filepath.Dir(f.dir), "outside")
-	path := filepath.Join(f.dir, bootstrapFile)
-	err := errors.Join(os.WriteFile(outside, []byte(savedSomewhere), 0o600), os.Symlink(outside, filepath.Join(f.dir, "symbolic")),
-		os.Link(outside, filepath.Join(f.dir, "hard")), os.WriteFile(filepath.Join(f.dir, "key.pem"), nil, 0o600), unix.Mkfifo(path, 0o600))
+	at := func(name string) string { return filepath.Join(f.dir, name) }
+	err := errors.Join(f.keep(someList), os.WriteFile(outside, nil, 0o600), os.Symlink(outside, at("ca.pem")), os.Link(outside, at("cert.pem")),
+		os.WriteFile(at("key.pem"), nil, 0o600), os.WriteFile(at("shadow"), nil, 0o600), os.WriteFile(at(".allowed.json-7"), nil, 0o600))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,40 +134,102 @@ func TestFolderOfTraps(t *testing.T) {
 		t.Fatal(err)
 	}
 	owner := func(path string) int { return int(must[os.FileInfo](t)(os.Stat(path)).Sys().(*syscall.Stat_t).Uid) }
-	if owner(outside) != 0 || owner(filepath.Join(f.dir, "key.pem")) != f.who.uid {
-		t.Errorf("owner %d outside, %d of the key", owner(outside), owner(filepath.Join(f.dir, "key.pem")))
+	for path, want := range map[string]int{outside: 0, at("shadow"): 0, at(listFile): 0, f.dir: 0, at("key.pem"): f.who.uid} {
+		if got := owner(path); got != want {
+			t.Errorf("%s belongs to %d", path, got)
+		}
 	}
-	for _, replace := range []func() error{
-		func() error { return nil }, // the pipe
-		func() error { return os.Symlink(outside, path) },
-		func() error { return os.Mkdir(path, 0o700) },
-	} {
-		if err := replace(); err != nil {
-			t.Fatal(err)
-		}
-		if list, err := f.endpoints(true); err == nil {
-			t.Errorf("read: %v", list)
-		}
-		os.Remove(path)
+	if _, err := os.Lstat(at(".allowed.json-7")); err == nil {
+		t.Error("what a power cut left of the list lies there for ever")
 	}
 }
 
-// The token is a file of its own: a link is neither read nor overwritten.
-func TestTokenIsNoLink(t *testing.T) {
-	dir := t.TempDir()
-	other, path := filepath.Join(dir, "other"), filepath.Join(dir, "token")
-	if err := errors.Join(os.WriteFile(other, []byte("precious"), 0o600), os.Symlink(other, path)); err != nil {
+// A folder of somebody else is left as it is.
+func TestFolderOfOthersIsRefused(t *testing.T) {
+	f := folder{dir: filepath.Join(enterable(t), "state"), who: anotherUser(t)}
+	path := filepath.Join(f.dir, "shadow")
+	if err := errors.Join(os.Mkdir(f.dir, 0o755), os.WriteFile(path, nil, 0o640)); err != nil {
 		t.Fatal(err)
 	}
-	file := tokenFile{path: path, given: func([]byte) {}, enrolled: func() {}}
-	if _, err := file.Stamp(t.Context()); err == nil {
-		t.Error("there is a token")
+	if err := f.give(); !errors.Is(err, errFolder) || !strings.Contains(err.Error(), `holds "shadow"`) {
+		t.Errorf("%v", err)
 	}
-	if _, err := file.Read(t.Context()); err == nil {
-		t.Error("it is read")
+	if info := must[os.FileInfo](t)(os.Stat(f.dir)); info.Mode().Perm() != 0o755 || info.Sys().(*syscall.Stat_t).Gid != 0 {
+		t.Errorf("changed to %v", info.Mode())
 	}
-	_ = file.Erase(t.Context())
-	if b, err := os.ReadFile(other); string(b) != "precious" {
-		t.Errorf("overwritten: %q, %v", b, err)
+	if err := os.Chmod(filepath.Dir(f.dir), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.give(); !errors.Is(err, errFolder) || !strings.Contains(err.Error(), "chmod o+x") {
+		t.Errorf("a folder that the half cannot enter: %v", err)
+	}
+}
+
+// The token is a file of root's, with one name: what is not is neither read nor
+// overwritten.
+func TestTokenIsPlain(t *testing.T) {
+	dir := t.TempDir()
+	other, path := filepath.Join(dir, "other"), filepath.Join(dir, "token")
+	for name, plant := range map[string]func() error{
+		"a link":        func() error { return os.Symlink(other, path) },
+		"a second name": func() error { return os.Link(other, path) },
+		"a pipe":        func() error { return unix.Mkfifo(path, 0o600) },
+		"another user's": func() error {
+			if mapped("/proc/self/uid_map", lastUnnamed) {
+				return errors.Join(os.WriteFile(path, []byte("x"), 0o600), os.Chown(path, lastUnnamed, 0))
+			}
+			return os.Symlink(other, path)
+		},
+	} {
+		if err := errors.Join(os.WriteFile(other, []byte("precious"), 0o600), plant()); err != nil {
+			t.Fatal(name, err)
+		}
+		file := &tokenFile{path: path, offer: func([]byte) error { return nil }, enrolled: func() error { return nil }}
+		if _, err := file.Stamp(t.Context()); err == nil {
+			t.Errorf("%s: there is a token", name)
+		}
+		if _, err := file.Read(t.Context()); err == nil {
+			t.Errorf("%s: it is read", name)
+		}
+		if err := errors.Join(file.Erase(t.Context())); err == nil {
+			t.Errorf("%s: it is erased", name)
+		}
+		if err := erase(path, nil); err == nil {
+			t.Errorf("%s: it is overwritten", name)
+		}
+		if b, err := os.ReadFile(other); string(b) != "precious" {
+			t.Errorf("%s: overwritten: %q, %v", name, b, err)
+		}
+		os.Remove(path)
+	}
+	if _, err := (way{passwordFile: path}).password(); err == nil {
+		t.Error("a password that is not there")
+	}
+	if err := os.Symlink(other, path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (way{passwordFile: path}).password(); !errors.Is(err, errNotPlain) {
+		t.Errorf("a link to the password: %v", err)
+	}
+}
+
+// What the supervisor opens lies in no folder that the half can write.
+func TestPathsOfTheSupervisor(t *testing.T) {
+	dir, who := enterable(t), anotherUser(t)
+	half, group, open, sticky := filepath.Join(dir, "half"), filepath.Join(dir, "group"), filepath.Join(dir, "open"), filepath.Join(dir, "sticky")
+	for path, mode := range map[string]os.FileMode{half: 0o700, group: 0o770, open: 0o777, sticky: 0o777 | os.ModeSticky} {
+		if err := errors.Join(os.Mkdir(path, 0o700), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Chown(half, who.uid, who.gid), os.Chown(group, 0, who.gid), os.Mkdir(filepath.Join(half, "in"), 0o700),
+		os.Symlink(half, filepath.Join(dir, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	for path, good := range map[string]bool{dir + "/token": true, sticky + "/token": true, dir + "/not/there/yet": true,
+		half + "/token": false, half + "/in/token": false, group + "/token": false, open + "/token": false, dir + "/link/token": false} {
+		if err := who.kept(path); (err == nil) != good {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }

@@ -85,7 +85,6 @@ func (k *keeper) once(ctx context.Context) error {
 	if err := k.state.give(); err != nil {
 		return err
 	}
-	k.site.identityChanged() // a half may have enrolled and ended before it told
 	c, err := startChild(k.site.conf.ports.Mode, k.site.offer(), k.stderr)
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"strings"
 
 	"lwc/netguard"
@@ -137,14 +136,7 @@ func (w way) password() (secret.Text, error) {
 	if w.passwordFile == "" {
 		return secret.Text{}, nil
 	}
-	info, err := os.Stat(w.passwordFile)
-	if err != nil {
-		return secret.Text{}, fmt.Errorf("reading the password of the proxy: %w", err)
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxPassword {
-		return secret.Text{}, fmt.Errorf("reading the password of the proxy: %s is not a file of at most %d bytes", w.passwordFile, maxPassword)
-	}
-	b, err := os.ReadFile(w.passwordFile)
+	b, _, err := readPlain(w.passwordFile, maxPassword)
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("reading the password of the proxy: %w", err)
 	}

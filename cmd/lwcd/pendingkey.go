@@ -74,4 +74,4 @@ func writePending(dir string, key crypto.Signer) error {
 }
 
 // dropPending removes the key when it is part of the identity.
-func dropPending(dir string) error { return erase(filepath.Join(dir, pendingFile)) }
+func dropPending(dir string) error { return erase(filepath.Join(dir, pendingFile), nil) }

@@ -40,6 +40,9 @@ func newSite(ctx context.Context, s *supervisor, from source) (*site, error) {
 	if err != nil {
 		return nil, errors.Join(err, netguard.Silence(ctx, netguard.Config{}))
 	}
+	if err := errors.Join(who.kept(conf.tokenFile), who.kept(conf.outside.way.passwordFile), who.kept(conf.stateDir)); err != nil {
+		return nil, &configError{errors.Join(err, netguard.Silence(ctx, netguard.Config{}))}
+	}
 	password, err := conf.outside.way.password()
 	if err != nil {
 		return nil, &configError{errors.Join(err, netguard.Silence(ctx, netguard.Config{}))}
@@ -54,7 +57,7 @@ func newSite(ctx context.Context, s *supervisor, from source) (*site, error) {
 		return nil, err
 	}
 	t.allowed = &allowed{conf: conf, state: state, set: t.guard.SetAllowed}
-	t.identityChanged()
+	t.tellError("setting what may be dialled", t.allowed.load())
 	t.half = newKeeper(t, state, s.stderr)
 	if note != "" && conf.ports.Mode != netguard.Unprotected {
 		t.setup.Degraded = []string{note}
@@ -146,8 +149,10 @@ const maxRefused = 64
 func (t *site) Permit(ctx context.Context, e netguard.Endpoint) ([]netip.AddrPort, error) {
 	addrs, err := t.guard.Permit(ctx, e)
 	if errors.Is(err, netguard.ErrNotAllowed) && t.firstRefusal(e) {
-		t.log.Error("a destination was refused", "host", e.Host, "port", e.Port, "network", e.Network, "error", err)
-		t.notices.add(halves.Notice{Kind: wire.EventDialRefused, Text: fmt.Sprintf("the collector half asked for a destination that is not allowed: %v", err)})
+		const advice = "if it belongs to the cloud, put it into external.allow, or enrol anew with a token that names it"
+		t.log.Error("a destination was refused", "host", e.Host, "port", e.Port, "network", e.Network, "error", err, "advice", advice)
+		t.notices.add(halves.Notice{Kind: wire.EventDialRefused,
+			Text: fmt.Sprintf("the collector half asked for a destination that is not allowed: %v; %s", err, advice)})
 	}
 	return addrs, err
 }
@@ -168,8 +173,8 @@ func (t *site) Setup(context.Context) (halves.Setup, error) { return t.setup, ni
 
 // offer is what a collector half can ask for.
 func (t *site) offer() halves.Offer {
-	return halves.Offer{Ports: t, Desk: desk{t, t.notices}, Tokens: tokenFile{path: t.conf.tokenFile,
-		given: func(text []byte) { t.tellError("setting what may be dialled", t.allowed.useToken(text)) }, enrolled: t.identityChanged}}
+	return halves.Offer{Ports: t, Desk: desk{t, t.notices}, Tokens: &tokenFile{path: t.conf.tokenFile,
+		offer: t.allowed.offer, enrolled: t.allowed.enrolled}}
 }
 
 // desk joins the two halves of a halves.Desk.
@@ -177,8 +182,6 @@ type desk struct {
 	*site
 	*notices
 }
-
-func (t *site) identityChanged() { t.tellError("setting what may be dialled", t.allowed.useIdentity()) }
 
 func (t *site) tellError(doing string, err error) {
 	if err != nil {
