@@ -25,29 +25,39 @@ var errUser = errors.New("the user of the collector half cannot be used")
 const firstUnnamed, lastUnnamed = 65520, 65533
 
 // whose decides who the collector half is. The note says in words what could not
-// be had, and is empty when nothing is amiss.
+// be had, and is empty when nothing is amiss. Root is never given to the half
+// where there is another user to be: without a capability it still owns the files
+// of the system.
 func whose(conf config) (who identity, note string, err error) {
 	if os.Geteuid() != 0 {
-		return identity{}, "", nil // an ordinary user already; mode unprotected
+		return identity{}, sameUser("lwcd was not started as root"), nil
 	}
 	u, err := user.Lookup(conf.user)
 	if err == nil {
 		who, err = numbers(u)
 	}
-	_, unknown := errors.AsType[user.UnknownUserError](err)
-	if unknown && !conf.userGiven {
+	if err != nil && !conf.userGiven {
 		who, err = unnamed()
 	}
-	if err == nil && !(mapped("/proc/self/uid_map", who.uid) && mapped("/proc/self/gid_map", who.gid)) {
-		err = fmt.Errorf("user %d does not exist in this user namespace", who.uid)
-	}
-	switch {
-	case err == nil:
+	if err == nil && mapped("/proc/self/uid_map", who.uid) && mapped("/proc/self/gid_map", who.gid) {
 		return who, "", nil
-	case conf.userGiven && conf.ports.Mode != netguard.Userns:
+	}
+	strict := conf.ports.Mode != netguard.Userns
+	switch {
+	case err == nil && strict && conf.userGiven:
+		return identity{}, "", fmt.Errorf("guard.user: %w: user %d does not exist in this user namespace: leave guard.user out", errUser, who.uid)
+	case err == nil || !strict:
+		return identity{}, sameUser("this user namespace has no other"), nil
+	case conf.userGiven:
 		return identity{}, "", fmt.Errorf("guard.user: %w: %w: make it (adduser --system --group %s), or name another", errUser, err, conf.user)
 	}
-	return identity{}, fmt.Sprintf("the collector half runs as root without capabilities, not as a user of its own: %v", err), nil
+	return identity{}, "", fmt.Errorf("%w: %w: make the user %s (adduser --system --group %s)", errUser, err, conf.user, conf.user)
+}
+
+// sameUser is what is missing when the two halves are one user.
+func sameUser(why string) string {
+	return "the collector half has no capabilities, but is the same user as the supervisor (" + why +
+		"): it can change that user's files, the list of what may be dialled in the state folder among them"
 }
 
 // unnamed returns a user that nobody is. It needs no entry in any file.
@@ -68,8 +78,8 @@ func numbers(u *user.User) (identity, error) {
 		return identity{}, err
 	}
 	gid, err := strconv.Atoi(u.Gid)
-	if err == nil && uid == 0 {
-		err = fmt.Errorf("user %s is root", u.Username)
+	if err == nil && (uid == 0 || gid == 0) {
+		err = fmt.Errorf("user %s is root, or of root's group", u.Username)
 	}
 	return identity{uid, gid}, err
 }
