@@ -22,6 +22,9 @@ func Up(ctx context.Context, c Config) (*Guard, error) {
 	}
 	g := newGuard(c)
 	if c.Mode == Unprotected {
+		if err := Silence(ctx, c); err != nil {
+			return nil, fmt.Errorf("setting down what an earlier process left up: %w", err)
+		}
 		g.status, g.detail = Open, "the ports are not separated: mode unprotected"
 		return g, nil
 	}
@@ -29,7 +32,8 @@ func Up(ctx context.Context, c Config) (*Guard, error) {
 		return nil, err
 	}
 	if err := g.raise(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("bringing up the two ports: %w", err), g.Close())
+		// A namespace that was not opened yet may hold a port that a killed process left up.
+		return nil, errors.Join(fmt.Errorf("bringing up the two ports: %w", err), g.Close(), Silence(context.WithoutCancel(ctx), c))
 	}
 	return g, nil
 }

@@ -158,6 +158,39 @@ func TestUpSilencesWhatIsLeftOver(t *testing.T) {
 	}
 }
 
+// What a killed process left up goes down, also when Up fails before it comes to it,
+// and in mode unprotected.
+func TestUpSilencesWhenItFails(t *testing.T) {
+	tests := map[string]func(t *testing.T, s *site){
+		"the other namespace is unusable": func(t *testing.T, s *site) {
+			internal := s.config.paths()[0]
+			must(t, unix.Unmount(internal, unix.MNT_DETACH))
+			must(t, os.Remove(internal))
+			must(t, os.Mkdir(internal, 0o755))
+		},
+		"unprotected": func(_ *testing.T, s *site) { s.config.Mode = Unprotected },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			must(t, s.up(t).Close())
+			inside := filepath.Join(s.dir, ExternalNamespace)
+			ip(t, inside, "link", "set", "lwcext0", "up")
+			change(t, s)
+			g, err := Up(within(t, testTimeout), s.config)
+			if err == nil {
+				must(t, g.Close())
+			}
+			if (err == nil) != (s.config.Mode == Unprotected) {
+				t.Errorf("Up: %v", err)
+			}
+			if out := ip(t, inside, "link", "show", "lwcext0"); !strings.Contains(out, "state DOWN") {
+				t.Errorf("the external port is up:\n%s", out)
+			}
+		})
+	}
+}
+
 func TestUpErrors(t *testing.T) {
 	tests := []struct {
 		name   string
