@@ -166,11 +166,11 @@ func (g *Guard) refuses(side Side, p Port) error {
 	static.DHCP = p.unlent()
 	errs := (&portCheck{side: side, port: static, foreign: other}).run()
 	if side == InternalSide {
-		errs = append(errs, overlaps(p.claims(), other)...)
+		errs = append(errs, overlaps(p.claims(), append(other, c.targets(ExternalSide)...))...)
 	} else {
-		errs = append(errs, overlaps(other, p.claims())...)
+		errs = append(errs, overlaps(append(other, c.targets(InternalSide)...), p.claims())...)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, tooWide(side, p)...)...)
 }
 
 // unlent reports whether the port uses DHCP and has no IPv4 address.

@@ -3,6 +3,7 @@ package netguard
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"lwc/netguard/lease"
@@ -56,4 +57,43 @@ func (g *Guard) unfit() []*Violation {
 		}
 	}
 	return found
+}
+
+// targets are the hosts that the port is configured to dial by address. A lease of
+// the other port must not claim them: they would be refused as foreign.
+func (c Config) targets(side Side) []claim {
+	var all []claim
+	add := func(what, text string, a netip.Addr) {
+		if a = a.Unmap().WithZone(""); a.IsValid() {
+			all = append(all, claim{what, text, netip.PrefixFrom(a, a.BitLen())})
+		}
+	}
+	for _, s := range c.port(side).DNS {
+		add("dns server", s.String(), s.Addr())
+	}
+	if side == ExternalSide {
+		for _, e := range c.Allow {
+			if a, err := netip.ParseAddr(e.Host); err == nil {
+				add("endpoint", e.String(), a)
+			}
+		}
+	}
+	return all
+}
+
+// widestLent is the length of the widest network that a lease may claim: that of
+// 10.0.0.0/8, the largest for private use (RFC 1918). What one port claims the
+// other cannot reach, and a server must not take half of all addresses away.
+const widestLent = 8
+
+// tooWide refuses what a lease claims beyond that.
+func tooWide(side Side, p Port) []error {
+	var errs []error
+	for _, c := range p.claims() {
+		if p.DHCP && c.prefix.Addr().Is4() && c.prefix.Bits() < widestLent {
+			errs = append(errs, &ConfigError{Port: side, Field: c.what, Value: c.text,
+				Problem: fmt.Sprintf("of a lease is wider than /%d", widestLent), Advice: "have the server give narrower ones, or a default route, or configure it without dhcp"})
+		}
+	}
+	return errs
 }

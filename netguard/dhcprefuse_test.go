@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,13 @@ func TestDHCPRefused(t *testing.T) {
 		{name: "overlap", lent: "10.11.0.100,10.11.0.120,255.255.255.0,10m", words: "separate subnets", overlap: true},
 		{name: "route over the internal subnet", lent: "192.0.2.100,192.0.2.120,255.255.255.0,10m",
 			options: []string{"--dhcp-option=121,10.0.0.0/8,192.0.2.1"}, words: "lies inside route 10.0.0.0/8", overlap: true},
+		{name: "half of all addresses", lent: "192.0.2.100,192.0.2.120,255.255.255.0,10m",
+			options: []string{"--dhcp-option=121,128.0.0.0/1,192.0.2.1"}, words: "route \"128.0.0.0/1\" of a lease is wider than /8"},
+		{name: "route over the other port's server", lent: "192.0.2.100,192.0.2.120,255.255.255.0,10m",
+			options: []string{"--dhcp-option=121,203.0.112.0/22,192.0.2.1"}, words: "dns server 203.0.113.53:53 lies inside route 203.0.112.0/22", overlap: true,
+			change: func(c *Config) {
+				c.Internal.Gateway, c.Internal.DNS = netip.MustParseAddr("10.11.0.1"), []netip.AddrPort{netip.MustParseAddrPort("203.0.113.53:53")}
+			}},
 		{name: "gateway elsewhere", lent: "192.0.2.100,192.0.2.120,255.255.255.0,10m",
 			options: []string{"--dhcp-option=3,198.51.100.1"}, words: "gateway \"198.51.100.1\" is in no subnet"},
 		{name: "small mtu", lent: "192.0.2.100,192.0.2.120,255.255.255.0,10m",
