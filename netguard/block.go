@@ -55,9 +55,10 @@ func (g *Guard) silence(ctx context.Context, found []*Violation) error {
 	if m.shut {
 		return nil
 	}
+	down := m.silent
 	g.hush(m, false, true)
 	err := m.applyWall(ctx)
-	if err == nil {
+	if err == nil && down {
 		err = m.apply(ctx)
 	}
 	if err != nil {
