@@ -1,8 +1,8 @@
 package netguard
 
 import (
-	"bufio"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -12,11 +12,11 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"lwc/netguard/netguardtest"
@@ -32,7 +32,7 @@ func TestCase17KilledUnderFlood(t *testing.T) {
 	flooded, stopControl := flood(t, open.Site, nonce)
 	must(t, seen.Wait(within(t, testTimeout), 1000))
 	stopControl()
-	<-flooded
+	(<-flooded).check(t)
 
 	s := newScene(t)
 	serveCloud(t, s)
@@ -46,13 +46,18 @@ func TestCase17KilledUnderFlood(t *testing.T) {
 	flooded, stopFlood := flood(t, s.Site, nonce)
 	kill(t, g)
 	must(t, settle(t, sniffers[0]))
-	writes := []func() int{countTransactions(t, s.in(t, InternalSide)), countTransactions(t, s.in(t, ExternalSide))}
+	generations := [2]uint32{generation(t, s.in(t, InternalSide)), generation(t, s.in(t, ExternalSide))}
 	start := time.Now()
 	next := s.guarded(t)
 	took := time.Since(start)
-	transactions := writes[0]() + writes[1]()
+	for i, side := range []Side{InternalSide, ExternalSide} {
+		if n := generation(t, s.in(t, side)) - generations[i]; n != 1 {
+			t.Errorf("taking over the tables of the %s port took %d transactions, want 1", side, n)
+		}
+	}
 	stopFlood()
 	sent := <-flooded
+	sent.check(t)
 	crossed := silent(t, "flood and gap, to the cloud", sniffers[0]) + silent(t, "flood and gap, to the device", sniffers[1])
 	for i, side := range []Side{InternalSide, ExternalSide} {
 		if after := rules(t, s.in(t, side)); after != before[i] {
@@ -62,43 +67,35 @@ func TestCase17KilledUnderFlood(t *testing.T) {
 	if m := next.ask(t, "external tcp "+net.JoinHostPort(s.External.FarAddr(false).String(), "443")); m.Answer != "connected" {
 		t.Errorf("dialling afterwards: %s", m.Answer)
 	}
-	t.Logf("%d frames, %d nftables transactions of the adoption", sent, transactions)
-	record(t, caseResult{Case: 17, What: fmt.Sprintf("SIGKILL and restart under %d frames (%d transactions)", sent, transactions),
+	t.Logf("%d frames, %d a second", sent.sent, sent.rate())
+	record(t, caseResult{Case: 17, What: fmt.Sprintf("SIGKILL, restart under %d frames/s, 1 transaction a port", sent.rate()),
 		Control: seen.Count(), Crossed: crossed, Took: took})
 }
 
-// countTransactions counts the changes of the tables of a host by what the
-// kernel's own tool is told of them, until the count is asked for.
-func countTransactions(t *testing.T, h *netguardtest.Host) (count func() int) {
+// generation is the number of the tables' present state in a host: the kernel adds
+// one with each transaction (NFT_MSG_GETGEN, net/netfilter/nf_tables_api.c).
+func generation(t *testing.T, h *netguardtest.Host) (n uint32) {
 	t.Helper()
-	cmd := exec.Command(need.Program(t, "nft"), "monitor")
-	out, err := cmd.StdoutPipe()
-	must(t, err)
-	must(t, h.Do(cmd.Start))
-	var n atomic.Int64
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if strings.HasPrefix(lines.Text(), "# new generation") {
-				n.Add(1)
+	const subsystem = unix.NFNL_SUBSYS_NFTABLES << 8
+	must(t, h.Do(func() error {
+		request := nl.NewNetlinkRequest(subsystem|unix.NFT_MSG_GETGEN, 0)
+		request.AddData(&nl.Nfgenmsg{})
+		answers, err := request.Execute(unix.NETLINK_NETFILTER, subsystem|unix.NFT_MSG_NEWGEN)
+		if err != nil || len(answers) != 1 || len(answers[0]) < nl.SizeofNfgenmsg {
+			return fmt.Errorf("asking for the generation: %d answers, %w", len(answers), err)
+		}
+		attrs, err := nl.ParseRouteAttr(answers[0][nl.SizeofNfgenmsg:])
+		for _, a := range attrs {
+			if a.Attr.Type == unix.NFTA_GEN_ID {
+				n = binary.BigEndian.Uint32(a.Value)
 			}
 		}
-	}()
-	end := func() int {
-		_ = cmd.Process.Kill()
-		<-ended
-		_ = cmd.Wait()
-		return int(n.Load())
+		return err
+	}))
+	if n == 0 {
+		t.Fatal("the kernel tells no generation")
 	}
-	// It listens once it has told of a change made for that.
-	probe := func() bool {
-		_, _ = tryTool(t, h, "nft", "add table inet heard; delete table inet heard")
-		return n.Load() > 0
-	}
-	waitFor(t, probe)
-	n.Store(0)
-	return end
+	return n
 }
 
 // playServing holds the ports and serves a half over file 3.
@@ -162,6 +159,9 @@ func TestCase18HalfWithoutSupervisor(t *testing.T) {
 	half.say(t, "closed")
 	half.expect(t, "closed by us: true")
 	took := time.Since(start)
+	if took > limit(100*time.Millisecond) {
+		t.Errorf("the half closed its connections after %v", took)
+	}
 	half.say(t, cloud)
 	half.expect(t, "refused blocked")
 	record(t, caseResult{Case: 18, What: "supervisor frozen, overlap: the half has closed its connections", Took: took})
@@ -169,7 +169,10 @@ func TestCase18HalfWithoutSupervisor(t *testing.T) {
 	supervisor.kill()
 	half.say(t, "ended")
 	half.expect(t, "ended with an error: true")
-	record(t, caseResult{Case: 18, What: "supervisor killed: the half has ended", Took: time.Since(start)})
+	if took = time.Since(start); took > limit(100*time.Millisecond) {
+		t.Errorf("the half ended after %v", took)
+	}
+	record(t, caseResult{Case: 18, What: "supervisor killed: the half has ended", Took: took})
 }
 
 // keepAccepted keeps what it accepts until the test ends.

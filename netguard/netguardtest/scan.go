@@ -19,6 +19,10 @@ const MaxAnswers = 100
 // link; the kernel limits how often it sends some of them, not how late.
 const settleTime = time.Second
 
+// paceFrames is after how many probes the scanner reads all answers, a fraction
+// of what the ring holds.
+const paceFrames = ringFrames / 8
+
 // Report is what a scan sent and what came back.
 type Report struct {
 	Target netip.Addr
@@ -127,6 +131,7 @@ func (s *scanner) run(ctx context.Context, mac net.HardwareAddr) (err error) {
 	s.mu.Lock()
 	s.mac, s.report.MAC = mac, mac
 	s.mu.Unlock()
+	sent := 0
 	for kind, p := range probes(s.from, s.target) {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -135,8 +140,24 @@ func (s *scanner) run(ctx context.Context, mac net.HardwareAddr) (err error) {
 			return err
 		}
 		s.report.Sent[kind]++
+		if sent++; sent%paceFrames == 0 {
+			if err := s.catchUp(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	return pause(ctx, settleTime)
+}
+
+// catchUp waits until all answers so far are read: a busy machine answers faster
+// than it lets us read, and what does not fit into the ring is lost.
+func (s *scanner) catchUp(ctx context.Context) error {
+	for !s.idle.Load() {
+		if err := pause(ctx, time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pause waits for what may still come.

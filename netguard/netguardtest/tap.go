@@ -26,7 +26,8 @@ type tap struct {
 	fd, stop int
 	ring     []byte
 	done     chan struct{}
-	failure  error // set before done is closed
+	failure  error       // set before done is closed
+	idle     atomic.Bool // everything received has been seen
 }
 
 // openTap opens the socket in the namespace of the calling thread.
@@ -108,6 +109,8 @@ func (t *tap) read(see func([]byte)) {
 // await waits for a frame; more is false when the tap is to stop.
 func (t *tap) await() (more bool, err error) {
 	fds := []unix.PollFd{{Fd: int32(t.fd), Events: unix.POLLIN}, {Fd: int32(t.stop), Events: unix.POLLIN}}
+	t.idle.Store(true)
+	defer t.idle.Store(false)
 	if _, err := unix.Poll(fds, -1); err != nil && !errors.Is(err, unix.EINTR) {
 		return false, os.NewSyscallError("poll", err)
 	}
