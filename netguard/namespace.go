@@ -28,7 +28,7 @@ type namespace struct {
 	file   *os.File // the namespace itself, locked against a second guard
 	id     nsID
 	cookie uint64
-	thread int // its id
+	thread string // its number in /proc
 	nl     *netlink.Handle
 	// settings are used by one verification at a time.
 	settings openSettings
@@ -136,7 +136,9 @@ func (n *namespace) enter(create bool) (err error) {
 	if n.cookie, err = threadCookie(); err != nil {
 		return err
 	}
-	n.thread = unix.Gettid()
+	if n.thread, err = threadName(); err != nil {
+		return err
+	}
 	n.nl, err = openNetlink()
 	return err
 }
@@ -358,11 +360,22 @@ func (n *namespace) named() (nsID, error) {
 	return nsID{uint64(st.Dev), st.Ino}, os.NewSyscallError("fstatat", err)
 }
 
+// threadName is the number that the calling thread has in /proc. That is not
+// gettid's in a process namespace of its own, where /proc is the one outside
+// (pid_namespaces(7)).
+func threadName() (string, error) {
+	link, err := os.Readlink("/proc/thread-self")
+	if err != nil {
+		return "", fmt.Errorf("asking for the own thread: %w", err)
+	}
+	return filepath.Base(link), nil
+}
+
 // inhabited identifies the namespace that the thread is in. Asking the thread
 // itself would cost two switches, which take long on a busy machine.
 func (n *namespace) inhabited() (nsID, error) {
 	var st unix.Stat_t
-	err := unix.Stat(fmt.Sprintf("/proc/self/task/%d/ns/net", n.thread), &st)
+	err := unix.Stat(fmt.Sprintf("/proc/self/task/%s/ns/net", n.thread), &st)
 	return nsID{uint64(st.Dev), st.Ino}, os.NewSyscallError("stat", err)
 }
 

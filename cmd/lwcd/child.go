@@ -40,7 +40,10 @@ type child struct {
 
 // startChild starts the program anew as the collector half, in a network
 // namespace of its own that holds nothing: what the half dials plainly leaves by
-// no card of the machine, whether it is one of ours or not.
+// no card of the machine, whether it is one of ours or not. It is the first
+// process of a process namespace too: when it ends, however that happens, the
+// kernel ends whatever it has started (pid_namespaces(7)), so that nothing is left
+// that holds its sockets. /proc stays the one outside.
 func startChild(mode netguard.Mode, o halves.Offer, stderr io.Writer) (*child, error) {
 	ours, theirs, err := connected()
 	if err != nil {
@@ -53,7 +56,7 @@ func startChild(mode netguard.Mode, o halves.Offer, stderr io.Writer) (*child, e
 	cmd.Stderr, cmd.ExtraFiles = stderr, []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if mode != netguard.Unprotected {
-		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET | syscall.CLONE_NEWPID
 	}
 	c := &child{half: halves.Serve(ours, o), ended: make(chan struct{})}
 	started := make(chan error)

@@ -116,9 +116,20 @@ func (e *enforced) awaitEvent(kind, words string) {
 // half returns the process id of the collector half, 0 if there is none.
 func (e *enforced) half() int {
 	e.t.Helper()
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", e.cmd.Process.Pid))
+	for _, pid := range children(e.t, e.cmd.Process.Pid) {
+		if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.HasSuffix(string(line), "\x00"+halfArgument+"\x00") {
+			return pid
+		}
+	}
+	return 0
+}
+
+// children returns what a process has started and not yet buried.
+func children(t *testing.T, pid int) (out []int) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	if err != nil {
-		e.t.Fatal(err)
+		t.Fatal(err)
 	}
 	for _, f := range files {
 		b, err := os.ReadFile(f)
@@ -126,13 +137,12 @@ func (e *enforced) half() int {
 			continue // the thread has ended
 		}
 		for _, child := range strings.Fields(string(b)) {
-			pid, err := strconv.Atoi(child)
-			if line, _ := os.ReadFile("/proc/" + child + "/cmdline"); err == nil && strings.HasSuffix(string(line), "\x00"+halfArgument+"\x00") {
-				return pid
+			if n, err := strconv.Atoi(child); err == nil {
+				out = append(out, n)
 			}
 		}
 	}
-	return 0
+	return out
 }
 
 func (e *enforced) awaitHalf(other int) int {
@@ -272,6 +282,38 @@ func TestHalfIsStartedAgain(t *testing.T) {
 	if code := e.stop(syscall.SIGTERM); code != exitStopped {
 		t.Errorf("exit code %d", code)
 	}
+}
+
+// What a half has started ends with it, however it ends: nobody stays behind in the
+// namespaces of the ports.
+func TestWhatTheHalfStartedEndsWithIt(t *testing.T) {
+	t.Setenv(envSleeper, "1")
+	e := newEnforced(t)
+	e.start()
+	e.sd.await("READY=1", "waiting for an enrolment token")
+	for i, end := range []func(half int) error{
+		func(half int) error { return syscall.Kill(half, syscall.SIGKILL) },
+		func(int) error { return e.cmd.Process.Kill() },
+	} {
+		half := e.awaitHalf(0)
+		sleeper := 0
+		until(t, "a sleeper", 10*time.Second, func() bool {
+			list := children(t, half)
+			if len(list) > 0 {
+				sleeper = list[0]
+			}
+			return sleeper != 0
+		})
+		if i == 0 && gone(sleeper) {
+			t.Fatal("it has ended by itself")
+		}
+		if err := end(half); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the sleeper to end", 5*time.Second, func() bool { return gone(sleeper) })
+		until(t, "the half to end", 5*time.Second, func() bool { return gone(half) })
+	}
+	e.cmd.Wait() //nolint:errcheck // killed
 }
 
 // When the supervisor is killed the half ends with it, and the next start takes

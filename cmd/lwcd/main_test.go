@@ -22,6 +22,9 @@ import (
 const (
 	envMain   = "LWCD_TEST_MAIN"
 	envInside = "LWCD_TEST_INSIDE"
+	// envSleeper makes a collector half begin with starting a process that outlasts
+	// all of its own kind.
+	envSleeper = "LWCD_TEST_SLEEPER"
 )
 
 // TestMain is lwcd itself when a test starts it so. Otherwise it runs the tests
@@ -31,6 +34,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv(envMain) != "" {
 		if err := leaveTheClock(); err != nil {
 			fmt.Fprintln(os.Stderr, "giving up the clock:", err)
+			os.Exit(1)
+		}
+		if err := startSleeper(); err != nil {
+			fmt.Fprintln(os.Stderr, "starting a sleeper:", err)
 			os.Exit(1)
 		}
 		main()
@@ -46,6 +53,16 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	os.Exit(enclosed(m))
+}
+
+// startSleeper is what a half would do that was taken over and wants to stay.
+func startSleeper() error {
+	if os.Getenv(envSleeper) == "" || len(os.Args) != 2 || os.Args[1] != halfArgument {
+		return nil
+	}
+	cmd := exec.Command("sleep", "600")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return cmd.Start()
 }
 
 // leaveTheClock makes sure that no test sets the clock of the machine.
