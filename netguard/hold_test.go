@@ -164,3 +164,28 @@ func TestProber(t *testing.T) {
 		t.Errorf("after opening: %+v", q)
 	}
 }
+
+// What nobody changed in the kernel never latches.
+func TestCounts(t *testing.T) {
+	for v, want := range map[*Violation]bool{
+		{Kind: KindSegment}:                             false,
+		{Kind: KindOverlap}:                             false,
+		{Kind: KindAddress, cure: setAddresses | block}: false, // another host has it
+		{Kind: KindAddress, cure: setAddresses}:         true,  // it does not stay undone
+		{Kind: KindExtraInterface, cure: rearrange}:     true,
+		{Kind: KindQueue, cure: clearQueues | block}:    true,
+	} {
+		if v.counts() != want {
+			t.Errorf("%v: counts is %v", v, !want)
+		}
+	}
+}
+
+// Another collector on the same wire probes too: its frames prove nothing.
+func TestProbeOfAnother(t *testing.T) {
+	ours, theirs := make([]byte, nonceLen), []byte("0123456789abcdef")
+	frame := probeFrame(make([]byte, 6), theirs)
+	if carriesNonce(frame, ours) || !carriesNonce(frame, theirs) {
+		t.Error("a nonce is taken for another")
+	}
+}

@@ -30,10 +30,12 @@ type tampering struct {
 func tamperings() []tampering {
 	return []tampering{
 		{"foreign address", "ip addr add 10.55.0.1/24 dev lwcint0", "ip addr del 10.55.0.1/24 dev lwcint0", KindAddress, "10.55.0.1/24 is not configured", false},
+		{"address with a peer", "ip addr add 10.11.0.2 peer 203.0.113.9/24 dev lwcint0", "ip addr del 10.11.0.2 peer 203.0.113.9/24 dev lwcint0", KindAddress, "10.11.0.2/32 is not configured", false},
 		{"missing address", "ip addr del 10.11.0.2/24 dev lwcint0", "", KindAddress, "10.11.0.2/24 is missing", false},
 		{"foreign route", "ip route add 203.0.113.0/24 via 10.11.0.1", "ip route del 203.0.113.0/24", KindRoute, "203.0.113.0/24 via 10.11.0.1", false},
 		{"route in another table", "ip route add default via 10.11.0.1 table 9", "ip route flush table 9", KindRoute, "table 9", false},
 		{"route that claims to be the kernel's", "ip route add 203.0.113.0/24 dev lwcint0 proto kernel", "ip route del 203.0.113.0/24", KindRoute, "203.0.113.0/24", false},
+		{"local route that claims to be the kernel's", "ip route add local 203.0.113.7 dev lo table local proto kernel", "ip route del local 203.0.113.7 dev lo table local", KindRoute, "203.0.113.7/32", false},
 		{"missing route", "ip route del 10.99.0.0/16", "ip route add 10.99.0.0/16 via 10.11.0.1 proto static", KindRoute, "10.99.0.0/16 via 10.11.0.1 is missing", false},
 		{"missing subnet", "ip route del 10.11.0.0/24", "", KindRoute, "10.11.0.0/24 is missing", false},
 		{"rule", "ip rule add from all lookup 9", "ip rule del lookup 9", KindRule, "is not configured", false},

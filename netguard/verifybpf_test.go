@@ -5,6 +5,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,4 +56,26 @@ func TestProgramsAreFound(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A program on lo could send what the machine says to itself out of the port.
+func TestXDPOnLoIsFound(t *testing.T) {
+	s := newSite(t)
+	g := s.up(t)
+	halt(g)
+	fd, err := loadXDP([]uint64{insn(0xb7, 0, 2), insn(0x95, 0, 0)}) // return XDP_PASS
+	if unableInUserns(t, "xdp", err) {
+		return
+	}
+	must(t, err)
+	defer unix.Close(fd)
+	m := g.sides[0]
+	must(t, m.ns.do(t.Context(), func() error {
+		lo, err := m.ns.nl.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		return netlink.LinkSetXdpFdWithFlags(lo, fd, unix.XDP_FLAGS_SKB_MODE)
+	}))
+	expectViolation(t, g, KindLink, InternalSide, "lo has an XDP program")
 }

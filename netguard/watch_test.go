@@ -268,3 +268,29 @@ func TestOneSegmentLater(t *testing.T) {
 		t.Errorf("state %+v", state)
 	}
 }
+
+// A carrier that came while a probe ran, which may have seen nothing of it, is
+// probed before anything is dialled; a probe that cannot be done blocks.
+func TestResultsOfProbes(t *testing.T) {
+	s := newSite(t)
+	g := s.up(t)
+	p := manual(g)
+	now := time.Now().Add(-time.Second)
+	p.probe.begin(now)
+	p.probe.carrier(false, now.Add(time.Millisecond))
+	p.probe.carrier(true, now.Add(2*time.Millisecond))
+	g.pauseDials("a carrier came")
+	p.proved(t.Context(), proof{})
+	if g.refusal() == nil || !p.probe.due(time.Now()) {
+		t.Errorf("dials go out before a probe: %+v", p.probe)
+	}
+	p.probe.begin(time.Now())
+	p.proved(t.Context(), proof{carrier: true})
+	if err := g.refusal(); err != nil {
+		t.Errorf("after a probe: %v", err)
+	}
+	p.proved(t.Context(), proof{err: errors.New("no packet socket")})
+	if state := g.State(); state.Status != Blocked || !strings.Contains(state.Detail, "no packet socket") {
+		t.Errorf("state %+v", state)
+	}
+}
