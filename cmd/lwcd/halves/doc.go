@@ -18,9 +18,11 @@
 // half. An unknown call, or arguments that do not fit it, are answered with an
 // error. At most [maxServed] requests are served at a time, [perSecond] are begun
 // in a second, and what the half leaves unread for [writeLimit] ends the
-// connection too. What a request can do is decided by the supervisor alone; there is
-// none that widens the list of what may be dialled. The collector half believes
-// the supervisor, but bounds what it reads too.
+// connection too. What a request can do is decided by the supervisor alone. None
+// widens the list of what may be dialled: until the box has enrolled, asking for the
+// token makes the list that of the token, which an administrator put there, and
+// after that nothing changes it. The collector half believes the supervisor, but
+// bounds what it reads too.
 //
 // Each request has a time-out on the side that asks; what it waits for on the
 // other side ends with the connection at the latest. When the connection ends,

@@ -64,10 +64,11 @@ type Report struct {
 type Tokens interface {
 	// Stamp tells which version of the file is there.
 	Stamp(context.Context) (Stamp, error)
-	// Read returns the token, and lets the External Port reach its cloud.
+	// Read returns the token, and makes what it names all that the External Port may
+	// reach, unless the configuration says that. Once the box has enrolled it fails.
 	Read(context.Context) (Token, error)
-	// Erase overwrites and removes the file once the identity is saved, and lets
-	// the External Port reach what the identity names.
+	// Erase overwrites and removes the file that was read, once the identity is
+	// saved. No other token is handed out then.
 	Erase(context.Context) error
 }
 
