@@ -50,13 +50,13 @@ func (d *demo) halves(context.Context) error {
 		return err
 	}
 	w := tabwriter.NewWriter(d.out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "\nHALF OF LWCD\tPID\tUID\tTHREADS\tCAPABILITIES\tMORE TO BE HAD")
+	fmt.Fprintln(w, "\nHALF OF LWCD\tPID\tUID\tTHREADS\tMORE TO BE HAD\tCAPABILITIES")
 	for _, p := range []site.Process{supervisor, collector} {
 		more := "yes"
 		if p.Bounding&^p.Capabilities == 0 && p.NoNewPrivileges {
 			more = "no"
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%s\t%s\n", p.Name, p.PID, strings.Trim(fmt.Sprint(p.UIDs), "[]"), p.Threads, p.Capabilities, more)
+		fmt.Fprintf(w, "%s\t%d\t%s\t%d\t%s\t%s\n", p.Name, p.PID, strings.Trim(fmt.Sprint(p.UIDs), "[]"), p.Threads, more, p.Capabilities)
 	}
 	return errors.Join(w.Flush(), privileges(supervisor, collector, d.site.OwnUser()))
 }
