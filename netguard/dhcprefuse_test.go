@@ -118,3 +118,16 @@ func TestDHCPOverlapClosesAndStillFetches(t *testing.T) {
 		return err == nil && l.Attrs().RawFlags&unix.IFF_UP != 0
 	})
 }
+
+// The wall of a port that only asks for a lease lets nothing begin.
+func TestShutWall(t *testing.T) {
+	p := Port{Interface: "eth0", Addresses: prefixes("fd00:22::2/64"), DNS: []netip.AddrPort{netip.MustParseAddrPort("[fd00:22::53]:53")}}
+	m := &member{plan: newPlan(ExternalSide, p), link: identity{"eth0", 3, "02:00:00:00:00:01"}}
+	if w := m.wallPort(); !w.Dynamic || !w.IPv6 || len(w.DNS) != 1 {
+		t.Errorf("control: the open wall is %+v", w)
+	}
+	m.shut = true
+	if w := m.wallPort(); w.Dynamic || w.IPv6 || len(w.DNS) != 0 || w.Index != 3 || len(w.MAC) != 6 {
+		t.Errorf("the shut wall is %+v", w)
+	}
+}
