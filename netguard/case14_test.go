@@ -12,13 +12,14 @@ import (
 // joint is a way to join the namespaces of the two ports: left holds the port
 // inside, right the port outside.
 type joint struct {
-	name string
-	join func(left, right *netguardtest.Host, inside, outside string) error
+	name   string
+	join   func(t *testing.T, left, right *netguardtest.Host, inside, outside string) error
+	unseen bool // the kernel tells the namespaces of the ports nothing: the wall alone stops it
 }
 
 func joints() []joint {
-	bridged := func(filtered string) func(left, right *netguardtest.Host, inside, outside string) error {
-		return func(left, right *netguardtest.Host, inside, outside string) error {
+	bridged := func(filtered string) func(_ *testing.T, left, right *netguardtest.Host, inside, outside string) error {
+		return func(_ *testing.T, left, right *netguardtest.Host, inside, outside string) error {
 			errs := []error{netguardtest.Cable(left, "x0", right, "x1"),
 				left.Bridge("br0", inside, "x0"), right.Bridge("br0", outside, "x1")}
 			for _, h := range []*netguardtest.Host{left, right} {
@@ -30,17 +31,37 @@ func joints() []joint {
 		}
 	}
 	return []joint{
-		{"bridge, br_netfilter on", bridged("1")},
-		{"bridge, br_netfilter off", bridged("0")},
-		{"macvlan moved across", func(left, right *netguardtest.Host, inside, outside string) error {
+		{"bridge, br_netfilter on", bridged("1"), false},
+		{"bridge, br_netfilter off", bridged("0"), false},
+		{"macvlan moved across", func(_ *testing.T, left, right *netguardtest.Host, inside, outside string) error {
 			return errors.Join(left.MACVLAN(inside, "mv0", right), right.Bridge("br0", outside, "mv0"))
-		}},
-		{"veth with routes", routed},
+		}, false},
+		{"veth with routes", routed, false},
+		{"macvlans routed in a third namespace", func(t *testing.T, left, right *netguardtest.Host, inside, outside string) error {
+			return above(t, left, right, inside, outside, func(third *netguardtest.Host) error {
+				return errors.Join(third.Address("m0", netip.MustParsePrefix("10.11.0.99/24")),
+					third.Address("m1", netip.MustParsePrefix("192.0.2.99/24")), third.Forward())
+			})
+		}, true},
+		{"macvlans bridged in a third namespace", func(t *testing.T, left, right *netguardtest.Host, inside, outside string) error {
+			return above(t, left, right, inside, outside, func(third *netguardtest.Host) error { return third.Bridge("br0", "m0", "m1") })
+		}, true},
 	}
 }
 
+// above puts a macvlan on each port, with the port's own hardware address, right
+// into a third namespace, where the kernel tells neither port of it.
+func above(t *testing.T, left, right *netguardtest.Host, inside, outside string, join func(third *netguardtest.Host) error) error {
+	third, err := netguardtest.NewHost()
+	if err != nil {
+		return err
+	}
+	t.Cleanup(third.Close)
+	return errors.Join(left.MACVLANIn(inside, "m0", third), right.MACVLANIn(outside, "m1", third), join(third))
+}
+
 // routed joins by a cable with addresses, routes and forwarding.
-func routed(left, right *netguardtest.Host, _, _ string) error {
+func routed(_ *testing.T, left, right *netguardtest.Host, _, _ string) error {
 	a, b := netip.MustParsePrefix("172.31.9.1/30"), netip.MustParsePrefix("172.31.9.2/30")
 	return errors.Join(netguardtest.Cable(left, "x0", right, "x1"), left.Address("x0", a), right.Address("x1", b),
 		left.Route(netip.MustParsePrefix("192.0.2.0/24"), b.Addr()), right.Route(netip.MustParsePrefix("10.11.0.0/24"), a.Addr()),
@@ -90,7 +111,7 @@ func TestCase14JoinedNamespaces(t *testing.T) {
 		t.Run(j.name, func(t *testing.T) {
 			t.Parallel()
 			site, right := split(t)
-			if err := j.join(site.Box, right, site.Internal.Port, site.External.Port); err != nil {
+			if err := j.join(t, site.Box, right, site.Internal.Port, site.External.Port); err != nil {
 				if unableInUserns(t, j.name, err) {
 					return
 				}
@@ -117,19 +138,27 @@ func attackJoined(t *testing.T, j joint, seen int, killed bool) {
 		kill(t, g)
 		when = "guard killed"
 	}
-	err := j.join(left, right, s.Internal.Port, s.External.Port)
-	if err != nil && killed {
-		t.Logf("%s, %s: %v", j.name, when, err) // the guard's settings alone are in the way
+	err := j.join(t, left, right, s.Internal.Port, s.External.Port)
+	if err != nil && (killed || j.unseen) {
+		t.Errorf("%s, %s: the attack itself went wrong: %v", j.name, when, err)
+	}
+	if err != nil {
+		t.Logf("%s, %s: the guard, which must block below, was in the way: %v", j.name, when, err)
 	}
 	out, in := across(t, s.Site)
 	if out+in > 0 {
 		t.Errorf("%s, %s: %d frames crossed to the cloud, %d to the device", j.name, when, out, in)
 	}
 	record(t, caseResult{Case: 14, What: j.name + ", " + when, Control: seen, Crossed: out + in})
-	if !killed {
+	if killed {
+		return
+	}
+	want := Open
+	if !j.unseen {
 		g.event(t, limit(testTimeout), KindExtraInterface)
-		if m := g.ask(t, "state"); m.Answer != string(Blocked) {
-			t.Errorf("%s: the ports are %s", j.name, m.Answer)
-		}
+		want = Blocked
+	}
+	if m := g.ask(t, "state"); m.Answer != string(want) {
+		t.Errorf("%s: the ports are %s, want %s", j.name, m.Answer, want)
 	}
 }

@@ -71,17 +71,35 @@ func (h *Host) Move(link string, to *Host) error {
 // MACVLAN puts a macvlan on a link of a host and moves it to another one. It
 // takes all that the link hears.
 func (h *Host) MACVLAN(link, name string, to *Host) error {
-	parent, err := h.Link(link)
-	if err != nil {
-		return err
-	}
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.ParentIndex = name, parent.Attrs().Index
-	if err := h.nl.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_PASSTHRU}); err != nil {
-		return fmt.Errorf("adding macvlan: %w", err)
+	attrs.Name = name
+	if err := h.addMACVLAN(link, attrs); err != nil {
+		return err
 	}
 	if err := h.Move(name, to); err != nil {
 		return err
 	}
 	return to.Up(name)
+}
+
+// MACVLANIn makes one in the other host at once: it never was in the link's.
+func (h *Host) MACVLANIn(link, name string, other *Host) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.Namespace = name, netlink.NsFd(other.Fd())
+	if err := h.addMACVLAN(link, attrs); err != nil {
+		return err
+	}
+	return other.Up(name)
+}
+
+func (h *Host) addMACVLAN(link string, attrs netlink.LinkAttrs) error {
+	parent, err := h.Link(link)
+	if err != nil {
+		return err
+	}
+	attrs.ParentIndex = parent.Attrs().Index
+	if err := h.nl.LinkAdd(&netlink.Macvlan{LinkAttrs: attrs, Mode: netlink.MACVLAN_MODE_PASSTHRU}); err != nil {
+		return fmt.Errorf("adding macvlan: %w", err)
+	}
+	return nil
 }
