@@ -27,7 +27,7 @@ var supervisorNeeds = []struct {
 	{unix.CAP_SETPCAP, "SETPCAP", "the half empties its bounding set"},
 	{unix.CAP_KILL, "KILL", "ending a half of another user that does not end by itself"},
 	{unix.CAP_CHOWN, "CHOWN", "what lies in the state folder is given to the half"},
-	{unix.CAP_DAC_OVERRIDE, "DAC_OVERRIDE", "reading what the half saved for itself alone; erasing a token that another user put there"},
+	{unix.CAP_DAC_READ_SEARCH, "DAC_READ_SEARCH", "taking over a state folder that was another user's"},
 	{unix.CAP_SYS_RESOURCE, "SYS_RESOURCE", "lifting the limit of locked memory where the unit did not; without a limit locking takes no privilege (mm/mlock.c, do_mlockall)"},
 	{unix.CAP_SETFCAP, "SETFCAP", "root in mode userns: mapping root into the user namespace (user_namespaces(7)); given up once the ports are begun with"},
 }

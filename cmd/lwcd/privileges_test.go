@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -141,26 +142,20 @@ func TestOpenPortsAreTold(t *testing.T) {
 	}
 }
 
-// A token that another user put there is read and erased. A half that hangs is
-// ended by force when lwcd is stopped, with the ports down and within the time
+// A state folder that was another user's is taken over. A half that hangs is ended
+// by force when lwcd is stopped, with the ports down and within the time
 // that systemd gives.
 func TestPowerOverOthers(t *testing.T) {
 	e := newEnforced(t)
-	e.start()
-	e.sd.await("READY=1", "waiting for an enrolment token")
-	if err := os.WriteFile(e.token()+".new", e.cloud.token(nil), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	if os.Getenv("LWC_NETGUARD_DIR") == "" { // a user namespace has one user only
-		if err := os.Chown(e.token()+".new", 1234, 1234); err != nil {
+		if err := errors.Join(os.Mkdir(e.state(), 0o700), os.Chown(e.state(), 1234, 1234)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Rename(e.token()+".new", e.token()); err != nil {
-		t.Fatal(err)
-	}
+	e.start()
+	e.sd.await("READY=1", "waiting for an enrolment token")
+	e.giveToken(e.cloud.token(nil))
 	e.sd.await("welcomed by the cloud")
-	until(t, "the token to be erased", 10*time.Second, func() bool { _, err := os.Stat(e.token()); return os.IsNotExist(err) })
 	half, began := e.half(), time.Now()
 	if err := syscall.Kill(half, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
