@@ -36,7 +36,15 @@ func TestWhose(t *testing.T) {
 func TestHalfWithoutUserIsNotRoot(t *testing.T) {
 	e := newEnforced(t)
 	e.configure(func(s string) string { return strings.Replace(s, `user = "nobody"`, "", 1) })
-	e.enrol()
+	e.start()
+	e.sd.await("READY=1", "waiting for an enrolment token")
+	if err := os.WriteFile(e.token(), e.cloud.token(nil), 0o400); err != nil { // read-only, and erased all the same
+		t.Fatal(err)
+	}
+	e.sd.await("welcomed by the cloud")
+	if _, err := os.Stat(e.token()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the token is still there: %v", err)
+	}
 	text := must[[]byte](t)(os.ReadFile(fmt.Sprintf("/proc/%d/status", e.half())))
 	alone := !mapped("/proc/self/uid_map", firstUnnamed)
 	for line := range strings.Lines(string(text)) {

@@ -71,7 +71,11 @@ func (who identity) kept(path string) error {
 	if path == "" || who == (identity{}) {
 		return nil
 	}
-	return who.walk(filepath.Dir(path), func(dir string, s *syscall.Stat_t) error {
+	whole, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	return who.walk(filepath.Dir(whole), func(dir string, s *syscall.Stat_t) error {
 		group, others := int(s.Gid) == who.gid && s.Mode&0o020 != 0, s.Mode&0o002 != 0
 		if sticky := s.Mode&unix.S_ISVTX != 0; int(s.Uid) == who.uid || (group || others) && !sticky {
 			return fmt.Errorf("%s lies below %s, where the collector half can write: put it elsewhere", path, dir)

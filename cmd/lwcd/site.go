@@ -40,7 +40,8 @@ func newSite(ctx context.Context, s *supervisor, from source) (*site, error) {
 	if err != nil {
 		return nil, errors.Join(err, netguard.Silence(ctx, netguard.Config{}))
 	}
-	if err := errors.Join(who.kept(conf.tokenFile), who.kept(conf.outside.way.passwordFile), who.kept(conf.stateDir)); err != nil {
+	if err := errors.Join(who.kept(s.path), who.kept(conf.tokenFile), who.kept(conf.outside.way.passwordFile),
+		who.kept(conf.console), who.kept(conf.stateDir)); err != nil {
 		return nil, &configError{errors.Join(err, netguard.Silence(ctx, netguard.Config{}))}
 	}
 	password, err := conf.outside.way.password()
