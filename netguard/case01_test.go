@@ -18,14 +18,13 @@ type strike struct {
 	name   string
 	nonce  netguardtest.Nonce
 	frames [][]byte
-	never  bool // an unguarded kernel does not forward it either
 }
 
 // volley are all strikes from the host at a, over the box, to the host at b.
 func volley(a, b netguardtest.Wire) []strike {
 	var all []strike
-	add := func(name string, never bool, packets func(mark []byte) []netguardtest.Packet) {
-		s := strike{name: name, nonce: netguardtest.NewNonce(), never: never}
+	add := func(name string, packets func(mark []byte) []netguardtest.Packet) {
+		s := strike{name: name, nonce: netguardtest.NewNonce()}
 		for _, p := range packets(s.nonce[:]) {
 			s.frames = append(s.frames, p.Frame(a.MAC, a.FarMAC))
 		}
@@ -34,14 +33,14 @@ func volley(a, b netguardtest.Wire) []strike {
 	for _, six := range []bool{false, true} {
 		src, dst := netip.AddrPortFrom(a.FarAddr(six), 40000), netip.AddrPortFrom(b.FarAddr(six), 8080)
 		v := map[bool]string{false: "", true: " v6"}[six]
-		add("icmp"+v, false, func(m []byte) []netguardtest.Packet { return list(netguardtest.Echo(src.Addr(), dst.Addr(), 1, m)) })
-		add("udp"+v, false, func(m []byte) []netguardtest.Packet { return list(netguardtest.UDP(src, dst, m)) })
-		add("tcp syn"+v, false, func(m []byte) []netguardtest.Packet { return list(netguardtest.TCP(src, dst, netguardtest.SYN, m)) })
-		add("tcp ack"+v, false, func(m []byte) []netguardtest.Packet { return list(netguardtest.TCP(src, dst, netguardtest.ACK, m)) })
-		add("gre"+v, false, func(m []byte) []netguardtest.Packet {
+		add("icmp"+v, func(m []byte) []netguardtest.Packet { return list(netguardtest.Echo(src.Addr(), dst.Addr(), 1, m)) })
+		add("udp"+v, func(m []byte) []netguardtest.Packet { return list(netguardtest.UDP(src, dst, m)) })
+		add("tcp syn"+v, func(m []byte) []netguardtest.Packet { return list(netguardtest.TCP(src, dst, netguardtest.SYN, m)) })
+		add("tcp ack"+v, func(m []byte) []netguardtest.Packet { return list(netguardtest.TCP(src, dst, netguardtest.ACK, m)) })
+		add("gre"+v, func(m []byte) []netguardtest.Packet {
 			return list(netguardtest.GRE(src.Addr(), dst.Addr(), netguardtest.UDP(src, dst, m)))
 		})
-		add("fragments"+v, false, func(m []byte) []netguardtest.Packet {
+		add("fragments"+v, func(m []byte) []netguardtest.Packet {
 			f := netguardtest.UDP(src, dst, append(make([]byte, 56), append(m, m...)...)).Fragments(64)
 			return f[:]
 		})
@@ -52,22 +51,28 @@ func volley(a, b netguardtest.Wire) []strike {
 
 func list(p ...netguardtest.Packet) []netguardtest.Packet { return p }
 
+// The groups to which the strikes go.
+const (
+	group4 = "239.1.2.3"
+	group6 = "ff0e::123"
+)
+
 // addOdd adds what routers treat specially.
-func addOdd(a, b netguardtest.Wire, add func(string, bool, func([]byte) []netguardtest.Packet)) {
+func addOdd(a, b netguardtest.Wire, add func(string, func([]byte) []netguardtest.Packet)) {
 	src, dst := netip.AddrPortFrom(a.FarAddr(false), 40000), netip.AddrPortFrom(b.FarAddr(false), 8080)
 	for _, strict := range []bool{false, true} {
-		add(map[bool]string{false: "lsrr", true: "ssrr"}[strict], false, func(m []byte) []netguardtest.Packet {
+		add(map[bool]string{false: "lsrr", true: "ssrr"}[strict], func(m []byte) []netguardtest.Packet {
 			return list(netguardtest.UDP(src, dst, m).SourceRouted(a.Near(false), strict))
 		})
 	}
 	broadcast := b.Far4.Masked().Addr().As4()
 	broadcast[3] = 255
-	add("directed broadcast", false, func(m []byte) []netguardtest.Packet {
+	add("directed broadcast", func(m []byte) []netguardtest.Packet {
 		return list(netguardtest.UDP(src, netip.AddrPortFrom(netip.AddrFrom4(broadcast), 8080), m))
 	})
-	for _, group := range []string{"239.1.2.3", "ff0e::123"} {
+	for _, group := range []string{group4, group6} {
 		to := netip.AddrPortFrom(netip.MustParseAddr(group), 8080)
-		add("multicast "+group, true, func(m []byte) []netguardtest.Packet {
+		add("multicast "+group, func(m []byte) []netguardtest.Packet {
 			return list(netguardtest.UDP(netip.AddrPortFrom(a.FarAddr(to.Addr().Is6()), 40000), to, m))
 		})
 	}
@@ -100,7 +105,7 @@ func (c *tally) total() (frames int, missing []string) {
 	defer c.mu.Unlock()
 	for _, s := range c.strikes {
 		frames += c.arrived[s.name]
-		if c.arrived[s.name] == 0 && !s.never {
+		if c.arrived[s.name] == 0 {
 			missing = append(missing, s.name)
 		}
 	}
@@ -131,7 +136,9 @@ func through(t *testing.T, s *netguardtest.Site) (out, in *tally) {
 // number of frames that arrived.
 func control(t *testing.T) int {
 	t.Helper()
-	out, in := through(t, openScene(t).Site)
+	open := openScene(t)
+	relayGroups(t, open.Site)
+	out, in := through(t, open.Site)
 	n, missing := out.total()
 	m, missingIn := in.total()
 	if missing = append(missing, missingIn...); len(missing) > 0 {
@@ -155,8 +162,20 @@ func nothingThrough(t *testing.T, s *netguardtest.Site, when string) int {
 	return crossed
 }
 
-// Forwarding is forced on everywhere while the guard cannot act: it is alive,
-// stopped by a signal, killed.
+// relayGroups has the box forward the groups both ways, as a multicast router
+// would: a kernel forwards none by itself.
+func relayGroups(t *testing.T, s *netguardtest.Site) {
+	t.Helper()
+	for _, group := range []netip.Addr{netip.MustParseAddr(group4), netip.MustParseAddr(group6)} {
+		six := group.Is6()
+		relay, err := s.Box.RelayGroup(group, [2]string{s.Internal.Port, s.External.Port}, [2]netip.Addr{s.Internal.FarAddr(six), s.External.FarAddr(six)})
+		must(t, err)
+		t.Cleanup(func() { _ = relay.Close() })
+	}
+}
+
+// Forwarding is forced on everywhere while the guard cannot act: it is stopped by
+// a signal, then killed.
 func TestCase01ForwardingForcedOn(t *testing.T) {
 	t.Parallel()
 	seen := control(t)
