@@ -297,3 +297,60 @@ func TestProtocolPageNamesEveryField(t *testing.T) {
 		t.Errorf("only %d fields were looked for", fields)
 	}
 }
+
+// plainDials are the ways to make a connection that no port made.
+var plainDials = []string{"net.Dial", "net.DialTimeout", "net.DialTCP", "net.DialUDP", "net.Dialer", "net.Listen", "net.ListenConfig",
+	"net.DefaultResolver", "net.LookupHost", "net.LookupIP", "net.LookupAddr", "tls.Dial", "tls.Dialer",
+	"http.DefaultClient", "http.DefaultTransport", "http.Get", "http.Post", "http.ProxyFromEnvironment"}
+
+// Everything that lwcd opens goes through netguard: no package that it is made of
+// names a way past it, and none starts a program but lwcd itself.
+func TestLwcdDialsThroughItsPortsOnly(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}}", "./cmd/lwcd").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range strings.Fields(string(out)) {
+		folder, ours := strings.CutPrefix(p, "lwc/")
+		if !ours || folder == "netguard" {
+			continue
+		}
+		for name, file := range selectorsIn(t, folder) {
+			if slices.Contains(plainDials, name) {
+				t.Errorf("%s uses %s: a connection of lwcd is made by a port of netguard", file, name)
+			}
+			if strings.HasPrefix(name, "exec.") && folder != "cmd/lwcd" {
+				t.Errorf("%s uses %s: lwcd starts no program but itself", file, name)
+			}
+		}
+	}
+}
+
+// selectorsIn returns what a folder's files, but for tests, take from other
+// packages ("net.Dial"), each with a file that does.
+func selectorsIn(t *testing.T, folder string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	files, err := filepath.Glob(filepath.Join(folder, "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s has no Go files (%v)", folder, err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok {
+				if x, ok := s.X.(*ast.Ident); ok {
+					found[x.Name+"."+s.Sel.Name] = file
+				}
+			}
+			return true
+		})
+	}
+	return found
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -33,7 +34,7 @@ func newOurs(o order) (*ours, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &ours{dialer: &device.Dialer{}, items: items, depth: max(o.Depth, 1), whole: o.Mode == "whole",
+	c := &ours{dialer: &device.Dialer{Net: new(net.Dialer).DialContext}, items: items, depth: max(o.Depth, 1), whole: o.Mode == "whole",
 		opts: junos.Options{Depth: o.Depth}}
 	if o.Bastion != nil {
 		hop := hopOf(o.Bastion.InventoryHost)

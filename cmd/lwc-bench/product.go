@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -98,7 +99,7 @@ func product(ctx context.Context, o order) (measure, error) {
 	if err != nil {
 		return measure{}, err
 	}
-	boot, dialer := wire.NewID(), &device.Dialer{}
+	boot, dialer := wire.NewID(), &device.Dialer{Net: new(net.Dialer).DialContext}
 	c := collector.New(collector.Config{Collector: benchCollector, Boot: boot, BootKey: key, Uplink: up, Dialer: dial.New(dialer),
 		Logger: slog.New(slog.DiscardHandler), Session: junos.Options{StallTimeout: patienceOfProduct}})
 	want, err := desired(o, boot, key)

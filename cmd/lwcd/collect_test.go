@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -118,7 +119,7 @@ func TestCollectFromSimulatedFleet(t *testing.T) {
 	cl := newCloud()
 	logs := &bytes.Buffer{}
 	c := collector.New(collector.Config{Collector: theCollector, Boot: theBoot, BootKey: key, Uplink: cl,
-		Dialer: dial.New(&device.Dialer{Timeouts: device.Timeouts{Retry: 10 * time.Millisecond}}),
+		Dialer: dial.New(&device.Dialer{Net: new(net.Dialer).DialContext, Timeouts: device.Timeouts{Retry: 10 * time.Millisecond}}),
 		Logger: slog.New(slog.NewJSONHandler(logs, nil)), Session: junos.Options{StallTimeout: 500 * time.Millisecond}})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

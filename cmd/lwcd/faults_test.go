@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -40,7 +41,7 @@ func startCollecting(t *testing.T, conf junostest.Config, faults []junostest.Fau
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := dial.New(&device.Dialer{Timeouts: device.Timeouts{Connect: 5 * time.Second, KeyExchange: 3 * time.Second,
+	d := dial.New(&device.Dialer{Net: new(net.Dialer).DialContext, Timeouts: device.Timeouts{Connect: 5 * time.Second, KeyExchange: 3 * time.Second,
 		Auth: 3 * time.Second, Channel: 3 * time.Second, Retry: 10 * time.Millisecond}})
 	out.c = collector.New(collector.Config{Collector: theCollector, Boot: theBoot, BootKey: key, Uplink: out.cloud, Dialer: d,
 		Logger: slog.New(slog.DiscardHandler), Session: junos.Options{HelloTimeout: 3 * time.Second, StallTimeout: 2 * time.Second}})

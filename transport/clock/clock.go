@@ -40,7 +40,7 @@ const (
 type Config struct {
 	// Servers are asked, "host:port". At least one, at most 16.
 	Servers []string
-	// Dial makes a connection of network "udp". Optional: nil is a plain dial.
+	// Dial makes a connection of network "udp". Required.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// NotBefore is a time that has passed for certain, like that of the build.
 	// What leads before it is absurd. Optional: zero believes 2024 and later.
@@ -126,7 +126,7 @@ func New(c Config) (*Clock, error) {
 		c.NotBefore = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	if c.Dial == nil {
-		c.Dial = (&net.Dialer{}).DialContext
+		return nil, errors.New("reading the time servers: nothing to dial them through")
 	}
 	if c.Setter == nil {
 		c.Setter = System{}

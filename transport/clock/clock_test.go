@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -73,6 +74,7 @@ func newLab(t *testing.T, fake *fakeClock, answers map[string]func() (sample, er
 	for name := range answers {
 		c.Servers = append(c.Servers, name+":123")
 	}
+	c.Dial = new(net.Dialer).DialContext // never used: ask is replaced
 	k, err := New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -274,7 +276,7 @@ func TestKissOfDeath(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	for _, servers := range [][]string{nil, {"192.0.2.1"}, make([]string, maxServers+1)} {
-		if _, err := New(Config{Servers: servers}); err == nil {
+		if _, err := New(Config{Dial: new(net.Dialer).DialContext, Servers: servers}); err == nil {
 			t.Errorf("%d servers %q are taken", len(servers), servers)
 		}
 	}

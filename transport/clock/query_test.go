@@ -69,7 +69,7 @@ func asIs(b []byte) []byte { return b }
 
 func oneQuery(t *testing.T, address string) (sample, error) {
 	t.Helper()
-	k, err := New(Config{Servers: []string{address}, Setter: &fakeClock{}})
+	k, err := New(Config{Dial: new(net.Dialer).DialContext, Servers: []string{address}, Setter: &fakeClock{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestQueryRefuses(t *testing.T) {
 func TestQueryCancelled(t *testing.T) {
 	asked := make(chan struct{}, 1)
 	address := respond(t, 0, func([]byte) []byte { asked <- struct{}{}; return nil })
-	k, err := New(Config{Servers: []string{address}, Setter: &fakeClock{}})
+	k, err := New(Config{Dial: new(net.Dialer).DialContext, Servers: []string{address}, Setter: &fakeClock{}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ const (
 // quick returns a Dialer that ends with the test and waits for nothing long.
 func quick(t testing.TB) *Dialer {
 	t.Helper()
-	d := &Dialer{Timeouts: Timeouts{Connect: 30 * time.Second, KeyExchange: 30 * time.Second,
+	d := &Dialer{Net: new(net.Dialer).DialContext, Timeouts: Timeouts{Connect: 30 * time.Second, KeyExchange: 30 * time.Second,
 		Auth: 30 * time.Second, Channel: 30 * time.Second, Retry: time.Millisecond}}
 	t.Cleanup(func() { d.Close() })
 	return d

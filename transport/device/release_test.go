@@ -224,7 +224,7 @@ func TestCancelReleases(t *testing.T) {
 func cancelled(t *testing.T, to Target, after time.Duration, freeze func()) string {
 	t.Helper()
 	leak := goleak.IgnoreCurrent()
-	d := &Dialer{}
+	d := &Dialer{Net: new(net.Dialer).DialContext}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() {

@@ -93,7 +93,7 @@ func (t Timeouts) withDefaults() Timeouts {
 // bastions. It must not be copied.
 type Dialer struct {
 	// Net makes the TCP connection to the first hop, and resolves its name.
-	// Nil: a plain net.Dialer.
+	// Without it nothing is dialled.
 	Net      func(ctx context.Context, network, addr string) (net.Conn, error)
 	Timeouts Timeouts
 	// Idle is how long a bastion's connection is kept when no device uses it

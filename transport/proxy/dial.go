@@ -29,7 +29,7 @@ type Dialer struct {
 	// Proxy.TLS is set. Optional: without a user none are.
 	User     string
 	Password secret.Text
-	// Dial makes the TCP connection to the proxy. Optional: nil is a plain dial.
+	// Dial makes the TCP connection to the proxy. Required.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// TLS is for the connection to a proxy with TLS. Optional: nil trusts the
 	// authorities of the system.
@@ -110,11 +110,10 @@ func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // connect makes the connection to the proxy itself.
 func (d *Dialer) connect(ctx context.Context) (net.Conn, error) {
-	dial := d.Dial
-	if dial == nil {
-		dial = (&net.Dialer{}).DialContext
+	if d.Dial == nil {
+		return nil, errors.New("nothing to dial the proxy through")
 	}
-	raw, err := dial(ctx, "tcp", d.Proxy.Address())
+	raw, err := d.Dial(ctx, "tcp", d.Proxy.Address())
 	if err != nil || !d.Proxy.TLS {
 		return raw, err
 	}

@@ -63,7 +63,7 @@ func scripted(t *testing.T, answer string) (URL, <-chan *http.Request) {
 
 func TestRequest(t *testing.T) {
 	u, asked := scripted(t, "HTTP/1.1 200 Connection established\r\n\r\n")
-	d := Dialer{Proxy: u, User: "site", Password: secret.FromString("a:b c")}
+	d := Dialer{Dial: new(net.Dialer).DialContext, Proxy: u, User: "site", Password: secret.FromString("a:b c")}
 	c, err := d.DialContext(within(t), "tcp", "[2001:db8::1]:443")
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func parseProxyAuth(r *http.Request) (user, password string, ok bool) {
 // whatever the fields say of a length.
 func TestBytesAfterTheAnswer(t *testing.T) {
 	u, _ := scripted(t, "HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\nHTTP/1.0 200 ok\r\nContent-Length: 4\r\nTransfer-Encoding: odd\r\n\r\nSSH-2.0-first\r\n")
-	c, err := (&Dialer{Proxy: u}).DialContext(within(t), "tcp", "cloud.example:443")
+	c, err := (&Dialer{Dial: new(net.Dialer).DialContext, Proxy: u}).DialContext(within(t), "tcp", "cloud.example:443")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestRefusals(t *testing.T) {
 		{answer: strings.Repeat("HTTP/1.1 100 Continue\r\n\r\n", maxInterim), kind: KindProtocol, says: "interim"},
 	} {
 		u, _ := scripted(t, c.answer)
-		d := Dialer{Proxy: u}
+		d := Dialer{Dial: new(net.Dialer).DialContext, Proxy: u}
 		if c.set != nil {
 			c.set(&d)
 		}
@@ -162,12 +162,12 @@ func TestEndsWithoutAnswer(t *testing.T) {
 			_ = c.Close()
 		}
 	}()
-	_, err = (&Dialer{Proxy: u}).DialContext(within(t), "tcp", "cloud.example:443")
+	_, err = (&Dialer{Dial: new(net.Dialer).DialContext, Proxy: u}).DialContext(within(t), "tcp", "cloud.example:443")
 	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != KindProtocol && e.Kind != KindUnreachable {
 		t.Errorf("a proxy that hangs up: %v", err)
 	}
 	_ = l.Close()
-	_, err = (&Dialer{Proxy: u}).DialContext(within(t), "tcp", "cloud.example:443")
+	_, err = (&Dialer{Dial: new(net.Dialer).DialContext, Proxy: u}).DialContext(within(t), "tcp", "cloud.example:443")
 	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != KindUnreachable {
 		t.Errorf("no proxy: %v", err)
 	}
@@ -177,7 +177,7 @@ func TestEndsWithoutAnswer(t *testing.T) {
 // caller, and at once by a cancel; the connection is closed.
 func TestSilentProxy(t *testing.T) {
 	u, asked := scripted(t, "HTTP/1.1 200")
-	_, err := (&Dialer{Proxy: u, Timeout: 50 * time.Millisecond}).DialContext(within(t), "tcp", "cloud.example:443")
+	_, err := (&Dialer{Dial: new(net.Dialer).DialContext, Proxy: u, Timeout: 50 * time.Millisecond}).DialContext(within(t), "tcp", "cloud.example:443")
 	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != KindTimeout {
 		t.Errorf("time-out: %v", err)
 	}
@@ -212,12 +212,12 @@ func TestTLSToTheProxy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (&Dialer{Proxy: u}).DialContext(within(t), "tcp", echo); err == nil || !strings.Contains(err.Error(), "securing the connection to the proxy") {
+	if _, err := (&Dialer{Dial: new(net.Dialer).DialContext, Proxy: u}).DialContext(within(t), "tcp", echo); err == nil || !strings.Contains(err.Error(), "securing the connection to the proxy") {
 		t.Errorf("a proxy with a certificate of nobody: %v", err)
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	c, err := (&Dialer{Proxy: u, TLS: &tls.Config{RootCAs: roots}}).DialContext(within(t), "tcp", echo)
+	c, err := (&Dialer{Dial: new(net.Dialer).DialContext, Proxy: u, TLS: &tls.Config{RootCAs: roots}}).DialContext(within(t), "tcp", echo)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +279,7 @@ func checkEcho(t *testing.T, c net.Conn) {
 }
 
 func TestRefusesWhatWouldChangeTheRequest(t *testing.T) {
-	d := Dialer{Proxy: URL{Host: "127.0.0.1", Port: 1}}
+	d := Dialer{Dial: new(net.Dialer).DialContext, Proxy: URL{Host: "127.0.0.1", Port: 1}}
 	for _, addr := range []string{"", "x", "x:", "x:0", "x:70000", ":443", "a b:443", "a\r\nX: y:443", "a/b:443", strings.Repeat("a", 254) + ":443"} {
 		if c, err := d.DialContext(within(t), "tcp", addr); err == nil {
 			c.Close()

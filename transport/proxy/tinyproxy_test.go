@@ -66,7 +66,7 @@ func TestTinyproxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	u := startTinyproxy(t, "BasicAuth site hunter2\nConnectPort "+port)
-	good := Dialer{Proxy: u, User: "site", Password: secret.FromString("hunter2")}
+	good := Dialer{Dial: new(net.Dialer).DialContext, Proxy: u, User: "site", Password: secret.FromString("hunter2")}
 	c, err := good.DialContext(within(t), "tcp", echo)
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestTinyproxy(t *testing.T) {
 		kind Kind
 		says string
 	}{
-		{"no credentials", Dialer{Proxy: u}, echo, KindCredentials, "give both"},
+		{"no credentials", Dialer{Dial: new(net.Dialer).DialContext, Proxy: u}, echo, KindCredentials, "give both"},
 		{"wrong credentials", wrong, echo, KindCredentials, "does not take"},
 		{"port not allowed", good, "127.0.0.1:1", KindRefused, "allow CONNECT"},
 		{"name that does not exist", good, "nowhere.invalid:" + port, KindDestination, "cannot reach"},

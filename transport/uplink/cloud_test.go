@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"net"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
@@ -62,7 +63,7 @@ func TestEnrolmentWithTheRealCloud(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	tok := tokenFor(t, p, store, url, edp.EnrolTokenSpec{TTL: time.Hour})
-	id, err := uplink.Enrol(ctx, uplink.EnrolConfig{Token: tok, CollectorID: "branch-berlin-1"})
+	id, err := uplink.Enrol(ctx, uplink.EnrolConfig{Dial: new(net.Dialer).DialContext, Token: tok, CollectorID: "branch-berlin-1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,20 +75,20 @@ func TestEnrolmentWithTheRealCloud(t *testing.T) {
 	}
 	// The token is used up now, and the cloud says so in words.
 	var refused *uplink.RefusedError
-	_, err = uplink.Enrol(ctx, uplink.EnrolConfig{Token: tok, CollectorID: "branch-berlin-2"})
+	_, err = uplink.Enrol(ctx, uplink.EnrolConfig{Dial: new(net.Dialer).DialContext, Token: tok, CollectorID: "branch-berlin-2"})
 	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "used") {
 		t.Fatalf("a used token: %v", err)
 	}
 	expired := tokenFor(t, p, store, url, edp.EnrolTokenSpec{TTL: time.Nanosecond})
-	if _, err = uplink.Enrol(ctx, uplink.EnrolConfig{Token: expired}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "expired") {
+	if _, err = uplink.Enrol(ctx, uplink.EnrolConfig{Dial: new(net.Dialer).DialContext, Token: expired}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "expired") {
 		t.Fatalf("an expired token: %v", err)
 	}
 	unnamed := tokenFor(t, p, store, url, edp.EnrolTokenSpec{})
-	if id, err = uplink.Enrol(ctx, uplink.EnrolConfig{Token: unnamed}); err != nil || wire.CheckCollectorID(id.Collector) != nil {
+	if id, err = uplink.Enrol(ctx, uplink.EnrolConfig{Dial: new(net.Dialer).DialContext, Token: unnamed}); err != nil || wire.CheckCollectorID(id.Collector) != nil {
 		t.Fatalf("without a proposed id: %q, %v", id.Collector, err)
 	}
 	bound := tokenFor(t, p, store, url, edp.EnrolTokenSpec{Collector: "branch-paris-01"})
-	if id, err = uplink.Enrol(ctx, uplink.EnrolConfig{Token: bound}); err != nil || id.Collector != "branch-paris-01" {
+	if id, err = uplink.Enrol(ctx, uplink.EnrolConfig{Dial: new(net.Dialer).DialContext, Token: bound}); err != nil || id.Collector != "branch-paris-01" {
 		t.Fatalf("with a bound token: %q, %v", id.Collector, err)
 	}
 }

@@ -30,7 +30,7 @@ type EnrolConfig struct {
 	CollectorID string
 	// Key becomes the identity key; nil makes a new one.
 	Key crypto.Signer
-	// Dial makes the connections; nil means a plain net.Dialer.
+	// Dial makes the connections. Without it none is made.
 	Dial DialFunc
 	// Logger is told of waits; nil means silence.
 	Logger *slog.Logger
@@ -43,7 +43,7 @@ func (c *EnrolConfig) fill() (err error) {
 		}
 	}
 	if c.Dial == nil {
-		c.Dial = (&net.Dialer{}).DialContext
+		c.Dial = noDial
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

@@ -146,7 +146,7 @@ func (s *estServer) token() wire.Token {
 
 func enrolAt(t *testing.T, s *estServer) (Identity, error) {
 	t.Helper()
-	return enrolWith(t, EnrolConfig{Token: s.token(), CollectorID: collectorID})
+	return enrolWith(t, EnrolConfig{Dial: new(net.Dialer).DialContext, Token: s.token(), CollectorID: collectorID})
 }
 
 func enrolWith(t *testing.T, c EnrolConfig) (Identity, error) {
@@ -186,7 +186,7 @@ func TestEnrolmentGivesAnIdentityThatSurvivesOnDisk(t *testing.T) {
 func TestIssuedNameCounts(t *testing.T) {
 	s := newESTServer(t, goodChain)
 	s.asName = "bound-by-token"
-	id, err := enrolWith(t, EnrolConfig{Token: s.token()})
+	id, err := enrolWith(t, EnrolConfig{Dial: new(net.Dialer).DialContext, Token: s.token()})
 	if err != nil || id.Collector != "bound-by-token" {
 		t.Fatalf("enrolled as %q: %v", id.Collector, err)
 	}
@@ -207,7 +207,7 @@ func TestRefusalsAreInTheCloudsWords(t *testing.T) {
 	s.secret, s.refuse = "fedcba9876543210", atomic.Pointer[string]{}
 	tok := s.token()
 	s.secret = "0123456789abcdef"
-	if _, err = enrolWith(t, EnrolConfig{Token: tok, CollectorID: collectorID}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "no such enrolment token") {
+	if _, err = enrolWith(t, EnrolConfig{Dial: new(net.Dialer).DialContext, Token: tok, CollectorID: collectorID}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "no such enrolment token") {
 		t.Fatalf("a wrong secret: %v", err)
 	}
 }

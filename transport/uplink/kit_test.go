@@ -165,7 +165,7 @@ func newUplink(t testing.TB, id Identity, h Handler) *Uplink {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := New(Config{Identity: id, BootKey: key, Firmware: "test", Handler: h,
+	u := New(Config{Dial: new(net.Dialer).DialContext, Identity: id, BootKey: key, Firmware: "test", Handler: h,
 		Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	u.time.retry, u.time.retryMax = 10*time.Millisecond, 100*time.Millisecond
 	u.time.heartbeat = time.Hour

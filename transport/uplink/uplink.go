@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +17,7 @@ import (
 type Config struct {
 	// Identity is what Enrol or Load gave.
 	Identity
-	// Dial makes the connections; nil means a plain net.Dialer.
+	// Dial makes the connections. Without it none is made.
 	Dial DialFunc
 	// Boot is the id of this boot, a ULID; empty makes one.
 	Boot string
@@ -117,7 +116,7 @@ type Uplink struct {
 // New makes an Uplink that does nothing until Run.
 func New(c Config) *Uplink {
 	if c.Dial == nil {
-		c.Dial = (&net.Dialer{}).DialContext
+		c.Dial = noDial
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
