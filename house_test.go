@@ -46,6 +46,7 @@ var mayImport = map[string][]string{
 var (
 	testsMayImport   = []string{"testdata", "junos/junostest", "netguard/netguardtest"}
 	peersInTestsOnly = map[string][]string{
+		"netguard":         {"transport/proxy"},
 		"transport/uplink": {"cloud"},
 		"collector":        {"transport/device", "transport/uplink"},
 		"cloud":            {"transport/uplink"},

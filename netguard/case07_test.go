@@ -2,6 +2,7 @@ package netguard
 
 import (
 	"context"
+	"encoding/binary"
 	"net"
 	"net/netip"
 	"syscall"
@@ -105,6 +106,7 @@ func TestCase08PlainDial(t *testing.T) {
 	open := openScene(t)
 	listenEverywhere(t, open.External.Far, open.Internal.Far)
 	seen := []*netguardtest.Sniffer{sniff(t, open.External, fromBox(open.External)), sniff(t, open.Internal, fromBox(open.Internal))}
+	asked := sniff(t, open.External, isQuestion)
 	c := startIn(t, open.Box, "plain", envTarget+"="+cloudAndDevice(open.Site))
 	line, err := c.lines.ReadString('\n')
 	if err != nil || len(line) < 40 {
@@ -112,6 +114,9 @@ func TestCase08PlainDial(t *testing.T) {
 	}
 	for _, s := range seen {
 		must(t, s.Wait(within(t, testTimeout), 3))
+	}
+	if err := asked.Wait(within(t, testTimeout), 1); err != nil {
+		t.Errorf("control: no question for a name leaves an ordinary process: %v", err)
 	}
 
 	s := newScene(t)
@@ -124,6 +129,20 @@ func TestCase08PlainDial(t *testing.T) {
 	crossed := silent(t, "on the external wire", left[0]) + silent(t, "on the internal wire", left[1])
 	record(t, caseResult{Case: 8, What: "net.Dial, http.DefaultClient, LookupHost, UDP in the process",
 		Control: seen[0].Count() + seen[1].Count(), Crossed: crossed})
+}
+
+// isQuestion matches what goes to a DNS server by UDP over IPv4.
+func isQuestion(frame []byte) bool { return toUDPPort(frame, 53) }
+
+// toUDPPort matches datagrams in packets without options.
+func toUDPPort(frame []byte, port uint16) bool {
+	const ethernet, proto4, proto6, udp = 14, 9, 6, 17
+	proto, head := proto4, 20
+	if netguardtest.Destination(frame).Is6() {
+		proto, head = proto6, 40
+	}
+	at := ethernet + head + 2
+	return len(frame) >= at+2 && netguardtest.Destination(frame).IsValid() && frame[ethernet+proto] == udp && binary.BigEndian.Uint16(frame[at:]) == port
 }
 
 // fromBox matches every frame that the box sends on that wire but the probe for
