@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"lwc/netguard"
 )
 
 // errFolder says that the state folder cannot be used.
@@ -47,7 +49,11 @@ func isOf(name string, files ...string) bool {
 
 // give makes the folder, and gives the half's files in it to the half.
 func (f folder) give() error {
-	if err := f.tryGive(); err != nil {
+	err := f.tryGive()
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+		err = fmt.Errorf("%w: %w", netguard.ErrPrivilege, err) // of an ordinary user
+	}
+	if err != nil {
 		return fmt.Errorf("%w: %w: state_dir has to be a folder of its own, on a disk that can be written", errFolder, err)
 	}
 	return nil

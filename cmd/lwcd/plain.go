@@ -58,7 +58,7 @@ func readPlain(path string, most int64) ([]byte, fs.FileInfo, error) {
 	}
 	defer f.Close()
 	if info.Size() > most {
-		return nil, nil, fmt.Errorf("%s has %d bytes, which are too many", path, info.Size())
+		return nil, nil, fmt.Errorf("%s is not a file of at most %d bytes", path, most)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, most))
 	return text, info, err
