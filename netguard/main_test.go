@@ -152,7 +152,7 @@ func askCloud() error {
 		return err
 	}
 	defer os.Remove(f.Name())
-	_, err = fmt.Fprintf(f, "nameserver %s\noptions timeout:1 attempts:1\n", cloudAddr4)
+	_, err = fmt.Fprintf(f, "nameserver %s\n", cloudAddr4)
 	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err != nil {
 		return err
 	}
