@@ -189,6 +189,13 @@ func TestHalfHasNothing(t *testing.T) {
 	e.enrol()
 	pid := e.half()
 	checkNoPrivileges(t, pid)
+	if got := nices(t, pid); !slices.Equal(got, []int{halfNice}) {
+		t.Errorf("nice values of the half's threads: %v", got)
+	}
+	// Only the machine's own root may raise it (sched(7)).
+	if got := nices(t, e.cmd.Process.Pid); mapped("/proc/self/uid_map", 1<<32-2) && !slices.Equal(got, []int{supervisorNice}) {
+		t.Errorf("nice values of the supervisor's threads: %v", got)
+	}
 	h, err := netguardtest.OpenHost(fmt.Sprintf("/proc/%d/ns/net", pid))
 	if err != nil {
 		t.Fatal(err)
@@ -223,6 +230,30 @@ func TestHalfHasNothing(t *testing.T) {
 	if strings.Contains(e.log.String(), "leave-taking did not reach") {
 		t.Error("the ports were closed before what dials through them")
 	}
+}
+
+// nices returns the different nice values (proc(5), stat, field 19) of a process's threads.
+func nices(t *testing.T, pid int) []int {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("threads of %d: %v", pid, err)
+	}
+	var all []int
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			continue // the thread ended
+		}
+		_, rest, _ := strings.Cut(string(b), ") ") // past the name, which is field 2
+		value, err := strconv.Atoi(strings.Fields(rest)[16])
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, value)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 func names(links []netlink.Link) (out []string) {

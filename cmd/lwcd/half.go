@@ -30,6 +30,9 @@ func runHalf(stderr io.Writer) int {
 	level := &slog.LevelVar{}
 	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})).With("half", "collector")
 	harden(log)
+	if err := nice(halfNice); err != nil {
+		log.Debug("the half has the priority it was started with", "error", err)
+	}
 	conn, err := net.FileConn(os.NewFile(halfConn, "supervisor"))
 	if err != nil {
 		log.Error("the collector half is started by lwcd alone", "error", err)

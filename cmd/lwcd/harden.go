@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +30,23 @@ func harden(log *slog.Logger) {
 func hardenAgain() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("making the process undumpable: %w", err)
+	}
+	return nil
+}
+
+// The nice values (setpriority(2)) of the two halves: putting a port right must
+// not wait for a collection that keeps the processors busy.
+const (
+	supervisorNice = -10
+	halfNice       = 0
+)
+
+// nice gives every thread of the process that nice value. A user who may not
+// raise it goes on with what there is; the unit for systemd raises it.
+func nice(value int) error {
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(value))
+	if errno != 0 {
+		return os.NewSyscallError("setpriority", errno)
 	}
 	return nil
 }

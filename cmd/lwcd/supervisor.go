@@ -42,6 +42,9 @@ func supervise(ctx context.Context, path string, stderr io.Writer) int {
 		log: slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})), detail: "starting"}
 	s.notify = newNotifier(s.ready, s.alive, s.status, s.log)
 	s.log.Info("starting", "version", release())
+	if err := nice(supervisorNice); err != nil {
+		s.log.Debug("the supervisor has the priority it was started with", "error", err)
+	}
 	confineOrTell(needed(), s.log)
 	inner, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
