@@ -227,7 +227,7 @@ func serveHTTPS(t *testing.T, s *scene, at netip.AddrPort) (requests func() int)
 	web := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served <- struct{}{} }))
 	_ = web.Listener.Close()
 	web.Listener = l
-	web.Config.ReadTimeout = time.Second
+	web.Config.ReadTimeout = limit(time.Second)
 	web.StartTLS()
 	t.Cleanup(web.Close)
 	return func() int { return len(served) }

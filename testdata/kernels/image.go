@@ -15,8 +15,8 @@ import (
 )
 
 // tools are the programs that tests use: those that tell the kernel's state, from
-// iproute2 and nftables, and a DHCP server, from dnsmasq-base.
-func tools() []string { return []string{"ip", "tc", "bridge", "nft", "dnsmasq"} }
+// iproute2 and nftables, a DHCP server, from dnsmasq-base, and a proxy.
+func tools() []string { return []string{"ip", "tc", "bridge", "nft", "dnsmasq", "tinyproxy"} }
 
 // goPackage is a package with tests.
 type goPackage struct {

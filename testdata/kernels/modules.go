@@ -20,13 +20,13 @@ func wanted() []string {
 		nfnetlink nf_conntrack nf_tables nft_ct nft_fib_inet nft_fib_netdev nft_limit nft_reject_inet nft_log nft_nat
 		sch_ingress cls_u32 cls_bpf cls_matchall act_mirred
 		inet_diag tcp_diag udp_diag raw_diag af_packet af_packet_diag netlink_diag
-		vrf ipvlan bonding sctp`)
+		vrf ipvlan bonding sctp nf_flow_table nf_flow_table_inet`)
 }
 
 // optional are those without which the tests still mean something.
 func optional() []string {
 	return strings.Fields(`crc32c_generic macvtap tun dummy nft_log nft_nat cls_matchall af_packet_diag netlink_diag raw_diag
-		vrf ipvlan bonding sctp`)
+		vrf ipvlan bonding sctp nf_flow_table nf_flow_table_inet`)
 }
 
 // module is one file, uncompressed.
