@@ -97,6 +97,7 @@ func (m *member) wallPort() wall.Port {
 		return w
 	}
 	w.IPv6 = m.plan.has6 || m.plan.carries6
+	w.Carrier = m.plan.side == cardSide
 	switch m.plan.side {
 	case InternalSide:
 		w.DNS, w.Destinations, w.Ports = m.plan.port.DNS, m.plan.destinations, m.plan.devicePorts

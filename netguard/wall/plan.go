@@ -46,7 +46,10 @@ func plan(p Port, k kernel) []table {
 		if p.IPv6 {
 			b.families = append(b.families, unix.NFPROTO_IPV6)
 		}
-		tables = []table{b.inet(), b.netdev(k)}
+		tables = append(tables, b.netdev(k))
+		if !p.Carrier {
+			tables[0] = b.inet()
+		}
 	}
 	for _, t := range tables {
 		for i := range t.chains {
@@ -232,12 +235,20 @@ func (b builder) netdev(k kernel) table {
 	}
 	t := table{name: tableName, family: unix.NFPROTO_NETDEV, chains: []chain{{"ingress", at(hookIngress), needsTables, in}}}
 	if !k.noEgress {
-		t.chains = append(t.chains, chain{"egress", at(hookEgress), needsEgress,
-			[]rule{
-				drop("ipv4 of a link on top of this one", needsTables, ethertype(unix.ETH_P_IP), unmarked()),
-				drop("ipv6 of a link on top of this one", needsTables, ethertype(unix.ETH_P_IPV6), unmarked()),
-				accept("own hardware address", needsTables, etherSource(b.p.MAC)),
-			}})
+		t.chains = append(t.chains, chain{"egress", at(hookEgress), needsEgress, b.egress()})
 	}
 	return t
+}
+
+func (b builder) egress() []rule {
+	var rules []rule
+	if b.p.Carrier {
+		// No table but this one sees ARP; the addresses of lo are all that this
+		// namespace has, and the kernel tells them when route_localnet is set.
+		rules = append(rules, drop("arp of this namespace", needsTables, ethertype(unix.ETH_P_ARP), loopbackSender()))
+	}
+	return append(rules,
+		drop("ipv4 of a link on top of this one", needsTables, ethertype(unix.ETH_P_IP), unmarked()),
+		drop("ipv6 of a link on top of this one", needsTables, ethertype(unix.ETH_P_IPV6), unmarked()),
+		accept("own hardware address", needsTables, etherSource(b.p.MAC)))
 }

@@ -143,6 +143,12 @@ func etherSource(mac []byte) match {
 	return match{payload(expr.PayloadBaseLLHeader, 6, 6, register), equal(mac)}
 }
 
+// loopbackSender holds when an ARP message tells an address of 127.0.0.0/8: its
+// sender's protocol address is behind 14 bytes (RFC 826).
+func loopbackSender() match {
+	return match{payload(expr.PayloadBaseNetworkHeader, 14, 1, register), equal([]byte{127})}
+}
+
 // icmpType holds when the type of the ICMP message (RFC 792, RFC 4443) is in the set.
 func icmpType(set string) match {
 	return match{payload(expr.PayloadBaseTransportHeader, 0, 1, register), inSet(set)}

@@ -29,6 +29,9 @@ type Port struct {
 	Ports        []Range
 	// Dynamic lets out what Permit names as well.
 	Dynamic bool
+	// Carrier says that the link carries ports of other namespaces: their frames
+	// pass, nothing begins or ends in this one.
+	Carrier bool
 }
 
 // Range is the ports from First to Last, both included.
