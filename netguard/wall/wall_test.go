@@ -20,6 +20,7 @@ func TestGolden(t *testing.T) {
 		"internal-ipv6":     func(p Port) Port { return internal(p, true) },
 		"external":          func(p Port) Port { return external(p, false) },
 		"external-ipv6":     func(p Port) Port { return external(p, true) },
+		"carrier-ipv6":      func(p Port) Port { p.Carrier, p.IPv6 = true, true; return p },
 		"internal-only-dns": func(p Port) Port { p = internal(p, false); p.Ports = nil; return p },
 	} {
 		t.Run(name, func(t *testing.T) {
