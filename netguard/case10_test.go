@@ -109,9 +109,10 @@ func TestCase10AllowList(t *testing.T) {
 	}
 	crossed := silent(t, "refused dials, external wire", syns[0]) + silent(t, "refused dials, internal wire", syns[1])
 	record(t, caseResult{Case: 10, What: fmt.Sprintf("dials off the list, names that lie (control of %d addresses)", len(reached)), Control: control, Crossed: crossed})
-	if m := g.ask(t, "external tcp cloud.example:443"); m.Answer != "connected" || syns[0].Count() == 0 {
-		t.Errorf("the cloud: %q, %d SYN", m.Answer, syns[0].Count())
+	if m := g.ask(t, "external tcp cloud.example:443"); m.Answer != "connected" {
+		t.Errorf("the cloud: %q", m.Answer)
 	}
+	must(t, syns[0].Wait(within(t, testTimeout), 1)) // it would have seen the others too
 }
 
 // refused are the dials that must not be made.
