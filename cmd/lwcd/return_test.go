@@ -33,9 +33,8 @@ func TestCardGoesAndReturns(t *testing.T) {
 	if err := far.Address(netguardtest.FarLink, netip.MustParsePrefix("192.0.2.1/24")); err != nil {
 		t.Fatal(err)
 	}
-	e.sd.await("ports open")
+	e.sd.await("ports open", "welcomed by the cloud") // in one text or in two
 	e.awaitEvent(wire.EventPortViolation, "lwcext0")
-	e.sd.await("welcomed by the cloud")
 	if e.half() != half {
 		t.Error("the half is another one")
 	}
