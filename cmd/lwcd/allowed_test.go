@@ -186,8 +186,7 @@ func TestHalfCannotWidenTheList(t *testing.T) {
 	if err := syscall.Kill(e.half(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	e.sd.await("is started again")
-	e.sd.await("is not on the list")
+	e.sd.await("is started again", "is not on the list")
 	e.stop(syscall.SIGTERM)
 	e.start()
 	e.sd.await("READY=1")
