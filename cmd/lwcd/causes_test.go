@@ -72,6 +72,10 @@ func TestEveryCauseIsWaitedOut(t *testing.T) {
 	}
 	e.configure(nil)
 	e.sd.await("READY=1", "ports open")
+	e.configure(put("192.0.2.2/24", "10.11.0.9/16")) // not used while the ports are open, but told
+	until(t, "the changed file to be called wrong", 20*time.Second, func() bool {
+		return strings.Contains(e.log.String(), "is wrong: the next start would leave the ports down")
+	})
 	if code := e.stop(syscall.SIGTERM); code != exitStopped {
 		t.Errorf("exit code %d", code)
 	}

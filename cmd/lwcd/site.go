@@ -113,6 +113,20 @@ func (t *site) event(e netguard.Event) {
 		Kind: string(v.Kind), Port: string(v.Port), Detail: v.Detail, Healed: v.Healed, At: v.At}})
 }
 
+// tellChanged says whether the file that has changed is good: a wrong one would
+// keep the ports down after the next start.
+func (t *site) tellChanged() {
+	conf, err := loadConfig(t.path)
+	if err == nil {
+		err = netguard.Check(conf.ports)
+	}
+	if err != nil {
+		t.log.Error("the configuration file has changed and is wrong: the next start would leave the ports down", "file", t.path, "error", err)
+		return
+	}
+	t.log.Info("the configuration file has changed: it is used from the next start on", "file", t.path)
+}
+
 // reload ends the site when its ports are blocked and the file has become
 // another, good one: an overlap waits for just that. A change while the ports are
 // open is for the next start; it is told.
@@ -126,7 +140,7 @@ func (t *site) reload(ctx context.Context) error {
 		}
 		if t.guard.State().Status == netguard.Open {
 			if now != told {
-				t.log.Info("the configuration file has changed: it is used from the next start on", "file", t.path)
+				t.tellChanged()
 				told = now
 			}
 			continue

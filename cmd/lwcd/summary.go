@@ -31,6 +31,12 @@ func portWords(p netguard.Port) string {
 	if p.MAC != "" {
 		words = strings.TrimSpace(words + " " + p.MAC)
 	}
+	if p.VLAN != 0 {
+		words += fmt.Sprintf(" vlan %d", p.VLAN)
+	}
+	if p.DHCP {
+		words += " dhcp"
+	}
 	for _, a := range p.Addresses {
 		words += " " + a.String()
 	}

@@ -77,6 +77,8 @@ type scanner struct {
 // gateway towards it; nil asks for it with ARP or neighbour discovery, and no
 // answer to that is an error. The error is about sending and receiving alone: a
 // target that answers is not one.
+//
+// With ErrDropped the report holds what was seen.
 func Scan(ctx context.Context, iface string, from, target netip.Addr, mac net.HardwareAddr) (Report, error) {
 	start := time.Now()
 	s, err := newScanner(iface, from, target)

@@ -11,6 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// ErrDropped: the machine was too busy for the sniffer to take every frame. What
+// it counted is the least that there was; nothing can be said of silence.
+var ErrDropped = errors.New("frames were dropped because the machine is too busy")
+
 // A tap keeps ringFrames frames of up to ringSlot bytes, headers included: 400 ms
 // at 20,000 frames a second. The ring is memory of its own, not charged to the
 // socket's receive buffer, whose size only real root may raise.
@@ -147,7 +151,7 @@ func (t *tap) close() error {
 	}
 	stats, err := unix.GetsockoptTpacketStats(t.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
 	if err == nil && stats.Drops > 0 {
-		err = fmt.Errorf("%d of %d frames were dropped", stats.Drops, stats.Packets)
+		err = fmt.Errorf("%w: %d of %d", ErrDropped, stats.Drops, stats.Packets)
 	}
 	if err != nil {
 		return fmt.Errorf("sniffing: %w", err)

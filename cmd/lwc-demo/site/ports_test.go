@@ -77,6 +77,16 @@ func (s *Site) checkRooms(ctx context.Context, t *testing.T) {
 	if _, err := s.Rooms(); err == nil || !strings.Contains(err.Error(), "holds usb0") {
 		t.Errorf("a card beside the ports: %v", err)
 	}
+	must(t, s.home.do(removeCard))
+}
+
+// removeCard takes usb0 away again; all sites of the tests share that namespace.
+func removeCard() error {
+	l, err := netlink.LinkByName("usb0")
+	if err != nil {
+		return err
+	}
+	return netlink.LinkDel(l)
 }
 
 // portalPage gets a page of the portal as its first user.
@@ -131,13 +141,7 @@ func TestBlockedPortsOpenAgain(t *testing.T) {
 		b, err := os.ReadFile(s.Log("lwcd"))
 		return err == nil && strings.Contains(string(b), `"ok":false,"phase":"connect"`)
 	}))
-	must(t, s.home.do(func() error {
-		l, err := netlink.LinkByName("usb0")
-		if err != nil {
-			return err
-		}
-		return netlink.LinkDel(l)
-	}))
+	must(t, s.home.do(removeCard))
 	gone := time.Now()
 
 	must(t, s.waitCollector(ctx, "the session to be there again, with open ports", func(c collectorState) bool {

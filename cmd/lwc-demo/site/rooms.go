@@ -163,6 +163,10 @@ func knock(ctx context.Context, addr string) error {
 // answers a probe.
 const scanner = "192.0.2.66"
 
+// scanTries is how often the scan is tried on a machine that is too busy to see
+// every frame.
+const scanTries = 3
+
 // Scan probes the External Port from the cloud's network, and, so that silence
 // says something, the same port of a box that nobody guards.
 func (s *Site) Scan(ctx context.Context) (guarded, open netguardtest.Report, err error) {
@@ -172,10 +176,15 @@ func (s *Site) Scan(ctx context.Context) (guarded, open netguardtest.Report, err
 	}
 	defer cloud.Close()
 	target := netip.MustParsePrefix(collectorExt).Addr()
-	err = cloud.Do(func() (err error) {
-		guarded, err = netguardtest.Scan(ctx, cloudLink, netip.MustParseAddr(scanner), target, nil)
-		return err
-	})
+	for range scanTries {
+		err = cloud.Do(func() (err error) {
+			guarded, err = netguardtest.Scan(ctx, cloudLink, netip.MustParseAddr(scanner), target, nil)
+			return err
+		})
+		if !errors.Is(err, netguardtest.ErrDropped) {
+			break
+		}
+	}
 	if err != nil {
 		return guarded, open, err
 	}
@@ -190,6 +199,9 @@ func (s *Site) Scan(ctx context.Context) (guarded, open netguardtest.Report, err
 		open, err = netguardtest.Scan(ctx, netguardtest.FarLink, unused(w.Near4), w.Near4.Addr(), nil)
 		return err
 	})
+	if errors.Is(err, netguardtest.ErrDropped) && open.Answered > 0 {
+		err = nil // answers by the hundred thousand: that some were missed proves no less
+	}
 	return guarded, open, err
 }
 

@@ -373,7 +373,7 @@ func TestNothingOnDisk(t *testing.T) {
 	for _, f := range files {
 		names = append(names, f.Name())
 	}
-	if got := strings.Join(names, " "); got != "bootstrap.json ca.pem cert.pem key.pem" {
+	if got := strings.Join(names, " "); got != "allowed.json bootstrap.json ca.pem cert.pem key.pem" {
 		t.Errorf("the state folder holds %s", got)
 	}
 }
