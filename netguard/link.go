@@ -117,6 +117,10 @@ func movable(side Side, f found, atHome []netlink.Link) error {
 		return &LinkError{Port: side, Link: a.Name, Err: ErrInterfaceInUse,
 			Detail: "it is part of a bridge, bond or vrf", Advice: "take it out first"}
 	}
+	if t := f.link.Type(); t == "bridge" || t == "bond" || t == "team" || t == "vrf" {
+		return &LinkError{Port: side, Link: a.Name, Err: ErrInterfaceInUse,
+			Detail: "it is a " + t + ", which joins others", Advice: "name a card"}
+	}
 	if !f.inHome {
 		return nil
 	}

@@ -207,6 +207,7 @@ func TestUpErrors(t *testing.T) {
 		}, ErrSameInterface, "two interfaces"},
 		{"another on top", func(t *testing.T, _ *site) { addOnTop(t, "lwcext0") }, ErrInterfaceInUse, "on top"},
 		{"in a bridge", func(t *testing.T, _ *site) { addBridge(t, "lwcint0") }, ErrInterfaceInUse, "bridge"},
+		{"a bridge", func(t *testing.T, s *site) { addBridge(t, "lwcint0"); s.config.Internal.Interface = "br0" }, ErrInterfaceInUse, "name a card"},
 		{"mtu of the link too small for ipv6", func(t *testing.T, s *site) {
 			l, err := netlink.LinkByName("lwcint0")
 			must(t, err)
