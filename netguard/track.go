@@ -73,13 +73,6 @@ func (s *conns) closeAll() int {
 	return len(all)
 }
 
-// count returns how many connections are open or dialled.
-func (s *conns) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.open)
-}
-
 // streamConn is a tracked TCP connection. It embeds the concrete type, so that
 // CloseWrite, ReadFrom and SyscallConn are there.
 type streamConn struct {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"lwc/testdata/need"
 )
 
 // putProgram puts a program that looks at no frame on a link, without a queueing
@@ -23,7 +25,7 @@ func putProgram(t *testing.T, m *member, link int, way uint32) {
 	attr := struct{ link, program, way, flags, replace, relative uint32 }{link: uint32(link), program: uint32(fd), way: way}
 	err = m.ns.do(t.Context(), func() error { return bpf(unix.BPF_PROG_ATTACH, unsafe.Pointer(&attr), unsafe.Sizeof(attr)) })
 	if errors.Is(err, unix.EINVAL) {
-		t.Skip("this kernel has no programs without a queueing discipline (Linux 6.6)")
+		need.Kernel(t, "tcx", "programs without a queueing discipline, Linux 6.6")
 	}
 	must(t, err)
 }

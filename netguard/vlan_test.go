@@ -41,10 +41,7 @@ func needVLAN(t *testing.T) {
 	if hasVLAN(t) {
 		return
 	}
-	if strings.Contains(os.Getenv("LWC_TEST_KERNEL_WITHOUT"), "8021q") {
-		t.Skip("NOT RUN here: needs CONFIG_VLAN_8021Q; `make test-kernels` runs it")
-	}
-	need.Missing(t, "a kernel with CONFIG_VLAN_8021Q (make test-kernels runs it)")
+	need.Kernel(t, "8021q", "CONFIG_VLAN_8021Q")
 }
 
 // newTrunkSite has one card, nic0, whose far end carries the device network as

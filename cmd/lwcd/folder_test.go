@@ -32,7 +32,7 @@ func anotherUser(t *testing.T) identity {
 		t.Fatal(err)
 	}
 	if !mapped("/proc/self/uid_map", who.uid) {
-		t.Skip("a user namespace has one user only: nothing can be kept from the half")
+		t.Skip("NOT RUN: a user namespace has one user only, from whom nothing can be kept; root runs it")
 	}
 	need.Root(t)
 	return who

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"lwc/testdata/need"
 )
 
 // edit is what another program may try, with what Check says afterwards: "" where
@@ -64,7 +66,7 @@ func TestForeignEditsAreRefused(t *testing.T) {
 			p := external(port.link("p0"), false)
 			must(t, w.Apply(p))
 			if w.kernel.owner != owner {
-				t.Skip("NOT RUN: this kernel has no tables that are owned and persistent (Linux 6.9)")
+				need.Kernel(t, "nft-persist", "tables that are owned and persistent, Linux 6.9")
 			}
 			must(t, w.Permit(addrPorts("192.0.2.2:443"), false, 1<<40))
 			owned := func() string {

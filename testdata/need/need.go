@@ -6,6 +6,8 @@ package need
 import (
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -50,6 +52,17 @@ func Missing(t testing.TB, what string) {
 		t.Fatalf("this test needs %s", what)
 	}
 	t.Skipf("NOT RUN: this test needs %s", what)
+}
+
+// Kernel skips the test where the kernel is known not to have a feature: where
+// LWC_TEST_KERNEL_WITHOUT names it, in a list with commas. Elsewhere the lack is
+// one like any other. what says which kernel has it.
+func Kernel(t testing.TB, feature, what string) {
+	t.Helper()
+	if slices.Contains(strings.Split(os.Getenv("LWC_TEST_KERNEL_WITHOUT"), ","), feature) {
+		t.Skipf("NOT RUN here: needs a kernel with %s (make test-kernels)", what)
+	}
+	Missing(t, "a kernel with "+what+", or "+feature+" in LWC_TEST_KERNEL_WITHOUT")
 }
 
 // Strict tells whether a missing need is a failure.

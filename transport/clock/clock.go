@@ -142,9 +142,6 @@ func New(c Config) (*Clock, error) {
 	return k, nil
 }
 
-// String names the task.
-func (k *Clock) String() string { return "clock" }
-
 // Run asks the servers again and again and corrects the clock, until ctx ends.
 // It returns nil then.
 func (k *Clock) Run(ctx context.Context) error {
