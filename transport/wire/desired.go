@@ -5,18 +5,24 @@ import "time"
 // Desired is the whole desired configuration of a collector. It travels in
 // signed frames.
 type Desired struct {
-	V           int                   `json:"v"`
-	Collector   string                `json:"collector"`
-	Boot        string                `json:"boot"`
-	Version     uint64                `json:"version"`
-	NotBefore   time.Time             `json:"not_before,omitzero"`
-	Schedule    Schedule              `json:"schedule"`
-	Profiles    map[string][]string   `json:"profiles"` // name → items
-	Credentials map[string]Credential `json:"credentials"`
-	Bastions    map[string]Bastion    `json:"bastions,omitempty"`
-	Devices     []Device              `json:"devices"`
-	Limits      CollectLimits         `json:"limits"`
-	Masking     Masking               `json:"masking,omitzero"`
+	V         int        `json:"v"`
+	Collector string     `json:"collector"`
+	Boot      string     `json:"boot"`
+	Version   uint64     `json:"version"`
+	NotBefore time.Time  `json:"not_before,omitzero"`
+	Schedule  Schedule   `json:"schedule"`
+	Schedules []Schedule `json:"schedules,omitempty"`
+	Egress    Egress     `json:"egress,omitzero"`
+	// Done tells what the cloud has of each schedule, by its name, and device, so
+	// that a collector that has restarted goes on where it stood. The name "" stands
+	// for collections that were asked for.
+	Done        map[string]map[string]Done `json:"done,omitempty"`
+	Profiles    map[string][]string        `json:"profiles"` // name → items
+	Credentials map[string]Credential      `json:"credentials"`
+	Bastions    map[string]Bastion         `json:"bastions,omitempty"`
+	Devices     []Device                   `json:"devices"`
+	Limits      CollectLimits              `json:"limits"`
+	Masking     Masking                    `json:"masking,omitzero"`
 	// AllowCLI lets a device that refuses NETCONF be asked by CLI commands, which
 	// cost it about ten times as much.
 	AllowCLI bool `json:"allow_cli_fallback,omitempty"`
@@ -46,11 +52,35 @@ type MaskRule struct {
 	Pattern string `json:"pattern,omitempty"` // RE2; empty: the whole text
 }
 
+// Done is the last whole collection of a device that a manifest accounts for.
+type Done struct {
+	At      time.Time `json:"at"`      // start of its run
+	Seconds float64   `json:"seconds"` // that the device took
+}
+
+// Egress says what of a document may leave. The zero value sends all.
+type Egress struct {
+	Mode string   `json:"mode,omitempty"` // send, dry-run or hold; empty means send
+	Hold []string `json:"hold,omitempty"` // items whose bodies wait for an approval, in mode hold
+	Wait string   `json:"wait,omitempty"` // Go duration: how long a run waits for approvals; empty means 1h
+}
+
+// The modes of an Egress.
+const (
+	EgressSend   = "send"    // documents leave
+	EgressDryRun = "dry-run" // bodies stay; manifests tell what would have left
+	EgressHold   = "hold"    // bodies of Hold leave once an admin has approved them
+)
+
 // Schedule is when a collector collects by itself.
 type Schedule struct {
-	Start    string `json:"start,omitempty"`    // "02:00", in Timezone; empty: only on demand
-	Window   string `json:"window,omitempty"`   // Go duration, "2h"; device starts are spread over it
-	Timezone string `json:"timezone,omitempty"` // IANA name; empty means UTC
+	Name     string   `json:"name,omitempty"`     // a word; empty means DefaultProfile
+	Days     []string `json:"days,omitempty"`     // mon to sun, of the window's start; empty: every day
+	Collect  string   `json:"collect,omitempty"`  // profile that is collected; empty: that of each device
+	Profiles []string `json:"profiles,omitempty"` // only devices of these profiles; empty: all
+	Start    string   `json:"start,omitempty"`    // "02:00", in Timezone; empty: only on demand
+	Window   string   `json:"window,omitempty"`   // Go duration, "2h"; device starts are spread over it
+	Timezone string   `json:"timezone,omitempty"` // IANA name; empty means UTC
 }
 
 // The kinds of a Credential.
@@ -110,4 +140,7 @@ type CollectLimits struct {
 	// MaxCPU is the load of a routing engine in per cent over which large items
 	// are left out. 0 means 85; 100 switches the gate off.
 	MaxCPU int `json:"max_cpu,omitempty"`
+	// BudgetBytes bounds the documents without receipt that the collector holds; 0
+	// means 64 MiB.
+	BudgetBytes int64 `json:"budget_bytes,omitempty"`
 }

@@ -37,6 +37,8 @@ const (
 	FlagMalformed = "malformed"     // not well-formed XML; the bytes are as they came
 	FlagMasked    = "masked"        // values were replaced before sending
 	FlagWarnings  = "warnings"      // the reply carries warnings
+	FlagUnchanged = "unchanged"     // no body: its bytes are those of the last one that has a receipt
+	FlagHeld      = "held"          // no body yet: it waits for an approval
 )
 
 // Header describes one frame: a whole document, manifest or desired
@@ -63,9 +65,28 @@ type Header struct {
 	// or the repair of invalid UTF-8 changed them.
 	RawSHA256 string `json:"raw_sha256,omitempty"`
 	RawSize   int64  `json:"raw_size,omitempty"`
+	// Docs are the documents that share this frame; the header's own id, size and
+	// sha256 are of all their bodies together, one after the other.
+	Docs []Doc `json:"docs,omitempty"`
 	// Envelope signs the digest of the body, for manifests and desired
 	// configurations. Documents are vouched for by their run's manifest.
 	Envelope *Envelope `json:"envelope,omitempty"`
+}
+
+// Doc describes one of several documents of a device that share a frame. Each
+// has a receipt of its own.
+type Doc struct {
+	ID          string    `json:"id"`
+	Item        string    `json:"item"`
+	CollectedAt time.Time `json:"collected_at,omitzero"`
+	Outcome     string    `json:"outcome,omitempty"`
+	SHA256      string    `json:"sha256"`
+	Size        int64     `json:"size"`
+	RawSHA256   string    `json:"raw_sha256,omitempty"`
+	RawSize     int64     `json:"raw_size,omitempty"`
+	Flags       []string  `json:"flags,omitempty"`
+	Offset      int64     `json:"offset"` // of its bytes in the plain body
+	Length      int64     `json:"length"` // Size, or 0 where the flags say that it has no body
 }
 
 // bodyClaim is what the envelope of a framed document signs.

@@ -2,10 +2,12 @@ package wire
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -35,6 +37,19 @@ func CheckCollectorID(id string) error {
 // NewID returns a ULID: 26 characters, unique, ordered by time of making.
 // Document, run, job and boot ids are made so.
 func NewID() string { return ulid.MustNew(ulid.Now(), rand.Reader).String() }
+
+// RunID returns the id of a collector's run by schedule: a ULID of the window's
+// start and of a hash of the rest, so that every boot gives it the same one, and a
+// run that a restart cut off goes on instead of beginning anew.
+func RunID(collector, schedule string, window time.Time) string {
+	var id ulid.ULID
+	if err := id.SetTime(uint64(max(window.UnixMilli(), 0))); err != nil {
+		return NewID() // a window after the year 10889
+	}
+	sum := sha256.Sum256([]byte(collector + "|" + schedule + "|" + window.UTC().Format(time.RFC3339)))
+	copy(id[6:], sum[:])
+	return id.String()
+}
 
 // CheckID returns an error unless s is a ULID.
 func CheckID(s string) error {

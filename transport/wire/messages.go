@@ -65,6 +65,16 @@ type Welcome struct {
 	// LastManifest is the hash of the newest manifest that the cloud holds of
 	// this collector: the next one chains to it.
 	LastManifest string `json:"last_manifest,omitempty"`
+	// OpenRuns are runs of earlier boots by schedule that no manifest has ended. The
+	// collector goes on with each, or ends it.
+	OpenRuns []OpenRun `json:"open_runs,omitempty"`
+}
+
+// OpenRun is a run that no manifest has ended.
+type OpenRun struct {
+	Run      string    `json:"run"`
+	Schedule string    `json:"schedule"`
+	Window   time.Time `json:"window"` // its start
 }
 
 // Limits bound what a collector sends.
@@ -81,6 +91,9 @@ type Receipts struct {
 	Collector string    `json:"collector"`
 	Boot      string    `json:"boot"`
 	Receipts  []Receipt `json:"receipts"`
+	// WindowBytes is the window from now on: a busy cloud makes it smaller, and
+	// larger again. 0: as it is.
+	WindowBytes int64 `json:"window_bytes,omitempty"`
 }
 
 // MaxReceipts is the most receipts of one batch.
@@ -92,6 +105,7 @@ type Receipt struct {
 	Status    ReceiptStatus `json:"status"`
 	Code      string        `json:"code,omitempty"`      // why it was rejected, one word
 	Retryable bool          `json:"retryable,omitempty"` // send it again, same id
+	Parts     int           `json:"parts,omitempty"`     // kept: so many parts, from the first on
 }
 
 // ReceiptStatus is what became of a document.
@@ -103,6 +117,12 @@ const (
 	Duplicate ReceiptStatus = "duplicate" // that id, or that item of that run, was committed before
 	Rejected  ReceiptStatus = "rejected"  // not stored; see Code and Retryable
 	Complete  ReceiptStatus = "complete"  // a manifest: every document it names as sent is stored
+	Kept      ReceiptStatus = "kept"      // a document under way: Parts are committed, and need not be sent again
+	Offered   ReceiptStatus = "offered"   // the header of a held document is committed
+	// Withheld and Dropped never travel: the uplink says so of a document whose body
+	// did not leave, for want of an approval or of memory.
+	Withheld ReceiptStatus = "withheld"
+	Dropped  ReceiptStatus = "dropped"
 )
 
 // Need asks for what is missing; it is signed with the config-signing key.
@@ -113,6 +133,10 @@ type Need struct {
 	Run       string   `json:"run,omitempty"`
 	IDs       []string `json:"ids,omitempty"`    // documents to send again
 	Resync    string   `json:"resync,omitempty"` // hello, state or facts
+	// Release are held documents that an admin has approved, Decline those that an
+	// admin has refused.
+	Release []string `json:"release,omitempty"`
+	Decline []string `json:"decline,omitempty"`
 }
 
 // State tells what became of a desired configuration; it is signed with the
@@ -156,7 +180,9 @@ type Job struct {
 	Kind      JobKind   `json:"kind"`
 	Expires   time.Time `json:"expires"`
 	Run       string    `json:"run,omitempty"`     // collect: the run that its documents belong to
-	Devices   []string  `json:"devices,omitempty"` // collect: which; empty means all
+	Devices   []string  `json:"devices,omitempty"` // collect, probe: which; empty means all
+	Release   string    `json:"release,omitempty"` // update: the version wanted; empty: the newest
+	Source    string    `json:"source,omitempty"`  // update: URL of the release's manifest; empty: the updater's own
 }
 
 // JobKind is a command.
@@ -181,6 +207,7 @@ type JobStatus struct {
 	Error     string        `json:"error,omitempty"`
 	Done      int           `json:"done"`             // devices finished
 	Total     int           `json:"total"`            // devices of the job
+	Detail    string        `json:"detail,omitempty"` // progress or result in words
 	Device    *DeviceResult `json:"device,omitempty"` // the one that just finished
 	Probe     *Probe        `json:"probe,omitempty"`  // of a probe job: the device that just finished
 }
@@ -210,6 +237,24 @@ type Health struct {
 	Ports      PortState        `json:"ports"`
 	Counters   map[string]int64 `json:"counters,omitempty"`
 	LastRun    string           `json:"last_run,omitempty"`
+	NextRun    time.Time        `json:"next_run,omitzero"` // by schedule
+	Budget     int64            `json:"budget,omitempty"`  // bytes that documents without receipt may have
+	Checks     []Check          `json:"checks,omitempty"`  // of the collector's own surroundings
+	Errors     []Trouble        `json:"errors,omitempty"`  // the last ones, newest first
+}
+
+// Check is one thing that the collector looks at when it starts and again and
+// again: the ports, limits of memory, swap, core files, entropy, the clock.
+type Check struct {
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail,omitempty"` // in words; where it is not OK, what to do
+}
+
+// Trouble is something that went wrong. Its text holds no secret and no fact.
+type Trouble struct {
+	At   time.Time `json:"at"`
+	Text string    `json:"text"`
 }
 
 // Event is something that an operator should know. Its text holds no secret and

@@ -5,14 +5,23 @@ import "time"
 // Manifest accounts for everything of one run in one boot. It travels in frames
 // signed with the identity key. Its hash is the SHA-256 of its JSON, as framed.
 type Manifest struct {
-	V         int             `json:"v"`
-	Collector string          `json:"collector"`
-	Boot      string          `json:"boot"`
-	Run       string          `json:"run"`
-	Job       string          `json:"job,omitempty"` // the collect job that asked; empty: by schedule
-	Started   time.Time       `json:"started"`
-	Finished  time.Time       `json:"finished"`
-	Previous  string          `json:"previous,omitempty"` // hash of the manifest before
+	V         int       `json:"v"`
+	Collector string    `json:"collector"`
+	Boot      string    `json:"boot"`
+	Run       string    `json:"run"`
+	Job       string    `json:"job,omitempty"` // the collect job that asked; empty: by schedule
+	Started   time.Time `json:"started"`
+	Finished  time.Time `json:"finished"`
+	Previous  string    `json:"previous,omitempty"` // hash of the manifest before
+	Schedule  string    `json:"schedule,omitempty"` // by which the run was made; empty: a job asked
+	Window    time.Time `json:"window,omitzero"`    // start of the schedule's window
+	Mode      string    `json:"mode,omitempty"`     // of the egress
+	// Section counts the manifests of this run and boot, from 1: a long run is
+	// accounted for piece by piece. Last ends the run; Reason then tells why, where
+	// it was cut off.
+	Section   int             `json:"section"`
+	Last      bool            `json:"last,omitempty"`
+	Reason    string          `json:"reason,omitempty"`
 	Devices   []DeviceResult  `json:"devices"`
 	Documents []ManifestEntry `json:"documents"`
 }
@@ -83,7 +92,7 @@ type ManifestEntry struct {
 	Outcome string      `json:"outcome,omitempty"` // of the reply scan
 	SHA256  string      `json:"sha256,omitempty"`
 	Size    int64       `json:"size"`
-	Sent    int64       `json:"sent"`             // bytes that left, all parts, without redelivery
+	Sent    int64       `json:"sent"`             // bytes that left, all parts, without redelivery; of a shared frame its part
 	Reason  string      `json:"reason,omitempty"` // why there is no stored document
 	// RawSHA256 and RawSize are of the bytes as the device sent them, where masking
 	// or the repair of invalid UTF-8 changed them. Masked counts the values that
@@ -91,6 +100,8 @@ type ManifestEntry struct {
 	RawSHA256 string         `json:"raw_sha256,omitempty"`
 	RawSize   int64          `json:"raw_size,omitempty"`
 	Masked    map[string]int `json:"masked,omitempty"`
+	// Unchanged: the document was told without a body, being equal to the one before.
+	Unchanged bool `json:"unchanged,omitempty"`
 }
 
 // EntryStatus is what became of one item.
@@ -104,4 +115,5 @@ const (
 	EntryFailed    EntryStatus = "failed"    // the device gave no reply; see Reason
 	EntryLost      EntryStatus = "lost"      // collected, and dropped; see Reason
 	EntrySkipped   EntryStatus = "skipped"   // not asked for; see Reason
+	EntryWithheld  EntryStatus = "withheld"  // collected, and its body did not leave; see Reason
 )

@@ -3,6 +3,7 @@ package keeper
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -32,15 +33,15 @@ func Diff(old, next edp.Fleet) []edp.Change {
 
 // one compares an entry that there is one of. Its zero value means that there
 // is none.
-func one[T comparable](kind string, old, next T, text func(T) string) []edp.Change {
+func one[T any](kind string, old, next T, text func(T) string) []edp.Change {
 	var none T
 	c := edp.Change{Action: edp.Changed, Kind: kind, Detail: text(old) + " → " + text(next)}
 	switch {
-	case old == next:
+	case reflect.DeepEqual(old, next):
 		return nil
-	case old == none:
+	case reflect.DeepEqual(old, none):
 		c.Action, c.Detail = edp.Added, text(next)
-	case next == none:
+	case reflect.DeepEqual(next, none):
 		c.Action, c.Detail = edp.Removed, text(old)
 	}
 	return []edp.Change{c}
