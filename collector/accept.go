@@ -40,6 +40,7 @@ func accept(d wire.Desired, ref wire.ConfigRef, key wire.BootKey, maskKey []byte
 		profiles: map[string]profile{}, bastions: map[string]*hop{}}
 	a.schedule()
 	a.limits()
+	a.egress()
 	a.fleet.allowCLI = d.AllowCLI
 	a.masking(maskKey)
 	a.readProfiles()
@@ -69,8 +70,12 @@ const (
 	minLoginRate = 0.01
 	// maxLoginRate is more than any collector reaches: a rate without effect.
 	maxLoginRate = 10000
-	// maxDocument is where a collector has no memory for a document at all.
+	// maxDocument is the largest reply that a session takes at all.
 	maxDocument = 1 << 30
+	// minBudget has room for the documents of 64 devices at once; above maxBudget a
+	// small appliance has no memory.
+	minBudget = 8 << 20
+	maxBudget = 1 << 30
 )
 
 func (a *accepting) limits() {
@@ -90,6 +95,10 @@ func (a *accepting) limits() {
 	if !(l.LoginsPerSecond == 0 || l.LoginsPerSecond >= minLoginRate && l.LoginsPerSecond <= maxLoginRate) {
 		a.faults.add("limits/logins_per_second", "%g is not between %g and %d; the default is used", l.LoginsPerSecond, minLoginRate, maxLoginRate)
 		l.LoginsPerSecond = 0
+	}
+	if l.BudgetBytes != 0 && (l.BudgetBytes < minBudget || l.BudgetBytes > maxBudget) {
+		a.faults.add("limits/budget_bytes", "%d is not between %d and %d; the default is used", l.BudgetBytes, int64(minBudget), int64(maxBudget))
+		l.BudgetBytes = 0
 	}
 	if l.MaxCPU < 0 || l.MaxCPU > 100 {
 		a.faults.add("limits/max_cpu", "%d is not a load between 0 and 100 per cent; the default is used", l.MaxCPU)

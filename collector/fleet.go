@@ -21,6 +21,7 @@ type fleet struct {
 	bad      map[string]badDevice
 	creds    map[string]*credential
 	limits   wire.CollectLimits
+	egress   egress
 	allowCLI bool
 	mask     *junos.Mask
 
