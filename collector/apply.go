@@ -47,6 +47,7 @@ func (c *Collector) applyLater(now time.Time) time.Time {
 func (c *Collector) apply(d desired) {
 	c.report(d.ref, wire.ConfigApplying, nil)
 	f, checked := accept(d.Desired, d.ref, c.conf.BootKey, c.maskKey)
+	f.forgotten = c.conf.Forgotten
 	c.mu.Lock()
 	old := c.fleet
 	c.fleet = f

@@ -29,6 +29,7 @@ type Config struct {
 	BootKey   wire.BootKey // opens the credentials of a configuration
 	Dialer    Dialer
 	Uplink    Uplink
+	Machine   Machine      // optional: without it jobs reach devices alone
 	Logger    *slog.Logger // nil means slog.Default
 
 	// BudgetBytes bounds the documents that have no receipt yet; 0 means
@@ -40,6 +41,10 @@ type Config struct {
 	// DeviceTimeout bounds the collection of one device, without the time it
 	// waits for memory; 0 means DefaultDeviceTimeout.
 	DeviceTimeout time.Duration
+	// Forgotten is called when credentials have been wiped, once for each
+	// configuration: copies that others made of them, and dropped, can be overwritten
+	// then. It may be nil, and must not wait for the Collector.
+	Forgotten func()
 	// BlockedTimeout bounds how long an open session waits for memory, that is
 	// for receipts; 0 means DefaultBlockedTimeout.
 	BlockedTimeout time.Duration
@@ -65,7 +70,8 @@ type Collector struct {
 	inbox    *inbox
 	counters counters
 	chain    chain
-	tasks    sync.WaitGroup // devices and runs
+	machines machineJobs
+	tasks    sync.WaitGroup // devices, runs and jobs
 
 	// mu guards fleet, which only the main loop replaces. A holder of a fleet
 	// took it while mu was held, so that it cannot be wiped in between.

@@ -30,6 +30,8 @@ type fleet struct {
 	mu      sync.Mutex
 	users   int
 	retired bool
+
+	forgotten func() // called once the credentials are wiped; nil: nobody asks
 }
 
 // device is one that can be collected from.
@@ -81,25 +83,35 @@ func (f *fleet) hold() bool {
 
 func (f *fleet) drop() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.users--
-	f.wipeUnused()
+	wiped := f.wipeUnused()
+	f.mu.Unlock()
+	f.tellWiped(wiped)
 }
 
 // retire wipes the credentials as soon as the last holder has dropped f.
 func (f *fleet) retire() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.retired = true
-	f.wipeUnused()
+	wiped := f.wipeUnused()
+	f.mu.Unlock()
+	f.tellWiped(wiped)
 }
 
-func (f *fleet) wipeUnused() {
+// wipeUnused reports whether it has wiped. The caller holds mu.
+func (f *fleet) wipeUnused() bool {
 	if !f.retired || f.users > 0 {
-		return
+		return false
 	}
 	for _, c := range f.creds {
 		c.auth.wipe()
+	}
+	return true
+}
+
+func (f *fleet) tellWiped(wiped bool) {
+	if wiped && f.forgotten != nil {
+		f.forgotten()
 	}
 }
 

@@ -35,7 +35,7 @@ func (c *Collector) job(ctx context.Context, j wire.Job) {
 	case j.Kind == wire.JobCollect || j.Kind == wire.JobProbe:
 		c.deviceJob(ctx, j, now)
 	case slices.Contains([]wire.JobKind{wire.JobRenewCert, wire.JobUpdate, wire.JobRestart}, j.Kind):
-		c.refuse(j, fmt.Sprintf("%s is not available in this version", j.Kind))
+		c.machineJob(ctx, j)
 	default:
 		c.refuse(j, fmt.Sprintf("this version does not know the command %q", clip(string(j.Kind), 40)))
 	}

@@ -27,7 +27,7 @@ func TestJobsThatAreRefused(t *testing.T) {
 		check("before a configuration", job(wire.Job{Kind: wire.JobCollect, Run: wire.NewID()}), "no configuration yet")
 		r.apply(r.desired(1, 1))
 		for _, k := range []wire.JobKind{wire.JobRenewCert, wire.JobUpdate, wire.JobRestart} {
-			check(string(k), job(wire.Job{Kind: k}), string(k)+" is not available in this version")
+			check(string(k), job(wire.Job{Kind: k}), string(k)+" is not available here")
 		}
 		check("unknown", job(wire.Job{Kind: "shell"}), `does not know the command "shell"`)
 		check("expired", job(wire.Job{Kind: wire.JobCollect, Run: wire.NewID(), Expires: time.Now().Add(-time.Second)}), "after its time")

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"sync/atomic"
+	"time"
 
 	"lwc/transport/wire"
 )
@@ -12,6 +13,7 @@ type counters struct {
 	documents, bytes, rejected, lost, retries atomic.Int64
 	fallbacks                                 atomic.Int64
 	lastRun                                   atomic.Pointer[string]
+	nextRun                                   atomic.Int64 // Unix seconds; 0: no schedule wants one
 }
 
 func (c *counters) setLastRun(id string) { c.lastRun.Store(&id) }
@@ -23,6 +25,7 @@ type Status struct {
 	LeftOut  int            // that stand in the configuration and cannot
 	Running  int            // runs that are not concluded
 	LastRun  string         // the newest run that is complete in the cloud
+	NextRun  time.Time      // when a schedule wants the next device; zero: none does
 	Counters map[string]int64
 }
 
@@ -31,6 +34,9 @@ func (c *Collector) Status() Status {
 	s := Status{Running: int(c.counters.running.Load()), Counters: c.count()}
 	if f := c.current(); f != nil {
 		s.Config, s.Devices, s.LeftOut = f.ref, len(f.devices), len(f.bad)
+	}
+	if at := c.counters.nextRun.Load(); at > 0 {
+		s.NextRun = time.Unix(at, 0).UTC()
 	}
 	if id := c.counters.lastRun.Load(); id != nil {
 		s.LastRun = *id

@@ -10,7 +10,7 @@ import (
 )
 
 // Supervisor is the supervisor as the collector half sees it. It is a
-// netguard.Upstream, Tokens and Desk.
+// netguard.Upstream, Tokens, Desk and Machine.
 type Supervisor struct{ peer *peer }
 
 // Connect makes the collector's end of a connection. Run has to be called.

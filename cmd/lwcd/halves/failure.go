@@ -28,6 +28,7 @@ var kinds = []struct {
 	{"busy", ErrBusy},
 	{"unknown-call", ErrUnknownCall},
 	{"protocol", ErrProtocol},
+	{"refused", ErrRefused},
 	{"deadline", context.DeadlineExceeded},
 	{"canceled", context.Canceled},
 }

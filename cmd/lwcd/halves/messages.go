@@ -100,6 +100,9 @@ const (
 	callErase   = "token-erase"
 	callAlive   = "alive"
 	callStop    = "stop"
+	callRestart = "restart"
+	callUpdate  = "update"
+	callClock   = "clock"
 )
 
 const (

@@ -11,9 +11,10 @@ import (
 
 // Offer is all that the supervisor does for its collector half.
 type Offer struct {
-	Ports  netguard.Upstream
-	Tokens Tokens
-	Desk   Desk
+	Ports   netguard.Upstream
+	Tokens  Tokens
+	Desk    Desk
+	Machine Machine
 }
 
 // Collector is the collector half as the supervisor sees it.
@@ -44,7 +45,7 @@ func (c *Collector) Stop(ctx context.Context) error {
 func (o Offer) serve(ctx context.Context, call string, args json.RawMessage) (any, error) {
 	limit := quickLimit
 	switch call {
-	case callView, callNotices:
+	case callView, callNotices, callUpdate:
 		limit = pollLimit
 	case callPermit:
 		limit = permitLimit
@@ -54,6 +55,8 @@ func (o Offer) serve(ctx context.Context, call string, args json.RawMessage) (an
 	switch call {
 	case callView, callPermit:
 		return o.ports(ctx, call, args)
+	case callRestart, callUpdate, callClock:
+		return o.machine(ctx, call, args)
 	case callStamp:
 		return o.Tokens.Stamp(ctx)
 	case callToken:

@@ -1,0 +1,145 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"lwc/transport/wire"
+)
+
+// Machine is what jobs reach beside devices. An error that is ErrNotHere says in
+// words why a thing cannot be done here: nothing has been tried then.
+type Machine interface {
+	// RenewCertificate gets a new certificate, and returns when that runs out.
+	RenewCertificate(context.Context) (time.Time, error)
+	// Restart begins the end of this process and the start of another one, and
+	// waits for the end. When that was done for this job before, it says so.
+	Restart(ctx context.Context, job string) (result string, err error)
+	// Update hands the job to the machine's updater, once in the life of a job, and
+	// returns its result. It tells what the updater says of its progress.
+	Update(ctx context.Context, j wire.Job, progress func(words string)) (result string, err error)
+}
+
+// ErrNotHere: a job cannot be carried out on this machine.
+var ErrNotHere = errors.New("not possible here")
+
+// The time-outs of jobs for the machine. The updater has one of its own, which is
+// to end it first.
+const (
+	renewTimeout   = 5 * time.Minute
+	restartTimeout = time.Minute
+	updateTimeout  = 2 * time.Hour
+)
+
+// machineJobs are those under way.
+type machineJobs struct {
+	mu      sync.Mutex // guards running
+	running map[wire.JobKind]string
+}
+
+// begin takes the place of a kind; its job is who holds it when that is taken.
+// Nothing else begins while a restart is under way, nor a restart during an update.
+func (m *machineJobs) begin(j wire.Job) (other string, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for kind, id := range m.running {
+		if kind == j.Kind || kind == wire.JobRestart || kind == wire.JobUpdate && j.Kind == wire.JobRestart {
+			return fmt.Sprintf("%s %s", kind, id), false
+		}
+	}
+	if m.running == nil {
+		m.running = map[wire.JobKind]string{}
+	}
+	m.running[j.Kind] = j.ID
+	return "", true
+}
+
+func (m *machineJobs) end(kind wire.JobKind) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.running, kind)
+}
+
+// machineJob begins a job that goes to no device. It ends by itself.
+func (c *Collector) machineJob(ctx context.Context, j wire.Job) {
+	if c.conf.Machine == nil {
+		c.refuse(j, fmt.Sprintf("%s is not available here", j.Kind))
+		return
+	}
+	if other, ok := c.machines.begin(j); !ok {
+		c.refuse(j, fmt.Sprintf("the job %s is under way: wait for its end, then ask again", other))
+		return
+	}
+	c.tellMachineJob(j, wire.JobAccepted, "")
+	c.tasks.Go(func() {
+		defer c.machines.end(j.Kind)
+		c.carryOut(ctx, j)
+	})
+}
+
+// carryOut does the work and tells how it ended. A job that the end of this
+// process cuts off is not ended: the next boot gets it again.
+func (c *Collector) carryOut(ctx context.Context, j wire.Job) {
+	within, cancel := context.WithTimeoutCause(ctx, machineTimeout(j.Kind), fmt.Errorf("it took longer than %v", machineTimeout(j.Kind)))
+	defer cancel()
+	c.log.Info("job begun", "job", j.ID, "kind", j.Kind)
+	result, err := c.onMachine(within, j)
+	switch {
+	case err == nil:
+		c.log.Info("job done", "job", j.ID, "kind", j.Kind, "result", result)
+		c.tellMachineJob(j, wire.JobDone, result)
+	case errors.Is(err, ErrNotHere):
+		c.refuse(j, clip(err.Error(), maxWords))
+	case ctx.Err() != nil:
+	default:
+		if within.Err() != nil {
+			err = context.Cause(within)
+		}
+		c.log.Error("a job failed", "job", j.ID, "kind", j.Kind, "error", err)
+		s := c.machineStatus(j, wire.JobFailed)
+		s.Error = clip(err.Error(), maxWords)
+		c.jobStatus(s)
+	}
+}
+
+// maxWords bounds what a job says.
+const maxWords = 500
+
+func machineTimeout(kind wire.JobKind) time.Duration {
+	switch kind {
+	case wire.JobRestart:
+		return restartTimeout
+	case wire.JobUpdate:
+		return updateTimeout
+	}
+	return renewTimeout
+}
+
+func (c *Collector) onMachine(ctx context.Context, j wire.Job) (string, error) {
+	switch j.Kind {
+	case wire.JobRestart:
+		c.tellMachineJob(j, wire.JobRunning, "the collector half ends its sessions and starts anew")
+		return c.conf.Machine.Restart(ctx, j.ID)
+	case wire.JobUpdate:
+		return c.conf.Machine.Update(ctx, j, func(words string) { c.tellMachineJob(j, wire.JobRunning, words) })
+	}
+	c.tellMachineJob(j, wire.JobRunning, "asking the cloud for a new certificate")
+	until, err := c.conf.Machine.RenewCertificate(ctx)
+	if err != nil {
+		return "", err
+	}
+	return "the new certificate is valid until " + until.UTC().Format(time.RFC3339), nil
+}
+
+func (c *Collector) machineStatus(j wire.Job, s wire.JobState) wire.JobStatus {
+	return wire.JobStatus{V: wire.Version, ID: j.ID, Collector: c.conf.Collector, Boot: c.conf.Boot, State: s}
+}
+
+func (c *Collector) tellMachineJob(j wire.Job, s wire.JobState, words string) {
+	status := c.machineStatus(j, s)
+	status.Detail = clip(words, maxWords)
+	c.jobStatus(status)
+}
