@@ -122,7 +122,7 @@ func (h Header) check() error {
 			return fmt.Errorf("%w: %w", err, ErrFrame)
 		}
 	}
-	return nil
+	return h.checkDocs()
 }
 
 const (

@@ -36,19 +36,27 @@ var encoder = sync.OnceValue(func() *zstd.Encoder {
 	return e
 })
 
-// deflate compresses a body. The result never shares memory with plain.
-func deflate(plain []byte) []byte {
-	return encoder().EncodeAll(plain, make([]byte, 0, len(plain)/8+64))
+// packs are buffers for compressed bodies on their way into frames. One that grew
+// far beyond a block is left to the garbage collector.
+var packs = sync.Pool{New: func() any { return new([]byte) }}
+
+func returnPack(b *[]byte) {
+	if cap(*b) <= 4*blockSize {
+		packs.Put(b)
+	}
 }
+
+// deflate appends a compressed body to dst.
+func deflate(dst, plain []byte) []byte { return encoder().EncodeAll(plain, dst) }
 
 // inflate undoes the compression named by enc. It returns exactly size bytes or
 // an error, and never holds more than size+1.
 func inflate(enc string, body []byte, size int64) ([]byte, error) {
-	r, done, err := inflater(strings.TrimSuffix(enc, SealedSuffix), body)
+	r, err := Inflater(enc, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	defer done()
+	defer r.Close()
 	// The buffer grows with what really comes, not with what a header claims.
 	var out bytes.Buffer
 	n, err := io.Copy(&out, io.LimitReader(r, size+1))
@@ -63,23 +71,26 @@ func inflate(enc string, body []byte, size int64) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func inflater(enc string, body []byte) (r io.Reader, done func(), err error) {
-	switch enc {
+// Inflater undoes the compression named by enc while the body comes. It bounds
+// its own memory; the bytes that it gives are for the caller to bound, by an
+// io.LimitReader of the size that the header claims. The caller closes it.
+func Inflater(enc string, body io.Reader) (io.ReadCloser, error) {
+	switch strings.TrimSuffix(enc, SealedSuffix) {
 	case EncIdentity:
-		return bytes.NewReader(body), func() {}, nil
+		return io.NopCloser(body), nil
 	case EncGzip:
-		g, err := gzip.NewReader(bytes.NewReader(body))
+		g, err := gzip.NewReader(body)
 		if err != nil {
-			return nil, nil, fmt.Errorf("inflating a body (gzip): %w", err)
+			return nil, fmt.Errorf("inflating a body (gzip): %w", err)
 		}
-		return g, func() {}, nil
+		return g, nil
 	case EncZstd:
-		d, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1),
+		d, err := zstd.NewReader(body, zstd.WithDecoderConcurrency(1),
 			zstd.WithDecoderMaxMemory(maxDecoderMemory), zstd.WithDecoderLowmem(true))
 		if err != nil {
-			return nil, nil, fmt.Errorf("inflating a body (zstd): %w", err)
+			return nil, fmt.Errorf("inflating a body (zstd): %w", err)
 		}
-		return d, d.Close, nil
+		return d.IOReadCloser(), nil
 	}
-	return nil, nil, fmt.Errorf("encoding %.40q: %w", enc, ErrFrame)
+	return nil, fmt.Errorf("encoding %.40q: %w", enc, ErrFrame)
 }

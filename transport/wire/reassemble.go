@@ -51,7 +51,7 @@ func (a *Assembler) Add(now time.Time, h Header, body []byte) (*Whole, error) {
 	if h.Size > a.MaxSize {
 		return nil, fmt.Errorf("document %s has %d bytes, more than %d: %w", h.ID, h.Size, a.MaxSize, ErrTooLarge)
 	}
-	plainPart, err := openBody(h, body, a.Key)
+	plainPart, err := OpenBody(h, body, a.Key)
 	if err != nil {
 		return nil, fmt.Errorf("document %s: %w", h.ID, err)
 	}

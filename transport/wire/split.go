@@ -13,8 +13,10 @@ type Packing struct {
 	// MaxFrame bounds each frame; 0 means the protocol's MaxFrame.
 	MaxFrame int
 	// SealTo is the HPKE public key that bodies are sealed to; empty means
-	// that they are not sealed.
+	// that they are not sealed; Seal can still do it.
 	SealTo []byte
+	// Next numbers the frames; nil means that they count up from the header's Seq.
+	Next func() uint64
 	// Key signs the body's digest into the header; nil for documents.
 	Key crypto.Signer
 	// Version stands in the signed claim: the version of a desired
@@ -26,8 +28,13 @@ type Packing struct {
 // envelope, takes about 1.5 KiB, and the sealing adds 1,136 bytes.
 const headRoom = 4 << 10
 
+// sealRoom is what sealing adds to a frame: the encapsulated key of 1,120 bytes
+// (RFC 9180 §4, with ML-KEM-768 and X25519), the tag of 16, and the word in the
+// header.
+const sealRoom = 1200
+
 // Split compresses plain and cuts it into frames that carry h. It fills in V,
-// SHA256, Size, Enc, Part, Parts and Envelope; Seq is counted up from h.Seq. Of a
+// SHA256, Size, Enc, Part, Parts, Envelope and Seq. Of a
 // body that it does not sign, it takes the SHA256 from h where h has one, and the
 // Size agrees: who read the body has hashed it, and who receives it checks it.
 // The result never shares memory with plain.
@@ -46,7 +53,10 @@ func Split(h Header, plain []byte, p Packing) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	chunks := cut(deflate(plain), room)
+	packed := packs.Get().(*[]byte)
+	defer returnPack(packed)
+	*packed = deflate((*packed)[:0], plain)
+	chunks := cut(*packed, room)
 	h.Parts = len(chunks)
 	if h.Parts > maxParts {
 		return nil, fmt.Errorf("splitting %s: %d parts, more than %d", h.ID, h.Parts, maxParts)
@@ -77,6 +87,9 @@ func (p Packing) room(id string) (int, error) {
 }
 
 func (p Packing) frame(h Header, body []byte) ([]byte, error) {
+	if p.Next != nil {
+		h.Seq = p.Next()
+	}
 	if len(p.SealTo) > 0 {
 		sealed, err := SealTo(p.SealTo, bodyInfo(h), body)
 		if err != nil {
@@ -137,8 +150,24 @@ func VerifyBody(h Header, plain []byte, pub crypto.PublicKey) (uint64, error) {
 	return c.Version, nil
 }
 
-// openBody undoes the sealing of one part.
-func openBody(h Header, body []byte, key BootKey) ([]byte, error) {
+// Seal seals the body of a frame that is not sealed yet. So frames can wait for
+// the key of the connection that carries them. The result shares no memory with
+// frame.
+func Seal(frame, to []byte) ([]byte, error) {
+	h, body, err := ParseFrame(frame)
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasSuffix(h.Enc, SealedSuffix) {
+		return nil, fmt.Errorf("sealing %s: it is sealed already: %w", h.ID, ErrFrame)
+	}
+	h.Enc += SealedSuffix
+	return Packing{SealTo: to}.frame(h, body)
+}
+
+// OpenBody undoes the sealing of one part; of a frame that is not sealed it returns
+// the body as it is. The result is compressed still.
+func OpenBody(h Header, body []byte, key BootKey) ([]byte, error) {
 	if !strings.HasSuffix(h.Enc, SealedSuffix) {
 		return body, nil
 	}

@@ -25,7 +25,7 @@ type Splitter struct {
 	room   int // for the body of one frame
 	emit   func(frame []byte) error
 	block  *[]byte // not yet compressed; nil: none
-	packed []byte  // compressed, not yet sent
+	packed *[]byte // compressed, not yet sent; nil: none
 	size   int64
 	err    error // the first; all calls after it return it
 }
@@ -36,7 +36,7 @@ var (
 )
 
 // NewSplitter begins a document. Of h, the fields that Split fills in are
-// ignored, but for Seq. emit takes each frame over, in order; its error ends the
+// ignored. emit takes each frame over, in order; its error ends the
 // document. Memory: one block of 128 KiB, and one frame.
 func NewSplitter(h Header, p Packing, emit func(frame []byte) error) (*Splitter, error) {
 	if p.Key != nil {
@@ -78,14 +78,19 @@ func (s *Splitter) Write(b []byte) (int, error) {
 
 // pack compresses the block, and sends what fills a frame and is not the end.
 func (s *Splitter) pack() error {
-	s.packed = encoder().EncodeAll(*s.block, s.packed)
-	*s.block = (*s.block)[:0]
-	for len(s.packed) > s.room {
-		if err := s.send(s.packed[:s.room]); err != nil {
+	if s.packed == nil {
+		s.packed = packs.Get().(*[]byte)
+		*s.packed = (*s.packed)[:0]
+	}
+	out := deflate(*s.packed, *s.block)
+	*s.packed, *s.block = out, (*s.block)[:0]
+	for len(out) > s.room {
+		if err := s.send(out[:s.room]); err != nil {
 			return err
 		}
-		s.packed = append(s.packed[:0], s.packed[s.room:]...)
+		out = out[s.room:]
 	}
+	*s.packed = append((*s.packed)[:0], out...)
 	return nil
 }
 
@@ -101,7 +106,8 @@ func (s *Splitter) send(body []byte) error {
 }
 
 // Finish sends what is left. last tells what is known at the end: its Outcome,
-// SHA256 (of all that was written), Flags, RawSHA256 and RawSize are taken over.
+// SHA256 (of all that was written), Flags, RawSHA256 and RawSize are taken over, and
+// its CollectedAt if it has one.
 func (s *Splitter) Finish(last Header) error {
 	if s.err != nil {
 		return s.err
@@ -115,8 +121,11 @@ func (s *Splitter) Finish(last Header) error {
 	if s.err == nil {
 		s.h.Outcome, s.h.SHA256, s.h.Flags = last.Outcome, last.SHA256, last.Flags
 		s.h.RawSHA256, s.h.RawSize = last.RawSHA256, last.RawSize
+		if !last.CollectedAt.IsZero() {
+			s.h.CollectedAt = last.CollectedAt
+		}
 		s.h.Parts = s.h.Part + 1
-		s.err = s.send(s.packed)
+		s.err = s.send(*s.packed)
 	}
 	err := s.err
 	s.Abort()
@@ -129,6 +138,9 @@ func (s *Splitter) Abort() {
 	if s.block != nil {
 		blocks.Put(s.block)
 	}
+	if s.packed != nil {
+		returnPack(s.packed)
+	}
 	s.block, s.packed = nil, nil
 	if s.err == nil {
 		s.err = errFinished
@@ -138,5 +150,5 @@ func (s *Splitter) Abort() {
 // Size is the number of bytes that were written.
 func (s *Splitter) Size() int64 { return s.size }
 
-// Seq is the sequence number for the frame that follows.
-func (s *Splitter) Seq() uint64 { return s.h.Seq }
+// Sent is the number of frames that were handed to emit.
+func (s *Splitter) Sent() int { return s.h.Part }
