@@ -28,7 +28,8 @@ var mayImport = map[string][]string{
 	"transport/secret": {},
 	"transport/wire":   {"transport/secret"},
 	"transport/device": {"transport/secret"},
-	"transport/uplink": {"transport/wire", "transport/secret"},
+	"transport/uplink": {"transport/wire", "transport/wss", "transport/secret"},
+	"transport/wss":    {},
 	"transport/proxy":  {"transport/secret"},
 	"transport/clock":  {},
 	"netguard":         {"netguard/wall", "netguard/lease"},
@@ -36,7 +37,7 @@ var mayImport = map[string][]string{
 	"netguard/lease":   {},
 	// What attacks the ports knows nothing of how they are kept.
 	"netguard/netguardtest": {},
-	"cloud":                 {"transport/wire", "transport/secret", "junos", "cloud"},
+	"cloud":                 {"transport/wire", "transport/wss", "transport/secret", "junos", "cloud"},
 	"image":                 {},
 	"testdata":              {},
 }
@@ -47,7 +48,7 @@ var (
 	testsMayImport   = []string{"testdata", "junos/junostest", "netguard/netguardtest"}
 	peersInTestsOnly = map[string][]string{
 		"netguard":         {"transport/proxy"},
-		"transport/uplink": {"cloud"},
+		"transport/uplink": {"cloud", "transport/proxy"},
 		"collector":        {"transport/device", "transport/uplink"},
 		"cloud":            {"transport/uplink"},
 	}
