@@ -21,7 +21,6 @@ import (
 	"lwc/cloud/edp"
 	"lwc/cloud/fleet"
 	"lwc/cloud/fleet/keeper"
-	"lwc/transport/wire"
 )
 
 // Hub is told what collectors have to know.
@@ -111,7 +110,7 @@ func schemaName(t reflect.Type, hint string) string {
 	switch t {
 	case reflect.TypeFor[fleet.Spec]():
 		return "FleetSpec"
-	case reflect.TypeFor[fleet.Credential](), reflect.TypeFor[fleet.Bastion](), reflect.TypeFor[fleet.Masking](), reflect.TypeFor[wire.Device]():
+	case reflect.TypeFor[fleet.Credential](), reflect.TypeFor[fleet.Bastion](), reflect.TypeFor[fleet.Masking](), reflect.TypeFor[fleet.Device]():
 		return name + "Spec"
 	}
 	return name

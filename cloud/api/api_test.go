@@ -11,6 +11,7 @@ import (
 	"lwc/cloud/api/apitest"
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/edp"
+	"lwc/cloud/fleet"
 	"lwc/transport/wire"
 )
 
@@ -160,7 +161,7 @@ func TestDevices(t *testing.T) {
 	cloud.Fill()
 	admin := as(t, cloud, edp.RoleAdmin)
 	base := "/collectors/" + apitest.Collector + "/devices"
-	add := apitype.DeviceList{Devices: []wire.Device{{ID: "edge-4", Address: "192.0.2.4", Credential: "lab", TrustFirst: true}}}
+	add := apitype.DeviceList{Devices: []fleet.Device{{Device: wire.Device{ID: "edge-4", Address: "192.0.2.4", Credential: "lab", TrustFirst: true}}}}
 	admin.call("POST", base, add, nil, 200)
 	if text := admin.call("POST", base, add, nil, 422); !strings.Contains(text, "is taken") {
 		t.Errorf("a taken id: %s", text)

@@ -10,7 +10,6 @@ import (
 	"lwc/cloud/api/view"
 	"lwc/cloud/fleet"
 	"lwc/cloud/fleet/keeper"
-	"lwc/transport/wire"
 )
 
 // maxFleet bounds the body of a fleet, as maxFile does a fleet file.
@@ -31,7 +30,7 @@ func (a *API) registerFleets() {
 	rotate.Description = "From then on the same value has another pseudonym than in documents from before. The key is never shown."
 	huma.Register(a.huma, rotate, a.rotateMasking)
 	csv := write(http.MethodPost, "import-devices", "/collectors/{collector}/devices/import", "Add devices from CSV, all or none", "fleets")
-	csv.Description = "The header line names the columns: id, address, port, credential, bastions, host_keys, trust_first, profile, legacy_algorithms, pipeline. Several bastions or host keys are separated by '|'."
+	csv.Description = "The header line names the columns: id, address, port, credential, bastions, host_keys, trust_first, profile, legacy_algorithms, pipeline, groups. Several bastions, host keys or groups are separated by '|'."
 	csv.MaxBodyBytes = maxFleet
 	huma.Register(a.huma, csv, a.importDevices)
 }
@@ -113,7 +112,7 @@ type importDevices struct {
 }
 
 func (a *API) importDevices(ctx context.Context, in *importDevices) (*answer[apitype.Changes], error) {
-	var devices []wire.Device
+	var devices []fleet.Device
 	s, err := a.cfg.Keeper.Spec(ctx, in.Collector)
 	if err == nil {
 		devices, err = fleet.ParseCSV("body", in.RawBody, s)

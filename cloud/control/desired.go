@@ -116,11 +116,14 @@ func (l *line) sendFrames(ctx context.Context, d wire.Desired) error {
 func (l *line) desired(f edp.Fleet) (wire.Desired, error) {
 	d := wire.Desired{
 		V: wire.Version, Collector: l.id, Boot: l.entry.Boot, Version: f.Version,
-		Schedule: f.Schedule, Profiles: f.Profiles, Limits: f.Limits,
+		Schedules: f.Schedules, Egress: f.Egress, Profiles: f.Profiles, Limits: f.Limits,
 		Credentials: make(map[string]wire.Credential, len(f.Credentials)),
 		Bastions:    make(map[string]wire.Bastion, len(f.Bastions)),
 		Devices:     make([]wire.Device, 0, len(f.Devices)),
 		AllowCLI:    f.AllowCLI,
+	}
+	if len(f.Schedules) > 0 {
+		d.Schedule = f.Schedules[0] // for a collector that knows only one
 	}
 	for _, b := range f.Bastions {
 		d.Bastions[b.ID] = b.Bastion

@@ -117,7 +117,9 @@ func describe(old, now map[string]any) string {
 func applyChange(ctx context.Context, t *sql.Tx, f Fleet, c Change) error {
 	switch c.Kind {
 	case "schedule":
-		return setColumn(ctx, t, f.Collector, `UPDATE collectors SET schedule = $1 WHERE id = $2`, f.Schedule)
+		return setColumn(ctx, t, f.Collector, `UPDATE collectors SET schedules = $1 WHERE id = $2`, nonNil(f.Schedules))
+	case "egress":
+		return setColumn(ctx, t, f.Collector, `UPDATE collectors SET egress = $1 WHERE id = $2`, f.Egress)
 	case "limits":
 		return setColumn(ctx, t, f.Collector, `UPDATE collectors SET limits = $1 WHERE id = $2`, f.Limits)
 	case "masking":
@@ -134,6 +136,9 @@ func applyChange(ctx context.Context, t *sql.Tx, f Fleet, c Change) error {
 	}
 	return applyDevice(ctx, t, f, c)
 }
+
+// nonNil keeps an empty list from becoming null.
+func nonNil[T any](list []T) []T { return append([]T{}, list...) }
 
 func setColumn(ctx context.Context, t *sql.Tx, collector, query string, v any) error {
 	text, err := asJSON(v)
@@ -201,7 +206,7 @@ func applyDevice(ctx context.Context, t *sql.Tx, f Fleet, c Change) error {
 		return dropFromRuns(ctx, t, f.Collector, c.ID)
 	}
 	d := f.Devices[slices.IndexFunc(f.Devices, func(x Device) bool { return x.ID == c.ID })]
-	body, err := asJSON(d.Device)
+	body, err := asJSON(d)
 	if err != nil {
 		return err
 	}

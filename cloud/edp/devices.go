@@ -37,9 +37,11 @@ const deviceQuery = `SELECT d.collector, d.body, d.host_name, d.model, d.version
 	FROM devices d`
 
 func scanDevice(r row) (d DeviceRow, err error) {
-	err = r.Scan(&d.Collector, jsonColumn{&d.Device}, &d.HostName, &d.Model, &d.Version, jsonColumn{&d.Serials},
+	var body Device
+	err = r.Scan(&d.Collector, jsonColumn{&body}, &d.HostName, &d.Model, &d.Version, jsonColumn{&d.Serials},
 		&d.State, &d.Phase, &d.Kind, &d.Error, &d.HostKey, &d.LastRun, moment{&d.LastAttempt}, moment{&d.LastSuccess},
 		&d.Seconds, jsonColumn{&d.Access}, &d.Documents, &d.Bytes)
+	d.Device, d.Groups = body.Device, body.Groups
 	if len(d.Serials) > 0 {
 		d.Serial = d.Serials[0]
 	}

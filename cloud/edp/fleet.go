@@ -29,9 +29,9 @@ func (s *Store) GetFleet(ctx context.Context, collector string) (Fleet, error) {
 
 func loadFleet(ctx context.Context, q querier, collector string) (Fleet, error) {
 	f := Fleet{Collector: collector}
-	err := q.QueryRowContext(ctx, `SELECT config_version, schedule, profiles, limits, masking, mask_version, mask_cipher, allow_cli
+	err := q.QueryRowContext(ctx, `SELECT config_version, schedules, egress, profiles, limits, masking, mask_version, mask_cipher, allow_cli
 		FROM collectors WHERE id = $1`, collector).
-		Scan(&f.Version, jsonColumn{&f.Schedule}, jsonColumn{&f.Profiles}, jsonColumn{&f.Limits},
+		Scan(&f.Version, jsonColumn{&f.Schedules}, jsonColumn{&f.Egress}, jsonColumn{&f.Profiles}, jsonColumn{&f.Limits},
 			jsonColumn{&f.Masking}, &f.Masking.Version, &f.Masking.Cipher, &f.AllowCLI)
 	if errors.Is(err, sql.ErrNoRows) {
 		return f, ErrNotFound
@@ -52,7 +52,7 @@ func loadFleet(ctx context.Context, q querier, collector string) (Fleet, error) 
 		return f, err
 	}
 	f.Devices, err = all(ctx, q, func(r row) (d Device, err error) {
-		return d, r.Scan(jsonColumn{&d.Device})
+		return d, r.Scan(jsonColumn{&d})
 	}, `SELECT body FROM devices WHERE collector = $1 ORDER BY id`, collector)
 	return f, err
 }
@@ -167,6 +167,9 @@ func (f Fleet) check() error {
 			return err
 		}
 	}
+	if err := f.checkSchedules(); err != nil {
+		return err
+	}
 	for _, b := range f.Bastions {
 		if err := add(bastions, "bastion", b.ID); err != nil {
 			return err
@@ -184,6 +187,23 @@ func (f Fleet) check() error {
 		if err := errors.Join(known(creds, "credential", d.Credential), known(bastions, "bastion", d.Bastions...),
 			f.knownProfile(d.Profile)); err != nil {
 			return fmt.Errorf("device %.80q: %w", d.ID, err)
+		}
+	}
+	return nil
+}
+
+// checkSchedules refuses schedules without a name of their own, or of profiles
+// that there are none of.
+func (f Fleet) checkSchedules() error {
+	names := map[string]bool{}
+	for _, s := range f.Schedules {
+		if err := add(names, "schedule", s.Name); err != nil {
+			return err
+		}
+		for _, p := range append([]string{s.Collect}, s.Profiles...) {
+			if err := f.knownProfile(p); err != nil {
+				return fmt.Errorf("schedule %.80q: %w", s.Name, err)
+			}
 		}
 	}
 	return nil
@@ -254,7 +274,10 @@ func (f Fleet) entries() ([]entry, error) {
 		errs = append(errs, err)
 		out = append(out, entry{kind, id, fields})
 	}
-	put("schedule", "", f.Schedule)
+	for _, s := range f.Schedules {
+		put("schedule", s.Name, s)
+	}
+	put("egress", "", f.Egress)
 	put("limits", "", f.Limits)
 	put("masking", "", map[string]any{"classes": f.Masking.Classes, "rules": f.Masking.Rules, "key": f.Masking.Version})
 	put("fallback", "", map[string]any{"cli": f.AllowCLI})
@@ -268,7 +291,7 @@ func (f Fleet) entries() ([]entry, error) {
 		put("bastion", b.ID, b.Bastion)
 	}
 	for _, d := range f.Devices {
-		put("device", d.ID, d.Device)
+		put("device", d.ID, d)
 	}
 	return out, errors.Join(errs...)
 }

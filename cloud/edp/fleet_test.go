@@ -52,11 +52,11 @@ func TestPutFleetSaysWhatItChanged(t *testing.T) {
 		}, []string{"changed device edge-1 address 192.0.2.1 → 192.0.2.77, port none → 22"}},
 		{"a schedule, and one device less", func(f *edp.Fleet) {
 			f.Credentials[0].Username, f.Credentials[0].Version, f.Credentials[0].Cipher = "netops", "2", nil
-			f.Schedule = wire.Schedule{Start: "02:00"}
+			f.Schedules = []wire.Schedule{{Name: "daily", Start: "02:00"}}
 			f.Devices = f.Devices[1:]
-		}, []string{"changed schedule  start none → 02:00", "removed device edge-1"}},
+		}, []string{"added schedule daily", "removed device edge-1"}},
 		{"nothing left", func(f *edp.Fleet) { *f = edp.Fleet{Collector: site} },
-			[]string{"changed schedule  start 02:00 → none", "removed profile small", "removed credential lab", "removed bastion jump", "removed device edge-2"}},
+			[]string{"removed schedule daily", "removed profile small", "removed credential lab", "removed bastion jump", "removed device edge-2"}},
 	} {
 		f := base()
 		step.edit(&f)

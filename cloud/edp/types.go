@@ -136,8 +136,9 @@ type Enrolment struct {
 // Fleet is the desired configuration of a collector.
 type Fleet struct {
 	Collector   string
-	Version     uint64 // set by GetFleet; PutFleet ignores it
-	Schedule    wire.Schedule
+	Version     uint64          // set by GetFleet; PutFleet ignores it
+	Schedules   []wire.Schedule // each with a name of its own
+	Egress      wire.Egress
 	Profiles    map[string][]string
 	Credentials []Credential
 	Bastions    []Bastion
@@ -169,13 +170,17 @@ type Bastion struct {
 	wire.Bastion
 }
 
-// Device is a device to collect from.
-type Device struct{ wire.Device }
+// Device is a device to collect from. Its groups are the cloud's own: collectors
+// do not know them.
+type Device struct {
+	wire.Device
+	Groups []string `json:"groups,omitempty"`
+}
 
 // Change is one thing that a new fleet changed. It holds no secret.
 type Change struct {
 	Action ChangeAction
-	Kind   string // credential, bastion, device, schedule, profile, limits, masking or fallback
+	Kind   string // credential, bastion, device, schedule, egress, profile, limits, masking or fallback
 	ID     string // empty for those that there is one of
 	Detail string // in words, may be empty
 }
@@ -204,6 +209,7 @@ const (
 type DeviceRow struct {
 	Collector                        string
 	Device                           wire.Device
+	Groups                           []string
 	HostName, Model, Version, Serial string
 	Serials                          []string // chassis first
 	State                            DeviceState

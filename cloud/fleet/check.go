@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 	_ "time/tzdata" // the time zones, on hosts that have no /usr/share/zoneinfo
 
 	"golang.org/x/crypto/ssh"
@@ -40,7 +39,8 @@ var (
 // positions, or nil.
 func (s Spec) Check() error {
 	c := &checker{names: s.names()}
-	c.schedule(s.Schedule)
+	c.schedules(s.Schedules)
+	c.egress(s.Egress)
 	c.limits(s.Limits)
 	c.masking(s.Masking)
 	c.profiles(s.Profiles)
@@ -82,27 +82,6 @@ func (c *checker) add(path, format string, args ...any) {
 	c.problems = append(c.problems, Problem{Path: path, Text: fmt.Sprintf(format, args...)})
 }
 
-func (c *checker) schedule(s wire.Schedule) {
-	if s.Start == "" && (s.Window != "" || s.Timezone != "") {
-		c.add("schedule", "a window or time zone without start: add start, as in start: \"02:00\"")
-	}
-	if s.Start != "" && !timeForm.MatchString(s.Start) {
-		c.add("schedule.start", "%.40q is not a time of day: write it as \"02:00\", from 00:00 to 23:59", s.Start)
-	}
-	if s.Window != "" {
-		d, err := time.ParseDuration(s.Window)
-		if err != nil || d <= 0 || d > 24*time.Hour {
-			c.add("schedule.window", "%.40q is not a length of time up to 24h: write it as 30m, 2h or 1h30m", s.Window)
-		}
-	}
-	if s.Timezone == "" {
-		return
-	}
-	if _, err := time.LoadLocation(s.Timezone); err != nil || s.Timezone == "Local" {
-		c.add("schedule.timezone", "%.60q is not a time zone: give its IANA name, as Europe/Berlin or UTC", s.Timezone)
-	}
-}
-
 func (c *checker) limits(l wire.CollectLimits) {
 	if l.Concurrency < 0 || l.Concurrency > maxConcurrency {
 		c.add("limits.concurrency", "%d is not from 1 to %d (0 or left out: the collector's default)", l.Concurrency, maxConcurrency)
@@ -119,7 +98,16 @@ func (c *checker) limits(l wire.CollectLimits) {
 	if l.MaxDocumentBytes < 0 || l.MaxDocumentBytes > maxDocument {
 		c.add("limits.max_document_bytes", "%d is not from 1 to %d (0 or left out: the collector's default)", l.MaxDocumentBytes, maxDocument)
 	}
+	if l.BudgetBytes != 0 && (l.BudgetBytes < minBudget || l.BudgetBytes > maxBudget) {
+		c.add("limits.budget_bytes", "%d is not from %d (8 MiB) to %d (1 GiB); 0 or left out: 67108864 (64 MiB)", l.BudgetBytes, minBudget, maxBudget)
+	}
 }
+
+// The bounds of limits.budget_bytes. Below, one device's lane would be all of it.
+const (
+	minBudget = 8 << 20
+	maxBudget = 1 << 30
+)
 
 func (c *checker) profiles(ps map[string][]string) {
 	c.count("profiles", len(ps), maxNamed)

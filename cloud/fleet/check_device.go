@@ -5,11 +5,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
-	"lwc/transport/wire"
 )
 
-func (c *checker) devices(ds []wire.Device) {
+func (c *checker) devices(ds []Device) {
 	c.count("devices", len(ds), maxDevices)
 	ids := c.list("devices")
 	for i, d := range ds {
@@ -41,7 +39,7 @@ func (c *checker) requiredID(path, id string) {
 	c.id(path+".id", id)
 }
 
-func (c *checker) device(path string, d wire.Device) {
+func (c *checker) device(path string, d Device) {
 	c.address(path+".address", d.Address)
 	c.credential(path+".credential", d.Credential)
 	c.hostKeys(path, d.HostKeys, d.TrustFirst)
@@ -49,9 +47,10 @@ func (c *checker) device(path string, d wire.Device) {
 	if d.Pipeline < 0 || d.Pipeline > maxPipeline {
 		c.add(path+".pipeline", "%d is not from 1 to %d requests at once (1: never more than one; 0 or left out: the collector decides)", d.Pipeline, maxPipeline)
 	}
-	if d.Profile != "" && !slices.Contains(c.names.profiles, d.Profile) {
-		c.add(path+".profile", "no profile %.80q is defined%s", d.Profile, Suggest(d.Profile, c.names.profiles))
+	if d.Profile != "" {
+		c.profile(path+".profile", d.Profile)
 	}
+	c.groups(path+".groups", d.Groups)
 }
 
 func (c *checker) id(path, id string) {

@@ -19,8 +19,8 @@ func TestBounds(t *testing.T) {
 		"masking.rules":                    {Masking: Masking{Rules: make([]wire.MaskRule, maxRules+1)}},
 		"masking.rules[0].pattern":         {Masking: Masking{Rules: []wire.MaskRule{{Class: "x", Pattern: strings.Repeat("a", maxPattern+1)}}}},
 		"masking.classes.nope":             {Masking: Masking{Classes: map[string]bool{"nope": false}}},
-		"devices[0].pipeline: -1":          {Devices: []wire.Device{{Pipeline: -1}}},
-		"devices[0].pipeline: 65":          {Devices: []wire.Device{{Pipeline: 65}}},
+		"devices[0].pipeline: -1":          {Devices: []Device{{Device: wire.Device{Pipeline: -1}}}},
+		"devices[0].pipeline: 65":          {Devices: []Device{{Device: wire.Device{Pipeline: 65}}}},
 		"bastions[0].max_sessions: 4097 i": {Bastions: []Bastion{{Bastion: wire.Bastion{MaxSessions: 4097}}}},
 	} {
 		if err := s.Check(); err == nil || !strings.Contains(err.Error(), want) {

@@ -9,15 +9,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"lwc/transport/wire"
 )
 
 // CSVColumns are the columns of a device import. The header line names those
 // that are used, in any order; id, address and credential must be there.
-// bastions and host_keys hold several values, separated by '|'.
+// bastions, host_keys and groups hold several values, separated by '|'.
 func CSVColumns() []string {
-	return []string{"id", "address", "port", "credential", "bastions", "host_keys", "trust_first", "profile", "legacy_algorithms", "pipeline"}
+	return []string{"id", "address", "port", "credential", "bastions", "host_keys", "trust_first", "profile", "legacy_algorithms", "pipeline", "groups"}
 }
 
 // maxCSV bounds an import.
@@ -26,7 +24,7 @@ const maxCSV = 8 << 20
 // ParseCSV reads devices and checks them against the credentials, bastions and
 // profiles of the fleet that they join. The error is Problems: everything that
 // is wrong, by line; no device is returned with it.
-func ParseCSV(name string, text []byte, into Spec) ([]wire.Device, error) {
+func ParseCSV(name string, text []byte, into Spec) ([]Device, error) {
 	im := &importer{name: name, check: checker{names: into.names()}, lineOf: map[string]int{}}
 	if len(text) > maxCSV {
 		im.report(0, 0, "", "%s has %d bytes, more than %d", name, len(text), maxCSV)
@@ -64,7 +62,7 @@ func (im *importer) report(line, column int, path, format string, args ...any) {
 		File: im.name, Line: line, Column: column, Source: source})
 }
 
-func (im *importer) read(text []byte) []wire.Device {
+func (im *importer) read(text []byte) []Device {
 	r := csv.NewReader(bytes.NewReader(text))
 	r.FieldsPerRecord, r.TrimLeadingSpace, r.Comma = -1, true, separator(im.lines[0])
 	header, err := r.Read()
@@ -75,7 +73,7 @@ func (im *importer) read(text []byte) []wire.Device {
 	if !im.header(header) {
 		return nil
 	}
-	var devices []wire.Device
+	var devices []Device
 	for {
 		record, err := r.Read()
 		if errors.Is(err, io.EOF) {
@@ -137,9 +135,9 @@ func (im *importer) header(names []string) bool {
 }
 
 // device reads one record and judges it.
-func (im *importer) device(r *csv.Reader, record []string) wire.Device {
+func (im *importer) device(r *csv.Reader, record []string) Device {
 	line, _ := r.FieldPos(0)
-	var d wire.Device
+	var d Device
 	for i, value := range record {
 		at, column := r.FieldPos(i)
 		if i >= len(im.columns) {
@@ -159,7 +157,7 @@ func (im *importer) device(r *csv.Reader, record []string) wire.Device {
 }
 
 // judge applies the rules of a device and puts what they find on its column.
-func (im *importer) judge(r *csv.Reader, fields int, d wire.Device) {
+func (im *importer) judge(r *csv.Reader, fields int, d Device) {
 	im.check.problems = nil
 	im.check.requiredID("", d.ID)
 	im.check.device("", d)
@@ -174,7 +172,7 @@ func (im *importer) judge(r *csv.Reader, fields int, d wire.Device) {
 	}
 }
 
-func setColumn(d *wire.Device, column, value string) error {
+func setColumn(d *Device, column, value string) error {
 	switch column {
 	case "id":
 		d.ID = value
@@ -188,6 +186,8 @@ func setColumn(d *wire.Device, column, value string) error {
 		d.Bastions = several(value)
 	case "host_keys":
 		d.HostKeys = several(value)
+	case "groups":
+		d.Groups = several(value)
 	case "port":
 		return setPort(d, value)
 	case "trust_first":
@@ -200,7 +200,7 @@ func setColumn(d *wire.Device, column, value string) error {
 	return nil
 }
 
-func setPipeline(d *wire.Device, value string) error {
+func setPipeline(d *Device, value string) error {
 	if value == "" {
 		return nil
 	}
@@ -212,7 +212,7 @@ func setPipeline(d *wire.Device, value string) error {
 	return nil
 }
 
-func setPort(d *wire.Device, value string) error {
+func setPort(d *Device, value string) error {
 	if value == "" {
 		return nil
 	}

@@ -21,6 +21,7 @@ type decoder struct {
 	source   Source
 	at       map[string]position // of every entry, by path
 	problems Problems
+	single   bool            // the file has one schedule, as schedule and not in a list
 	marked   map[string]bool // paths of problems, and of all around them
 }
 

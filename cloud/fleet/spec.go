@@ -8,14 +8,15 @@ import (
 
 // Spec is the whole desired configuration of one collector, secrets included.
 type Spec struct {
-	Schedule    wire.Schedule       `json:"schedule,omitzero" doc:"When the collector collects by itself. Left out: only on demand."`
+	Schedules   []wire.Schedule     `json:"schedules,omitempty" doc:"When the collector collects by itself, each with a name. Left out: only on demand."`
+	Egress      wire.Egress         `json:"egress,omitzero" doc:"What may leave the site: send (all), dry-run (nothing; manifests tell what would have left) or hold (the items of hold wait for an approval)."`
 	Limits      wire.CollectLimits  `json:"limits,omitzero" doc:"What the collector may ask of the network."`
 	Masking     Masking             `json:"masking,omitzero" doc:"What is replaced in documents before they leave the site."`
 	AllowCLI    bool                `json:"allow_cli_fallback,omitempty" doc:"Ask devices that refuse NETCONF by CLI commands, which cost them about ten times as much."`
 	Profiles    map[string][]string `json:"profiles,omitempty" doc:"Profiles of one's own: name to catalogue items. minimal, optics, security, daily and full are built in."`
 	Credentials []Credential        `json:"credentials,omitempty" doc:"Log-ins for devices and bastions."`
 	Bastions    []Bastion           `json:"bastions,omitempty" doc:"Hosts that devices are reached through."`
-	Devices     []wire.Device       `json:"devices,omitempty" doc:"The devices to collect from."`
+	Devices     []Device            `json:"devices,omitempty" doc:"The devices to collect from."`
 }
 
 // Masking is what is replaced by pseudonyms. The key of the pseudonyms is the
@@ -42,6 +43,12 @@ type Credential struct {
 type Bastion struct {
 	ID string `json:"id" doc:"Name that devices refer to."`
 	wire.Bastion
+}
+
+// Device is a device with the groups that it is in.
+type Device struct {
+	wire.Device
+	Groups []string `json:"groups,omitempty" doc:"Names of groups: a collection or a test can be asked for of a whole group."`
 }
 
 // Kind returns the wire's name of the credential's kind, or "" for one that

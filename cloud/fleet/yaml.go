@@ -2,9 +2,12 @@ package fleet
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -43,9 +46,10 @@ func ParseYAML(name string, text []byte, src Source) (File, error) {
 func (d *decoder) check(s Spec) error {
 	var found Problems
 	if errors.As(s.Check(), &found) {
-		found = slices.DeleteFunc(found, func(p Problem) bool { return d.blamed(p.Path) })
+		found = slices.DeleteFunc(found, func(p Problem) bool { return d.blamed(d.asWritten(p.Path)) })
 	}
 	for _, p := range found {
+		p.Path = d.asWritten(p.Path)
 		d.report(d.locate(p.Path), p.Path, "%s", p.Text)
 	}
 	sortByLine(d.problems)
@@ -66,7 +70,9 @@ func (d *decoder) file() File {
 				d.report(position{n.GetToken().Position.Line, n.GetToken().Position.Column}, p, "%v", err)
 			}
 		},
-		"schedule":           func(p string, n ast.Node) { f.Spec.Schedule = d.schedule(p, n) },
+		"schedule":           func(p string, n ast.Node) { d.oneSchedule(p, n, &f.Spec) },
+		"schedules":          func(p string, n ast.Node) { d.allSchedules(p, n, &f.Spec) },
+		"egress":             func(p string, n ast.Node) { f.Spec.Egress = d.egress(p, n) },
 		"limits":             func(p string, n ast.Node) { f.Spec.Limits = d.limits(p, n) },
 		"masking":            func(p string, n ast.Node) { f.Spec.Masking = d.masking(p, n) },
 		"allow_cli_fallback": func(p string, n ast.Node) { f.Spec.AllowCLI = d.truth(p, n) },
@@ -126,11 +132,63 @@ func (d *decoder) syntax(e yaml.Error) {
 
 func (d *decoder) schedule(path string, n ast.Node) (s wire.Schedule) {
 	d.mapping(path, n, fields{
+		"name":     func(p string, n ast.Node) { s.Name = d.scalar(p, n) },
+		"days":     func(p string, n ast.Node) { s.Days = d.texts(p, n) },
 		"start":    func(p string, n ast.Node) { s.Start = d.scalar(p, n) },
 		"window":   func(p string, n ast.Node) { s.Window = d.scalar(p, n) },
 		"timezone": func(p string, n ast.Node) { s.Timezone = d.scalar(p, n) },
+		"collect":  func(p string, n ast.Node) { s.Collect = d.scalar(p, n) },
+		"profiles": func(p string, n ast.Node) { s.Profiles = d.texts(p, n) },
 	})
 	return s
+}
+
+// oneSchedule reads the form for a fleet with one schedule. An empty one is none.
+func (d *decoder) oneSchedule(path string, n ast.Node, s *Spec) {
+	one := d.schedule(path, n)
+	if d.both(path, n, s) || reflect.DeepEqual(one, wire.Schedule{}) {
+		return
+	}
+	one.Name = cmp.Or(one.Name, wire.DefaultProfile)
+	s.Schedules, d.single = []wire.Schedule{one}, true
+}
+
+func (d *decoder) allSchedules(path string, n ast.Node, s *Spec) {
+	all := listed(d, path, n, d.schedule)
+	if d.both(path, n, s) {
+		return
+	}
+	for i := range all {
+		all[i].Name = cmp.Or(all[i].Name, wire.DefaultProfile)
+	}
+	s.Schedules = all
+}
+
+// both reports a file that has schedule and schedules.
+func (d *decoder) both(path string, n ast.Node, s *Spec) bool {
+	if len(s.Schedules) == 0 {
+		return false
+	}
+	d.wrong(path, n, "both schedule and schedules are given: put all of them into the list schedules")
+	return true
+}
+
+// asWritten is the path of a problem as this file has it: the one schedule of
+// "schedule" is the first of a list to the rules.
+func (d *decoder) asWritten(path string) string {
+	if rest, ok := strings.CutPrefix(path, "schedules[0]"); ok && d.single {
+		return "schedule" + rest
+	}
+	return path
+}
+
+func (d *decoder) egress(path string, n ast.Node) (e wire.Egress) {
+	d.mapping(path, n, fields{
+		"mode": func(p string, n ast.Node) { e.Mode = d.scalar(p, n) },
+		"hold": func(p string, n ast.Node) { e.Hold = d.texts(p, n) },
+		"wait": func(p string, n ast.Node) { e.Wait = d.scalar(p, n) },
+	})
+	return e
 }
 
 func (d *decoder) limits(path string, n ast.Node) (l wire.CollectLimits) {
@@ -140,6 +198,7 @@ func (d *decoder) limits(path string, n ast.Node) (l wire.CollectLimits) {
 		"per_bastion":        func(p string, n ast.Node) { l.PerBastion = int(d.number(p, n, maxConcurrency)) },
 		"logins_per_second":  func(p string, n ast.Node) { l.LoginsPerSecond = d.decimal(p, n, maxLoginRate) },
 		"max_cpu":            func(p string, n ast.Node) { l.MaxCPU = int(d.number(p, n, maxCPU)) },
+		"budget_bytes":       func(p string, n ast.Node) { l.BudgetBytes = int64(d.number(p, n, maxBudget)) },
 	})
 	return l
 }
@@ -177,7 +236,7 @@ func (d *decoder) bastion(path string, n ast.Node) (b Bastion) {
 	return b
 }
 
-func (d *decoder) device(path string, n ast.Node) (v wire.Device) {
+func (d *decoder) device(path string, n ast.Node) (v Device) {
 	d.mapping(path, n, fields{
 		"id":                func(p string, n ast.Node) { v.ID = d.scalar(p, n) },
 		"address":           func(p string, n ast.Node) { v.Address = d.scalar(p, n) },
@@ -189,6 +248,7 @@ func (d *decoder) device(path string, n ast.Node) (v wire.Device) {
 		"profile":           func(p string, n ast.Node) { v.Profile = d.scalar(p, n) },
 		"legacy_algorithms": func(p string, n ast.Node) { v.Legacy = d.truth(p, n) },
 		"pipeline":          func(p string, n ast.Node) { v.Pipeline = int(d.number(p, n, maxPipeline)) },
+		"groups":            func(p string, n ast.Node) { v.Groups = d.texts(p, n) },
 	})
 	return v
 }

@@ -66,7 +66,7 @@ func TestParseYAML(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Collector != "site-berlin-01" || f.Spec.Schedule.Start != "02:00" || f.Spec.Limits.Concurrency != 64 {
+	if f.Collector != "site-berlin-01" || f.Spec.Schedules[0].Start != "02:00" || f.Spec.Limits.Concurrency != 64 {
 		t.Errorf("collector, schedule or limits: %+v", f)
 	}
 	creds := map[string]Credential{}

@@ -19,12 +19,12 @@ import (
 type deviceFormData struct {
 	Collector             string
 	Edit                  bool
-	Form                  wire.Device
+	Form                  fleet.Device
 	Credentials, Bastions []string
 	Profiles              []profileData
 }
 
-func (v *visit) deviceFormData(form wire.Device) (deviceFormData, error) {
+func (v *visit) deviceFormData(form fleet.Device) (deviceFormData, error) {
 	d := deviceFormData{Collector: v.r.PathValue("collector"), Edit: v.r.PathValue("device") != "", Form: form}
 	s, err := v.cfg.Keeper.Spec(v.r.Context(), d.Collector)
 	if err != nil {
@@ -39,7 +39,7 @@ func (v *visit) deviceFormData(form wire.Device) (deviceFormData, error) {
 }
 
 // deviceForm reads the fields of the form. The error is of its numbers.
-func (v *visit) deviceForm() (wire.Device, error) {
+func (v *visit) deviceForm() (fleet.Device, error) {
 	port, err := readPort(v.form("port"))
 	pipeline, wrong := readNumber("pipeline", v.form("pipeline"))
 	err = errors.Join(err, wrong)
@@ -47,15 +47,15 @@ func (v *visit) deviceForm() (wire.Device, error) {
 	if errors.As(err, &both) {
 		err = both
 	}
-	return wire.Device{
+	return fleet.Device{Groups: strings.Fields(v.form("groups")), Device: wire.Device{
 		ID: v.form("id"), Address: v.form("address"), Port: port, Credential: v.form("credential"),
 		Bastions: strings.Fields(v.form("bastions")), HostKeys: lines(v.form("host_keys")),
 		TrustFirst: v.form("trust_first") == "true", Profile: v.form("profile"),
 		Legacy: v.form("legacy_algorithms") == "true", Pipeline: pipeline,
-	}, err
+	}}, err
 }
 
-func (v *visit) showDeviceForm(form wire.Device) error {
+func (v *visit) showDeviceForm(form fleet.Device) error {
 	form.Profile = cmp.Or(form.Profile, wire.DefaultProfile)
 	d, err := v.deviceFormData(form)
 	if err != nil {
@@ -65,7 +65,7 @@ func (v *visit) showDeviceForm(form wire.Device) error {
 }
 
 func (p *Portal) showNewDevice(v *visit) error {
-	return v.showDeviceForm(wire.Device{})
+	return v.showDeviceForm(fleet.Device{})
 }
 
 func (p *Portal) newDevice(v *visit) error {
@@ -75,7 +75,7 @@ func (p *Portal) newDevice(v *visit) error {
 		return err
 	}
 	if wrong == nil {
-		_, wrong = p.cfg.Keeper.AddDevices(v.r.Context(), d.Collector, []wire.Device{dev}, false)
+		_, wrong = p.cfg.Keeper.AddDevices(v.r.Context(), d.Collector, []fleet.Device{dev}, false)
 	}
 	if wrong != nil {
 		return v.wrong("deviceform", "devices", d, wrong)
@@ -99,7 +99,7 @@ func (p *Portal) editDevice(v *visit) error {
 		return err
 	}
 	if wrong == nil {
-		wrong = v.reviseDevice(func(old *wire.Device) { *old = dev })
+		wrong = v.reviseDevice(func(old *fleet.Device) { *old = dev })
 	}
 	if wrong != nil {
 		return v.wrong("deviceform", "devices", d, wrong)
@@ -118,7 +118,7 @@ func (p *Portal) pinDevice(v *visit) error {
 	if key == "" || key != d.HostKey {
 		return fmt.Errorf("the device has shown another host key since: look at its page again: %w", edp.ErrConflict)
 	}
-	err = v.reviseDevice(func(old *wire.Device) {
+	err = v.reviseDevice(func(old *fleet.Device) {
 		if !slices.Contains(old.HostKeys, key) {
 			old.HostKeys = append(slices.Clone(old.HostKeys), key)
 		}
@@ -131,10 +131,10 @@ func (p *Portal) pinDevice(v *visit) error {
 }
 
 // reviseDevice changes the device that the path names.
-func (v *visit) reviseDevice(change func(*wire.Device)) error {
+func (v *visit) reviseDevice(change func(*fleet.Device)) error {
 	collector, id := v.r.PathValue("collector"), v.r.PathValue("device")
 	_, err := v.cfg.Keeper.Revise(v.r.Context(), collector, func(s *fleet.Spec) error {
-		at := slices.IndexFunc(s.Devices, func(d wire.Device) bool { return d.ID == id })
+		at := slices.IndexFunc(s.Devices, func(d fleet.Device) bool { return d.ID == id })
 		if at < 0 {
 			return fmt.Errorf("device %q of %s: %w", id, collector, edp.ErrNotFound)
 		}

@@ -26,7 +26,7 @@ func trusted(t *testing.T, c *apitest.Cloud) {
 }
 
 // deviceOf returns a device as the collector is told of it.
-func deviceOf(t *testing.T, c *apitest.Cloud, id string) wire.Device {
+func deviceOf(t *testing.T, c *apitest.Cloud, id string) edp.Device {
 	t.Helper()
 	f, err := c.Store.GetFleet(t.Context(), apitest.Collector)
 	must(t, err)
@@ -34,7 +34,7 @@ func deviceOf(t *testing.T, c *apitest.Cloud, id string) wire.Device {
 	if at < 0 {
 		t.Fatalf("no device %s", id)
 	}
-	return f.Devices[at].Device
+	return f.Devices[at]
 }
 
 func TestPinHostKey(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 
 // fieldPath finds the field in the path of a problem: the third of
 // "devices[24].bastions[0]", "schedule.start" and "port".
-var fieldPath = regexp.MustCompile(`^(?:(?:devices|bastions|credentials)\[\d+\]|schedule|limits)?\.?([a-z_]*)(?:\[\d+\])?$`)
+var fieldPath = regexp.MustCompile(`^(?:(?:devices|bastions|credentials|schedules)\[\d+\]|egress|limits)?\.?([a-z_]*)(?:\[\d+\])?$`)
 
 // labels are the fields of forms as people see them.
 var labels = map[string]string{
@@ -19,6 +19,8 @@ var labels = map[string]string{
 	"collector": "Collector id", "uses": "Uses", "certificate": "Certificate", "pipeline": "Requests at once", "max_sessions": "Sessions at once",
 	"concurrency": "Devices at once", "per_bastion": "Devices through one bastion at once", "logins_per_second": "Log-ins a second",
 	"max_cpu": "Highest load", "max_document_bytes": "Largest document",
+	"budget_bytes": "Memory for documents", "name": "Name", "days": "Days", "collect": "Collect", "profiles": "Of devices with the profiles",
+	"mode": "Mode", "hold": "Items that are held", "wait": "Wait", "groups": "Groups",
 }
 
 // wordings say in the words of a form what the rules of a fleet say in those of
@@ -33,6 +35,8 @@ var wordings = []struct{ begins, field, text string }{
 	{"the secret of", "password", ""},
 	{"its secret is longer", "private_key", ""},
 	{"a window or time zone without start", "start", "a window or time zone was given without it: give a time of day, as 02:00"},
+	{"no start:", "start", "it is missing: give the time of day at which the window opens, as 02:00"},
+	{"mode hold and no item", "hold", "name at least one item, as show-configuration, or choose to send all"},
 }
 
 // inForm names each problem by the label of its field, and lists the texts of

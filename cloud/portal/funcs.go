@@ -35,6 +35,8 @@ func funcs() template.FuncMap {
 		"ms":        func(s float64) string { return fmt.Sprintf("%.0f ms", s*1000) },
 		"classURL":  classURL,
 
+		"schedule":     apitype.ScheduleText,
+		"egress":       apitype.EgressText,
 		"separation":   apitype.Separation,
 		"portsSince":   apitype.PortsSince,
 		"violations":   apitype.Violations,

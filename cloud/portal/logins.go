@@ -17,7 +17,11 @@ type loginsData struct {
 	Collector   string
 	Credentials []apitype.Credential
 	Bastions    []apitype.Bastion
-	Schedule    wire.Schedule
+	Schedules   []wire.Schedule
+	Schedule    wire.Schedule // in the form
+	Days        []dayBox
+	Egress      egressForm
+	ProfileList []string
 	Limits      limitsForm
 	AllowCLI    bool
 	Masking     apitype.Masking
@@ -25,7 +29,7 @@ type loginsData struct {
 	Credential  apitype.Credential // in the form; its secret is never shown
 	Bastion     apitype.Bastion    // in the form
 	// The forms change an entry that is there.
-	EditCredential, EditBastion bool
+	EditCredential, EditBastion, EditSchedule bool
 }
 
 // inForms fills the forms. What is stored tells whether they change an entry.
@@ -42,7 +46,8 @@ func (v *visit) loginsData() (loginsData, error) {
 		return d, err
 	}
 	shown := view.Fleet(f)
-	d.Credentials, d.Bastions, d.Schedule = shown.Credentials, shown.Bastions, shown.Schedule
+	d.Credentials, d.Bastions, d.Schedules = shown.Credentials, shown.Bastions, shown.Schedules
+	d.ProfileList, d.Egress = fleet.ProfileNames(f.Profiles), egressOf(shown.Egress)
 	d.Limits, d.AllowCLI, d.Masking, d.Classes = limitsOf(shown.Limits), shown.AllowCLI, shown.Masking, maskClasses(shown.Masking)
 	return d, nil
 }
@@ -63,6 +68,7 @@ func (p *Portal) showLogins(v *visit) error {
 		b = d.Bastions[at]
 	}
 	d.inForms(c, b)
+	d.inSchedule(d.scheduleNamed(q.Get("schedule")))
 	return v.render("logins", "collectors", d)
 }
 
@@ -79,6 +85,7 @@ func (v *visit) reviseForm(notice string, typed func(*loginsData), change func(*
 	if err != nil {
 		return err
 	}
+	d.inSchedule(wire.Schedule{})
 	typed(&d)
 	if _, err := v.cfg.Keeper.Revise(v.r.Context(), d.Collector, change); err != nil {
 		return v.wrong("logins", "collectors", d, err)
@@ -172,12 +179,4 @@ func inUse(kind, id string, s *fleet.Spec, refers func(credential string, hops [
 		users = users[:shown]
 	}
 	return fleet.Problems{{Path: kind, Text: fmt.Sprintf("%s is used by %s%s: change those first", id, strings.Join(users, ", "), more)}}
-}
-
-func (p *Portal) putSchedule(v *visit) error {
-	at := wire.Schedule{Start: v.form("start"), Window: v.form("window"), Timezone: v.form("timezone")}
-	return v.reviseForm("The schedule was saved.", func(d *loginsData) { d.Schedule = at }, func(s *fleet.Spec) error {
-		s.Schedule = at
-		return nil
-	})
 }

@@ -76,7 +76,7 @@ func (p *Portal) rotateMasking(v *visit) error {
 }
 
 // limitsForm is the form of the limits, as typed or as stored.
-type limitsForm struct{ Concurrency, PerBastion, LoginsPerSecond, MaxCPU, MaxDocumentBytes string }
+type limitsForm struct{ Concurrency, PerBastion, LoginsPerSecond, MaxCPU, MaxDocumentBytes, BudgetBytes string }
 
 func limitsOf(l wire.CollectLimits) limitsForm {
 	whole := func(n int64) string {
@@ -86,7 +86,7 @@ func limitsOf(l wire.CollectLimits) limitsForm {
 		return strconv.FormatInt(n, 10)
 	}
 	f := limitsForm{Concurrency: whole(int64(l.Concurrency)), PerBastion: whole(int64(l.PerBastion)),
-		MaxCPU: whole(int64(l.MaxCPU)), MaxDocumentBytes: whole(l.MaxDocumentBytes)}
+		MaxCPU: whole(int64(l.MaxCPU)), MaxDocumentBytes: whole(l.MaxDocumentBytes), BudgetBytes: whole(l.BudgetBytes)}
 	if l.LoginsPerSecond != 0 {
 		f.LoginsPerSecond = strconv.FormatFloat(l.LoginsPerSecond, 'f', -1, 64)
 	}
@@ -95,7 +95,7 @@ func limitsOf(l wire.CollectLimits) limitsForm {
 
 // putLimits changes what the collector may ask of the network.
 func (p *Portal) putLimits(v *visit) error {
-	form := limitsForm{v.form("concurrency"), v.form("per_bastion"), v.form("logins_per_second"), v.form("max_cpu"), v.form("max_document_bytes")}
+	form := limitsForm{v.form("concurrency"), v.form("per_bastion"), v.form("logins_per_second"), v.form("max_cpu"), v.form("max_document_bytes"), v.form("budget_bytes")}
 	cli := v.form("allow_cli_fallback") == "true"
 	l, wrong := form.read()
 	typed := func(d *loginsData) { d.Limits, d.AllowCLI = form, cli }
@@ -118,6 +118,7 @@ func (f limitsForm) read() (l wire.CollectLimits, wrong fleet.Problems) {
 	}
 	l.Concurrency, l.PerBastion = whole("concurrency", f.Concurrency), whole("per_bastion", f.PerBastion)
 	l.MaxCPU, l.MaxDocumentBytes = whole("max_cpu", f.MaxCPU), int64(whole("max_document_bytes", f.MaxDocumentBytes))
+	l.BudgetBytes = int64(whole("budget_bytes", f.BudgetBytes))
 	if s := f.LoginsPerSecond; s != "" {
 		var err error
 		if l.LoginsPerSecond, err = strconv.ParseFloat(s, 64); err != nil {

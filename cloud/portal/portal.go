@@ -179,6 +179,8 @@ func (p *Portal) routes() {
 	p.admin("POST /collectors/{collector}/bastions", p.putBastion)
 	p.admin("POST /collectors/{collector}/bastions/delete", p.deleteBastion)
 	p.admin("POST /collectors/{collector}/schedule", p.putSchedule)
+	p.admin("POST /collectors/{collector}/schedules/delete", p.deleteSchedule)
+	p.admin("POST /collectors/{collector}/egress", p.putEgress)
 	p.admin("POST /collectors/{collector}/limits", p.putLimits)
 	p.admin("POST /collectors/{collector}/masking", p.putMasking)
 	p.admin("POST /collectors/{collector}/masking/rotate", p.rotateMasking)

@@ -321,7 +321,7 @@ func TestFleetForms(t *testing.T) {
 	}
 	f, err := c.Store.GetFleet(t.Context(), apitest.Collector)
 	must(t, err)
-	if len(f.Devices) != 1 || f.Devices[0].Bastions[0] != "jump" || f.Schedule.Start != "02:30" || f.Credentials[0].Username != "new" {
+	if len(f.Devices) != 1 || f.Devices[0].Bastions[0] != "jump" || f.Schedules[0].Start != "02:30" || f.Credentials[0].Username != "new" {
 		t.Errorf("the fleet: %+v", f)
 	}
 	plain, err := c.Vault.Decrypt("lab", f.Credentials[0].Cipher)

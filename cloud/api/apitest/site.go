@@ -25,17 +25,17 @@ const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJVZqXvF3cHfdE3bq0fD0G8R6n4
 func Fleet() fleet.Spec {
 	text := secret.FromString
 	return fleet.Spec{
-		Schedule: wire.Schedule{Start: "02:00", Window: "2h", Timezone: "Europe/Berlin"},
-		Profiles: map[string][]string{"tiny": {"show-version", "show-chassis-alarms"}},
+		Schedules: []wire.Schedule{{Name: "daily", Start: "02:00", Window: "2h", Timezone: "Europe/Berlin"}},
+		Profiles:  map[string][]string{"tiny": {"show-version", "show-chassis-alarms"}},
 		Credentials: []fleet.Credential{
 			{ID: "lab", Username: "lwc", Password: text("lab-" + Canary)},
 			{ID: "jump", Username: "jump", Password: text("jump-" + Canary)},
 		},
 		Bastions: []fleet.Bastion{{ID: "jump-1", Bastion: wire.Bastion{Address: "198.51.100.1", Credential: "jump", HostKeys: []string{hostKey}}}},
-		Devices: []wire.Device{
-			{ID: "edge-1", Address: "192.0.2.1", Credential: "lab", HostKeys: []string{hostKey}, Profile: "tiny"},
-			{ID: "edge-2", Address: "192.0.2.2", Port: 22, Credential: "lab", Bastions: []string{"jump-1"}, HostKeys: []string{hostKey}, Profile: "tiny"},
-			{ID: "edge-3", Address: "192.0.2.3", Credential: "lab", TrustFirst: true, Profile: "tiny"},
+		Devices: []fleet.Device{
+			{Device: wire.Device{ID: "edge-1", Address: "192.0.2.1", Credential: "lab", HostKeys: []string{hostKey}, Profile: "tiny"}, Groups: []string{"core"}},
+			{Device: wire.Device{ID: "edge-2", Address: "192.0.2.2", Port: 22, Credential: "lab", Bastions: []string{"jump-1"}, HostKeys: []string{hostKey}, Profile: "tiny"}, Groups: []string{"core", "west"}},
+			{Device: wire.Device{ID: "edge-3", Address: "192.0.2.3", Credential: "lab", TrustFirst: true, Profile: "tiny"}},
 		},
 	}
 }

@@ -5,6 +5,7 @@ package apitype
 import (
 	"time"
 
+	"lwc/cloud/fleet"
 	"lwc/transport/wire"
 )
 
@@ -35,7 +36,7 @@ type Collector struct {
 // Device is one device with what is known of it.
 type Device struct {
 	Collector string `json:"collector"`
-	wire.Device
+	fleet.Device
 	HostName    string    `json:"host_name,omitempty" doc:"As the device calls itself."`
 	Model       string    `json:"model,omitempty"`
 	Version     string    `json:"version,omitempty" doc:"Junos release."`
@@ -59,7 +60,7 @@ type Device struct {
 // Change is one entry that differs between two fleets.
 type Change struct {
 	Action string `json:"action" enum:"added,changed,removed"`
-	Kind   string `json:"kind" doc:"credential, bastion, device, schedule, profile, limits, masking or fallback."`
+	Kind   string `json:"kind" doc:"credential, bastion, device, schedule, egress, profile, limits, masking or fallback."`
 	ID     string `json:"id,omitempty"`
 	Detail string `json:"detail,omitempty"`
 }
@@ -77,14 +78,15 @@ type Changes struct {
 type Fleet struct {
 	Collector   string              `json:"collector"`
 	Version     uint64              `json:"version"`
-	Schedule    wire.Schedule       `json:"schedule"`
+	Schedules   []wire.Schedule     `json:"schedules" doc:"When it collects by itself; none: only on demand."`
+	Egress      wire.Egress         `json:"egress" doc:"What may leave the site."`
 	Limits      wire.CollectLimits  `json:"limits"`
 	Masking     Masking             `json:"masking"`
 	AllowCLI    bool                `json:"allow_cli_fallback" doc:"Devices that refuse NETCONF may be asked by CLI commands."`
 	Profiles    map[string][]string `json:"profiles"`
 	Credentials []Credential        `json:"credentials"`
 	Bastions    []Bastion           `json:"bastions"`
-	Devices     []wire.Device       `json:"devices"`
+	Devices     []fleet.Device      `json:"devices"`
 }
 
 // Masking is what is replaced in documents before they leave. The key is never
@@ -274,7 +276,7 @@ type Devices struct {
 
 // DeviceList is what is added to a fleet.
 type DeviceList struct {
-	Devices []wire.Device `json:"devices" minItems:"1"`
+	Devices []fleet.Device `json:"devices" minItems:"1"`
 }
 
 // Runs is a list of runs, newest first.

@@ -5,6 +5,7 @@ package view
 import (
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/edp"
+	"lwc/cloud/fleet"
 	"lwc/cloud/fleet/keeper"
 	"lwc/transport/wire"
 )
@@ -45,7 +46,7 @@ func Event(e wire.Event) apitype.Event {
 // Device converts a device with its state.
 func Device(d edp.DeviceRow) apitype.Device {
 	return apitype.Device{
-		Collector: d.Collector, Device: d.Device,
+		Collector: d.Collector, Device: fleet.Device{Device: d.Device, Groups: d.Groups},
 		HostName: d.HostName, Model: d.Model, Version: d.Version, Serial: d.Serial,
 		State: string(d.State), Phase: d.Phase, Kind: d.Kind, Error: d.Error, HostKey: d.HostKey,
 		LastRun: d.LastRun, LastAttempt: d.LastAttempt, LastSuccess: d.LastSuccess,
@@ -67,13 +68,13 @@ func Changes(collector string, r keeper.Result, dryRun bool) apitype.Changes {
 // Fleet converts a desired configuration; the ciphers stay behind.
 func Fleet(f edp.Fleet) apitype.Fleet {
 	return apitype.Fleet{
-		Collector: f.Collector, Version: f.Version, Schedule: f.Schedule, Limits: f.Limits, Profiles: f.Profiles, AllowCLI: f.AllowCLI,
+		Collector: f.Collector, Version: f.Version, Schedules: Each(f.Schedules, func(s wire.Schedule) wire.Schedule { return s }), Egress: f.Egress, Limits: f.Limits, Profiles: f.Profiles, AllowCLI: f.AllowCLI,
 		Masking: apitype.Masking{Classes: f.Masking.Classes, Rules: f.Masking.Rules, KeyVersion: f.Masking.Version},
 		Credentials: Each(f.Credentials, func(c edp.Credential) apitype.Credential {
 			return apitype.Credential{ID: c.ID, Kind: c.Kind, Username: c.Username, Version: c.Version}
 		}),
 		Bastions: Each(f.Bastions, func(b edp.Bastion) apitype.Bastion { return apitype.Bastion{ID: b.ID, Bastion: b.Bastion} }),
-		Devices:  Each(f.Devices, func(d edp.Device) wire.Device { return d.Device }),
+		Devices:  Each(f.Devices, func(d edp.Device) fleet.Device { return fleet.Device(d) }),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"lwc/cloud/api/apitype"
 	"lwc/cloud/edp"
 	"lwc/cloud/fleet"
 	"lwc/transport/wire"
@@ -16,19 +17,21 @@ import (
 // shows no secret: of a credential it says that the secret changed.
 func Diff(old, next edp.Fleet) []edp.Change {
 	var out []edp.Change
-	out = append(out, one("schedule", old.Schedule, next.Schedule, scheduleText)...)
+	out = append(out, many("schedule", byID(old.Schedules, func(s wire.Schedule) string { return s.Name }),
+		byID(next.Schedules, func(s wire.Schedule) string { return s.Name }), apitype.ScheduleText, scheduleDiff)...)
+	out = append(out, one("egress", old.Egress, next.Egress, apitype.EgressText)...)
 	out = append(out, one("limits", old.Limits, next.Limits, limitsText)...)
 	out = append(out, maskingDiff(old.Masking, next.Masking)...)
 	out = append(out, one("fallback", old.AllowCLI, next.AllowCLI, func(bool) string { return "to CLI commands" })...)
-	out = append(out, many("profile", old.Profiles, next.Profiles, func(a, b []string) []string {
+	out = append(out, many("profile", old.Profiles, next.Profiles, nil, func(a, b []string) []string {
 		return field(nil, "items", strings.Join(a, " "), strings.Join(b, " "))
 	})...)
 	out = append(out, many("credential", byID(old.Credentials, func(c edp.Credential) string { return c.ID }),
-		byID(next.Credentials, func(c edp.Credential) string { return c.ID }), credentialDiff)...)
+		byID(next.Credentials, func(c edp.Credential) string { return c.ID }), nil, credentialDiff)...)
 	out = append(out, many("bastion", byID(old.Bastions, func(b edp.Bastion) string { return b.ID }),
-		byID(next.Bastions, func(b edp.Bastion) string { return b.ID }), bastionDiff)...)
+		byID(next.Bastions, func(b edp.Bastion) string { return b.ID }), nil, bastionDiff)...)
 	return append(out, many("device", byID(old.Devices, func(d edp.Device) string { return d.ID }),
-		byID(next.Devices, func(d edp.Device) string { return d.ID }), deviceDiff)...)
+		byID(next.Devices, func(d edp.Device) string { return d.ID }), nil, deviceDiff)...)
 }
 
 // one compares an entry that there is one of. Its zero value means that there
@@ -47,14 +50,19 @@ func one[T any](kind string, old, next T, text func(T) string) []edp.Change {
 	return []edp.Change{c}
 }
 
-// many compares named entries. differ lists what differs between two of them.
-func many[T any](kind string, old, next map[string]T, differ func(a, b T) []string) []edp.Change {
+// many compares named entries. differ lists what differs between two of them;
+// text, where there is one, says what a new one is.
+func many[T any](kind string, old, next map[string]T, text func(T) string, differ func(a, b T) []string) []edp.Change {
 	var out []edp.Change
 	ids := slices.Sorted(maps.Keys(next))
 	for _, id := range ids {
 		before, known := old[id]
 		if !known {
-			out = append(out, edp.Change{Action: edp.Added, Kind: kind, ID: id})
+			c := edp.Change{Action: edp.Added, Kind: kind, ID: id}
+			if text != nil {
+				c.Detail = text(next[id])
+			}
+			out = append(out, c)
 		} else if d := differ(before, next[id]); len(d) > 0 {
 			out = append(out, edp.Change{Action: edp.Changed, Kind: kind, ID: id, Detail: strings.Join(d, ", ")})
 		}
@@ -123,7 +131,8 @@ func deviceDiff(a, b edp.Device) (d []string) {
 	d = field(d, "trust_first", a.TrustFirst, b.TrustFirst)
 	d = field(d, "profile", a.Profile, b.Profile)
 	d = field(d, "legacy_algorithms", a.Legacy, b.Legacy)
-	return field(d, "pipeline", a.Pipeline, b.Pipeline)
+	d = field(d, "pipeline", a.Pipeline, b.Pipeline)
+	return field(d, "groups", strings.Join(a.Groups, " "), strings.Join(b.Groups, " "))
 }
 
 // maskingDiff tells what is masked otherwise. The first key is part of the
@@ -166,19 +175,13 @@ func keys(d, a, b []string) []string {
 	return append(d, "host keys")
 }
 
-func scheduleText(s wire.Schedule) string {
-	if s.Start == "" {
-		return "on demand only"
-	}
-	zone := s.Timezone
-	if zone == "" {
-		zone = "UTC"
-	}
-	text := "daily at " + s.Start + " " + zone
-	if s.Window != "" {
-		text += " over " + s.Window
-	}
-	return text
+func scheduleDiff(a, b wire.Schedule) (d []string) {
+	d = field(d, "start", a.Start, b.Start)
+	d = field(d, "window", a.Window, b.Window)
+	d = field(d, "timezone", a.Timezone, b.Timezone)
+	d = field(d, "days", strings.Join(a.Days, " "), strings.Join(b.Days, " "))
+	d = field(d, "collect", a.Collect, b.Collect)
+	return field(d, "profiles", strings.Join(a.Profiles, " "), strings.Join(b.Profiles, " "))
 }
 
 func limitsText(l wire.CollectLimits) string {
@@ -188,7 +191,7 @@ func limitsText(l wire.CollectLimits) string {
 		value any
 	}{
 		{"concurrency", l.Concurrency}, {"max_document_bytes", l.MaxDocumentBytes}, {"per_bastion", l.PerBastion},
-		{"logins_per_second", l.LoginsPerSecond}, {"max_cpu", l.MaxCPU},
+		{"logins_per_second", l.LoginsPerSecond}, {"max_cpu", l.MaxCPU}, {"budget_bytes", l.BudgetBytes},
 	} {
 		if text := fmt.Sprint(v.value); text != "0" {
 			d = append(d, v.name+" "+text)

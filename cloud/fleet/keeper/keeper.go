@@ -7,6 +7,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,14 +69,14 @@ func (k *Keeper) Spec(ctx context.Context, collector string) (fleet.Spec, error)
 
 // AddDevices adds devices to a fleet; one that has the id of another is refused
 // unless replace is set. All are added or none.
-func (k *Keeper) AddDevices(ctx context.Context, collector string, ds []wire.Device, replace bool) (Result, error) {
+func (k *Keeper) AddDevices(ctx context.Context, collector string, ds []fleet.Device, replace bool) (Result, error) {
 	return k.edit(ctx, collector, false, func(old edp.Fleet) (edp.Fleet, error) {
 		s := toSpec(old)
 		var taken fleet.Problems
 		for i, d := range ds {
-			at := slices.IndexFunc(s.Devices, func(o wire.Device) bool { return o.ID == d.ID })
+			at := slices.IndexFunc(s.Devices, func(o fleet.Device) bool { return o.ID == d.ID })
 			switch {
-			case at < 0 || slices.ContainsFunc(ds[:i], func(o wire.Device) bool { return o.ID == d.ID }):
+			case at < 0 || slices.ContainsFunc(ds[:i], func(o fleet.Device) bool { return o.ID == d.ID }):
 				s.Devices = append(s.Devices, d)
 			case replace:
 				s.Devices[at] = d
@@ -178,7 +179,7 @@ func (k *Keeper) result(ctx context.Context, collector string, changes []edp.Cha
 // build turns a checked Spec into what is stored. Ciphers and versions of
 // unchanged secrets are taken over from old.
 func (k *Keeper) build(old edp.Fleet, s fleet.Spec) (edp.Fleet, error) {
-	next := edp.Fleet{Collector: old.Collector, Schedule: s.Schedule, Limits: s.Limits, Profiles: s.Profiles,
+	next := edp.Fleet{Collector: old.Collector, Schedules: named(s.Schedules), Egress: usual(s.Egress), Limits: s.Limits, Profiles: s.Profiles,
 		Masking: old.Masking, AllowCLI: s.AllowCLI}
 	next.Masking.Classes, next.Masking.Rules = s.Masking.Classes, s.Masking.Rules
 	stored := map[string]edp.Credential{}
@@ -206,9 +207,27 @@ func (k *Keeper) build(old edp.Fleet, s fleet.Spec) (edp.Fleet, error) {
 		next.Bastions = append(next.Bastions, edp.Bastion{ID: b.ID, Bastion: b.Bastion})
 	}
 	for _, d := range s.Devices {
-		next.Devices = append(next.Devices, edp.Device{Device: d})
+		next.Devices = append(next.Devices, edp.Device(d))
 	}
 	return next, nil
+}
+
+// named gives a schedule without a name the one that it stands for.
+func named(list []wire.Schedule) []wire.Schedule {
+	out := slices.Clone(list)
+	for i := range out {
+		out[i].Name = cmp.Or(out[i].Name, wire.DefaultProfile)
+	}
+	return out
+}
+
+// usual makes the mode that is meant when none is said the empty one, so that
+// saying it changes nothing.
+func usual(e wire.Egress) wire.Egress {
+	if e.Mode == wire.EgressSend {
+		e.Mode = ""
+	}
+	return e
 }
 
 // credential encrypts a secret, or keeps the stored cipher when it holds the
@@ -233,7 +252,7 @@ func (k *Keeper) credential(given fleet.Credential, had edp.Credential) (edp.Cre
 
 // toSpec shows a stored fleet without its secrets.
 func toSpec(f edp.Fleet) fleet.Spec {
-	s := fleet.Spec{Schedule: f.Schedule, Limits: f.Limits, Profiles: maps.Clone(f.Profiles), AllowCLI: f.AllowCLI,
+	s := fleet.Spec{Schedules: slices.Clone(f.Schedules), Egress: f.Egress, Limits: f.Limits, Profiles: maps.Clone(f.Profiles), AllowCLI: f.AllowCLI,
 		Masking:     fleet.Masking{Classes: maps.Clone(f.Masking.Classes), Rules: slices.Clone(f.Masking.Rules)},
 		Credentials: make([]fleet.Credential, 0, len(f.Credentials)), Bastions: make([]fleet.Bastion, 0, len(f.Bastions))}
 	for _, c := range f.Credentials {
@@ -243,7 +262,7 @@ func toSpec(f edp.Fleet) fleet.Spec {
 		s.Bastions = append(s.Bastions, fleet.Bastion{ID: b.ID, Bastion: b.Bastion})
 	}
 	for _, d := range f.Devices {
-		s.Devices = append(s.Devices, d.Device)
+		s.Devices = append(s.Devices, fleet.Device(d))
 	}
 	return s
 }

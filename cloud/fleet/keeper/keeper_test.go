@@ -41,8 +41,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func device(id string) wire.Device {
-	return wire.Device{ID: id, Address: "192.0.2.1", Credential: "lab", TrustFirst: true}
+func device(id string) fleet.Device {
+	return fleet.Device{Device: wire.Device{ID: id, Address: "192.0.2.1", Credential: "lab", TrustFirst: true}}
 }
 
 func spec(password string, devices ...string) fleet.Spec {
@@ -65,7 +65,7 @@ func told(cs []edp.Change) string {
 func TestApply(t *testing.T) {
 	k, store, v, calls := open(t)
 	schedule := spec("two", "b", "c")
-	schedule.Schedule = wire.Schedule{Start: "02:00"}
+	schedule.Schedules = []wire.Schedule{{Start: "02:00"}}
 	schedule.Devices[0].Port = 22
 	for _, c := range []struct {
 		spec    fleet.Spec
@@ -76,7 +76,7 @@ func TestApply(t *testing.T) {
 		{spec("one", "a", "b"), "", 1},
 		{spec("one", "b", "a"), "", 1},
 		{spec("two", "b", "a"), "changed credential lab secret", 2},
-		{schedule, "added schedule  daily at 02:00 UTC; added device c; changed device b port 0 → 22; removed device a", 3},
+		{schedule, "added schedule daily daily at 02:00 UTC; added device c; changed device b port 0 → 22; removed device a", 3},
 	} {
 		r, err := k.Apply(t.Context(), collector, c.spec, false)
 		must(t, err)
@@ -144,7 +144,7 @@ func TestNoUpdateIsLost(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 20 {
 		wg.Go(func() {
-			if _, err := k.AddDevices(t.Context(), collector, []wire.Device{device(fmt.Sprint("d", i))}, false); err != nil {
+			if _, err := k.AddDevices(t.Context(), collector, []fleet.Device{device(fmt.Sprint("d", i))}, false); err != nil {
 				t.Error(err)
 			}
 		})
@@ -161,15 +161,15 @@ func TestAddAndDeleteDevices(t *testing.T) {
 	k, _, _, _ := open(t)
 	_, err := k.Apply(t.Context(), collector, spec("one", "a"), false)
 	must(t, err)
-	if _, err := k.AddDevices(t.Context(), collector, []wire.Device{device("b"), device("a")}, false); err == nil || !strings.Contains(err.Error(), `"a" is taken`) {
+	if _, err := k.AddDevices(t.Context(), collector, []fleet.Device{device("b"), device("a")}, false); err == nil || !strings.Contains(err.Error(), `"a" is taken`) {
 		t.Errorf("a taken id: %v", err)
 	}
-	if _, err := k.AddDevices(t.Context(), collector, []wire.Device{device("b"), device("b")}, true); err == nil {
+	if _, err := k.AddDevices(t.Context(), collector, []fleet.Device{device("b"), device("b")}, true); err == nil {
 		t.Error("the same device twice was accepted")
 	}
 	changed := device("a")
 	changed.Address = "192.0.2.9"
-	r, err := k.AddDevices(t.Context(), collector, []wire.Device{changed, device("b")}, true)
+	r, err := k.AddDevices(t.Context(), collector, []fleet.Device{changed, device("b")}, true)
 	must(t, err)
 	if told(r.Changes) != "changed device a address 192.0.2.1 → 192.0.2.9; added device b" {
 		t.Errorf("replacing: %s", told(r.Changes))

@@ -69,7 +69,7 @@ func maskingKey(t *testing.T, store *edp.Store, v *vault.Vault) []byte {
 // Fleets from before there were masking keys get one, once.
 func TestPrepare(t *testing.T) {
 	k, store, v, calls := open(t)
-	_, err := store.PutFleet(t.Context(), edp.Fleet{Collector: collector, Schedule: wire.Schedule{Start: "02:00"}})
+	_, err := store.PutFleet(t.Context(), edp.Fleet{Collector: collector, Schedules: []wire.Schedule{{Name: "daily", Start: "02:00"}}})
 	must(t, err)
 	_, err = store.PutFleet(t.Context(), edp.Fleet{Collector: "site-empty-01"})
 	must(t, err)
