@@ -69,7 +69,7 @@ type Collector struct {
 	out      *outbox
 	inbox    *inbox
 	counters counters
-	chain    chain
+	chain    *chain
 	machines machineJobs
 	tasks    sync.WaitGroup // devices, runs and jobs
 
@@ -104,7 +104,7 @@ func New(conf Config) *Collector {
 		slots: newBudget(DefaultConcurrency), memory: newBudget(conf.BudgetBytes),
 		bastions: newBastions(), busy: newBusy(), refusals: newRefusals(), pins: newPins(),
 		pace: newPace(), records: newRecords(), maskKey: newMaskKey(),
-		out: newOutbox(), inbox: newInbox(),
+		out: newOutbox(), inbox: newInbox(), chain: newChain(),
 		main: mainState{plan: newPlan(), jobs: newJobLog()},
 	}
 }
@@ -182,8 +182,7 @@ func (c *Collector) schedule(ctx context.Context, now time.Time) time.Time {
 	}
 	if len(s.due) > 0 {
 		if m.scheduled == nil {
-			m.scheduled = c.newRun(ctx, wire.NewID(), "")
-			m.scheduled.window = s.window.start
+			m.scheduled = c.newRun(ctx, &run{id: wire.NewID(), window: s.window.start})
 		}
 		for _, id := range s.due {
 			c.start(ctx, m.scheduled, id)

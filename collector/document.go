@@ -97,7 +97,7 @@ func (v *visit) publish(item string, doc []byte, res junos.Result, mem *lease) {
 		// Not all of what was scanned was read, for want of memory.
 		h.SHA256, h.Size, h.RawSHA256, h.RawSize = wire.Digest(doc), int64(len(doc)), "", 0
 	}
-	entry := r.enter(wire.ManifestEntry{ID: h.ID, Device: v.id, Item: item, Status: wire.EntryLost,
+	entry := r.await(wire.ManifestEntry{ID: h.ID, Device: v.id, Item: item, Status: wire.EntryLost,
 		Outcome: h.Outcome, SHA256: h.SHA256, Size: h.Size, Reason: "no receipt",
 		RawSHA256: h.RawSHA256, RawSize: h.RawSize, Masked: res.Masked})
 	v.judge(res)
@@ -106,23 +106,19 @@ func (v *visit) publish(item string, doc []byte, res junos.Result, mem *lease) {
 	words := wordsOf(res)
 	c.counters.documents.Add(1)
 	c.counters.bytes.Add(h.Size)
-	r.begin()
 	c.out.put(outgoing{header: h, plain: doc,
 		done: func(rc wire.Receipt, sent int64) {
-			r.receipt(entry, rc, sent, words)
 			if rc.Status == wire.Rejected {
 				c.counters.rejected.Add(1)
 			}
 			mem.release()
-			r.end()
+			r.deliver(entry, wire.Delivery{Receipt: rc, Sent: sent}, words)
 		},
 		failed: func(err error) {
-			r.amend(entry, func(e *wire.ManifestEntry) {
-				e.Reason = clip("it could not be handed to the uplink: "+err.Error(), 300)
-			})
 			c.counters.lost.Add(1)
 			mem.release()
-			r.end()
+			why := clip("it could not be handed to the uplink: "+err.Error(), 300)
+			r.deliver(entry, wire.Delivery{Receipt: wire.Receipt{Status: wire.Dropped, Code: why}}, "")
 		}})
 }
 

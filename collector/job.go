@@ -78,8 +78,7 @@ func (c *Collector) startJob(ctx context.Context, f *fleet, j wire.Job) {
 		c.refuse(j, noneKnown(ids))
 		return
 	}
-	r := c.newRun(ctx, j.Run, j.ID)
-	r.total, r.single = len(ids), len(j.Devices) > 0 && len(ids) == 1
+	r := c.newRun(ctx, &run{id: j.Run, job: j.ID, total: len(ids), single: len(j.Devices) > 0 && len(ids) == 1})
 	c.jobStatus(r.status(c, wire.JobAccepted))
 	c.jobStatus(r.status(c, wire.JobRunning))
 	for _, id := range ids {

@@ -34,7 +34,7 @@ func (c *Collector) startProbes(ctx context.Context, f *fleet, j wire.Job) {
 func (r *run) probed(c *Collector, p wire.Probe) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.results = append(r.results, wire.DeviceResult{Device: p.Device, OK: p.OK})
+	r.visited++
 	s := r.statusLocked(c, wire.JobRunning)
 	s.Probe = &p
 	c.log.Info("device probed", "job", r.job, "device", p.Device, "ok", p.OK, "over_privileged", len(p.Excess) > 0)

@@ -106,7 +106,7 @@ func TestSilentProverCostsASecond(t *testing.T) {
 			// The silent ones are there first.
 			r.apply(d)
 			ctx := t.Context()
-			run := r.c.newRun(ctx, wire.NewID(), "")
+			run := r.c.newRun(ctx, &run{id: wire.NewID(), job: ""})
 			began := time.Now()
 			for i := range silent {
 				r.c.start(ctx, run, d.Devices[i].ID)

@@ -222,10 +222,11 @@ func (r *rig) collect(devices ...string) (wire.JobStatus, wire.Manifest) {
 		if s := r.up.lastJob(id); s.State == wire.JobDone || s.State == wire.JobFailed || s.State == wire.JobRefused {
 			r.up.mu.Lock()
 			defer r.up.mu.Unlock()
-			if len(r.up.manifests) == 0 {
+			runs := whole(r.up.manifests)
+			if len(runs) == 0 {
 				return s, wire.Manifest{}
 			}
-			return s, r.up.manifests[len(r.up.manifests)-1]
+			return s, runs[len(runs)-1]
 		}
 	}
 	r.t.Fatalf("the job did not end: %+v", r.up.lastJob(id))
@@ -263,11 +264,47 @@ func (r *rig) sleep(d time.Duration) {
 	synctest.Wait()
 }
 
-// runs returns the manifests so far.
+// runs returns the manifests of the runs that have ended, their sections joined.
 func (r *recorder) runs() []wire.Manifest {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return whole(r.manifests)
+}
+
+// sections returns the manifests so far.
+func (r *recorder) sections() []wire.Manifest {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return slices.Clone(r.manifests)
+}
+
+// whole joins the sections of each run that has ended; the first one's words stand
+// for all. A section that was sent twice counts once.
+func whole(sections []wire.Manifest) []wire.Manifest {
+	var out []wire.Manifest
+	open, ended := map[string]*wire.Manifest{}, map[string]int{}
+	for _, s := range sections {
+		m := open[s.Run]
+		if s.Section <= ended[s.Run] {
+			continue
+		}
+		if m == nil {
+			m = &wire.Manifest{}
+			*m = s
+			m.Devices, m.Documents = slices.Clone(s.Devices), slices.Clone(s.Documents)
+			open[s.Run] = m
+		} else if s.Section > m.Section {
+			m.Section, m.Last, m.Finished, m.Reason = s.Section, s.Last, s.Finished, s.Reason
+			m.Devices, m.Documents = append(m.Devices, s.Devices...), append(m.Documents, s.Documents...)
+		}
+		if s.Last {
+			delete(open, s.Run)
+			ended[s.Run] = s.Section
+			sortAccounts(m)
+			out = append(out, *m)
+		}
+	}
+	return out
 }
 
 func wiped(f *fleet) bool {

@@ -2,35 +2,55 @@ package collector
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
 	"lwc/transport/wire"
 )
 
-// run keeps the accounts of one run: its devices, its documents, their receipts.
+// run is the collection of some devices. Of each it keeps the account until a
+// section of the manifest that holds it has left; then it forgets it, so that
+// what it holds does not grow with the number of devices.
 type run struct {
-	id, job string // job is empty for a scheduled run
-	single  bool   // somebody asked for one device
-	window  time.Time
-	started time.Time
-	logins  *logins
-	changed told          // hops whose host key is another one
-	idle    chan struct{} // closed when the run is sealed and nothing is open
+	id, job  string
+	schedule string    // its name; empty: a job asked
+	collect  string    // the profile that is collected; empty: that of each device
+	window   time.Time // start of the schedule's window
+	single   bool      // somebody asked for one device
+	started  time.Time
+	egress   egress
+	logins   *logins
+	changed  told          // hops whose host key is another one
+	moved    chan struct{} // holds one element while next has something to look at
 
 	// mu guards what follows, and orders the job statuses.
-	mu      sync.Mutex
-	total   int // devices
-	open    int // devices under way and documents without receipt
-	sealed  bool
+	mu       sync.Mutex
+	total    int // devices
+	visited  int // devices whose visit is over
+	visiting int // devices whose visit is not
+	sealed   bool
+	ended    bool // the last section is made
+	open     map[string]*account
+	ready    []*account // in the order in which they became so
+	since    time.Time  // when the first of ready did
+	sections int
+}
+
+// account is what is known of one device.
+type account struct {
+	begun   int // visits that are not over
+	waiting int // documents without a last word
 	results []wire.DeviceResult
 	entries []*wire.ManifestEntry
 }
 
-// newRun begins a run and the task that ends it.
-func (c *Collector) newRun(ctx context.Context, id, job string) *run {
-	r := &run{id: id, job: job, started: c.clock.now(), logins: newLogins(), idle: make(chan struct{})}
+// newRun makes a run and begins the task that ends it.
+func (c *Collector) newRun(ctx context.Context, r *run) *run {
+	r.started, r.logins = c.clock.now(), newLogins()
+	r.moved = make(chan struct{}, 1)
+	if f := c.current(); f != nil {
+		r.egress = f.egress
+	}
 	c.counters.runs.Add(1)
 	c.counters.running.Add(1)
 	c.tasks.Go(func() { c.finish(ctx, r) })
@@ -39,24 +59,26 @@ func (c *Collector) newRun(ctx context.Context, id, job string) *run {
 
 // start begins the collection of one device as part of r.
 func (c *Collector) start(ctx context.Context, r *run, device string) {
-	r.begin()
+	r.begin(device)
 	c.tasks.Go(func() {
-		defer r.end()
+		defer r.end(device)
 		c.collect(ctx, r, device)
 	})
 }
 
-func (r *run) begin() {
+func (r *run) begin(device string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.open++
+	r.visiting++
+	r.of(device).begun++
 }
 
-func (r *run) end() {
+func (r *run) end(device string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.open--
-	r.settle()
+	r.visiting--
+	r.of(device).begun--
+	r.settle(device)
 }
 
 // seal says that no more devices will be started.
@@ -64,34 +86,114 @@ func (r *run) seal() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sealed = true
-	r.settle()
+	r.stir()
 }
 
-func (r *run) settle() {
-	if r.sealed && r.open == 0 {
-		close(r.idle)
+// of returns the account of a device, which is open. The caller holds mu.
+func (r *run) of(device string) *account {
+	a := r.open[device]
+	if a == nil {
+		a = &account{}
+		if r.open == nil {
+			r.open = map[string]*account{}
+		}
+		r.open[device] = a
+	}
+	return a
+}
+
+// settle moves the account of a device to the next section when it has its last
+// word. The caller holds mu.
+func (r *run) settle(device string) {
+	a := r.of(device)
+	if a.begun > 0 || a.waiting > 0 {
+		r.stir()
+		return
+	}
+	delete(r.open, device)
+	if len(r.ready) == 0 {
+		r.since = time.Now()
+	}
+	r.ready = append(r.ready, a)
+	r.stir()
+}
+
+// stir has next looked at. The caller holds mu.
+func (r *run) stir() {
+	select {
+	case r.moved <- struct{}{}:
+	default:
 	}
 }
 
-// enter puts an entry into the accounts. It stays as it is until amend.
+// enter puts an entry that has its last word into the accounts. It is called
+// during the visit of the entry's device.
 func (r *run) enter(e wire.ManifestEntry) *wire.ManifestEntry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.entries = append(r.entries, &e)
+	a := r.of(e.Device)
+	a.entries = append(a.entries, &e)
 	return &e
 }
 
-func (r *run) amend(e *wire.ManifestEntry, change func(*wire.ManifestEntry)) {
+// await puts an entry into the accounts whose document is under way. Exactly one
+// deliver must follow, whatever becomes of the document: until then the account of
+// the device stays open, and with it the run.
+func (r *run) await(e wire.ManifestEntry) *wire.ManifestEntry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	change(e)
+	a := r.of(e.Device)
+	a.waiting++
+	a.entries = append(a.entries, &e)
+	return &e
 }
 
-// add notes a device's result and tells the job's owner.
+// deliver says the last word on an entry: what became of its document. Where that
+// is stored, words stand beside it.
+func (r *run) deliver(e *wire.ManifestEntry, d wire.Delivery, words string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.Sent, e.Unchanged, e.Reason = d.Sent, d.Unchanged, words
+	switch d.Status {
+	case wire.Stored, wire.Complete:
+		e.Status = wire.EntryStored
+	case wire.Duplicate:
+		e.Status = wire.EntryDuplicate
+	case wire.Withheld:
+		e.Status, e.Reason = wire.EntryWithheld, fateWords(d.Code)
+	case wire.Dropped:
+		e.Status, e.Reason = wire.EntryLost, fateWords(d.Code)
+	default:
+		e.Status, e.Reason = wire.EntryRejected, "the cloud refused it: "+clip(d.Code, 100)
+	}
+	r.of(e.Device).waiting--
+	r.settle(e.Device)
+}
+
+// fateWords says in words why a body did not leave. A code that has none is words
+// itself.
+func fateWords(code string) string {
+	switch code {
+	case "declined":
+		return "an admin declined it"
+	case "not-approved":
+		return "nobody approved it in time"
+	case "no-room":
+		return "there was no memory to hold it for an approval"
+	case "budget":
+		return "dropped for a newer run: the memory for documents without receipt was full"
+	case "":
+		return "the uplink gave no reason"
+	}
+	return clip(code, 300)
+}
+
+// add notes a device's result: its visit is over. It tells the job's owner.
 func (r *run) add(c *Collector, res wire.DeviceResult) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.results = append(r.results, res)
+	r.visited++
+	r.of(res.Device).results = append(r.of(res.Device).results, res)
 	if r.job == "" {
 		return
 	}
@@ -108,59 +210,5 @@ func (r *run) status(c *Collector, s wire.JobState) wire.JobStatus {
 
 func (r *run) statusLocked(c *Collector, s wire.JobState) wire.JobStatus {
 	return wire.JobStatus{V: wire.Version, ID: r.job, Collector: c.conf.Collector, Boot: c.conf.Boot,
-		State: s, Done: len(r.results), Total: r.total}
-}
-
-// receipt applies what the cloud said of a document, with words to stand beside
-// it. Whatever the cloud says, the document has left the collector's hands.
-func (r *run) receipt(e *wire.ManifestEntry, rc wire.Receipt, sent int64, words string) {
-	r.amend(e, func(e *wire.ManifestEntry) {
-		e.Sent, e.Reason = sent, words
-		switch rc.Status {
-		case wire.Stored:
-			e.Status = wire.EntryStored
-		case wire.Duplicate:
-			e.Status = wire.EntryDuplicate
-		default:
-			e.Status, e.Reason = wire.EntryRejected, "the cloud refused it: "+clip(rc.Code, 100)
-		}
-	})
-}
-
-// manifest closes the accounts: devices and entries in a fixed order.
-func (r *run) manifest(c *Collector) wire.Manifest {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m := wire.Manifest{V: wire.Version, Collector: c.conf.Collector, Boot: c.conf.Boot, Run: r.id, Job: r.job,
-		Started: r.started, Finished: c.clock.now(), Devices: slices.Clone(r.results)}
-	rejected := map[string]string{}
-	for _, e := range r.entries {
-		m.Documents = append(m.Documents, *e)
-		if e.Status == wire.EntryRejected || e.Status == wire.EntryLost {
-			rejected[e.Device] = e.Item + ": " + e.Reason
-		}
-	}
-	for i, d := range m.Devices {
-		if why := rejected[d.Device]; why != "" && d.OK {
-			m.Devices[i].OK, m.Devices[i].Phase, m.Devices[i].Kind = false, phaseStore, "not-stored"
-			m.Devices[i].Error = why
-		}
-	}
-	sortAccounts(&m)
-	return m
-}
-
-func sortAccounts(m *wire.Manifest) {
-	slices.SortFunc(m.Devices, func(a, b wire.DeviceResult) int { return compare(a.Device, b.Device) })
-	slices.SortStableFunc(m.Documents, func(a, b wire.ManifestEntry) int { return compare(a.Device, b.Device) })
-}
-
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+		State: s, Done: r.visited, Total: r.total}
 }

@@ -63,9 +63,19 @@ func TestManifestsAreChained(t *testing.T) {
 		if job.State != wire.JobFailed || !strings.Contains(job.Error, "bad") {
 			t.Errorf("job of the refused manifest: %+v", job)
 		}
-		got := []string{first.Previous, second.Previous, third.Previous}
-		if !slices.Equal(got, []string{"of-the-boot-before", "hash-1", "hash-1"}) {
+		if first.Run == second.Run || second.Run == third.Run {
+			t.Fatal("one run twice")
+		}
+		var got []string
+		for _, m := range r.up.sections() {
+			got = append(got, m.Previous)
+		}
+		// A refused one is sent once more, as the cloud last said that the chain ends.
+		if !slices.Equal(got, []string{"of-the-boot-before", "hash-1", "not-caught-up", "hash-1"}) {
 			t.Errorf("chain %v", got)
+		}
+		if kinds := r.up.eventKinds(); !slices.Equal(kinds, []string{wire.EventManifest}) {
+			t.Errorf("events %v", kinds)
 		}
 	})
 }

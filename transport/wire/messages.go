@@ -296,6 +296,7 @@ const (
 	EventLegacy         = "legacy-algorithms"
 	EventHalfRestarted  = "half-restarted" // the collector half ended unexpectedly
 	EventDialRefused    = "dial-refused"   // something beside the allow-list was dialled
+	EventManifest       = "manifest-refused"
 )
 
 // Bye is the will message, and the last message of a clean stop.
