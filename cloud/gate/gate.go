@@ -1,17 +1,19 @@
-// Package gate is the one listener of a cloud end. Every connection does a TLS
+// Package gate is where connections enter a cloud end. Every connection does a TLS
 // 1.3 handshake first. A client that asks for the application protocol mqtt must
 // show the certificate of an active collector, and is then handed to the broker;
 // any other client is handed to an HTTP server, with a client certificate if it
-// has one.
+// has one. There a collector reaches the broker too, by MQTT over WebSocket, and
+// with the same checks.
 //
-// Make a Gate with New and run it with Serve. A collector that is unknown or
-// revoked is turned away inside the handshake: the broker never sees a byte of
-// it.
+// Make a Gate with New and run it with Serve, which may be given further listeners
+// where all who come are collectors. A collector that is unknown or revoked is
+// turned away inside the handshake, or with 403: the broker never sees a byte of it.
 package gate
 
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,11 +70,9 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Gate serves a listener.
+// Gate serves listeners.
 type Gate struct {
-	cfg  Config
-	http *http.Server
-	web  *handover
+	cfg Config
 }
 
 // New makes a Gate. It fails if there is no server certificate to be had.
@@ -80,45 +80,66 @@ func New(cfg Config) (*Gate, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	g := &Gate{cfg: cfg, web: newHandover()}
+	g := &Gate{cfg: cfg}
 	if _, err := g.certificate(nil); err != nil {
 		return nil, fmt.Errorf("making the listener: %w", err)
-	}
-	g.http = &http.Server{
-		Handler: cfg.HTTP, ErrorLog: slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelDebug),
-		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 	}
 	return g, nil
 }
 
 // Serve accepts connections until ctx is cancelled; then it lets requests under
 // way finish for a few seconds, ends the sessions of collectors, and returns nil.
-func (g *Gate) Serve(ctx context.Context, l net.Listener) error {
-	defer context.AfterFunc(ctx, func() { l.Close() })()
-	g.web.addr = l.Addr()
+// On the listeners for collectors nothing but MQTT is spoken, and a client need
+// not ask for it (port 8883).
+func (g *Gate) Serve(ctx context.Context, l net.Listener, collectors ...net.Listener) error {
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	web := newHandover(l.Addr())
+	var sockets sync.WaitGroup
+	server := g.server(serving, &sockets)
 	served := make(chan error, 1)
-	go func() { served <- g.http.Serve(g.web) }()
-	err := g.accept(ctx, l)
-	l.Close()
+	go func() { served <- server.Serve(web) }()
+	err := g.acceptAll(serving, stop, l, collectors, web)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	if g.http.Shutdown(drain) != nil {
-		g.http.Close() // what is left is cut off
+	if server.Shutdown(drain) != nil {
+		server.Close() // what is left is cut off
 	}
 	if herr := <-served; !errors.Is(herr, http.ErrServerClosed) {
 		err = errors.Join(err, fmt.Errorf("serving HTTP: %w", herr))
+	}
+	sockets.Wait()
+	return err
+}
+
+// acceptAll accepts from all listeners until serving ends; when one fails, all are
+// stopped.
+func (g *Gate) acceptAll(serving context.Context, stop func(), l net.Listener, collectors []net.Listener, web *handover) error {
+	loops := make(chan error)
+	loop := func(l net.Listener, take func(context.Context, net.Conn, func())) {
+		defer context.AfterFunc(serving, func() { l.Close() })()
+		err := g.accept(serving, stop, l, take)
+		l.Close()
+		loops <- err
+	}
+	go loop(l, func(ctx context.Context, c net.Conn, shaken func()) { g.dispatch(ctx, c, web, shaken) })
+	for _, c := range collectors {
+		go loop(c, func(ctx context.Context, c net.Conn, shaken func()) { g.dispatch(ctx, c, nil, shaken) })
+	}
+	var err error
+	for range 1 + len(collectors) {
+		err = errors.Join(err, <-loops)
 	}
 	return err
 }
 
 // accept returns when ctx is cancelled and all its connections are the HTTP
-// server's or gone.
-func (g *Gate) accept(ctx context.Context, l net.Listener) error {
-	serving, cancel := context.WithCancel(ctx)
+// server's or gone; before it waits for them it calls stop. take is told how to say
+// that a handshake is over.
+func (g *Gate) accept(ctx context.Context, stop func(), l net.Listener, take func(ctx context.Context, c net.Conn, shaken func())) error {
 	var conns sync.WaitGroup
 	defer conns.Wait()
-	defer cancel()
+	defer stop()
 	free := make(chan struct{}, maxHandshakes)
 	for {
 		select {
@@ -140,7 +161,7 @@ func (g *Gate) accept(ctx context.Context, l net.Listener) error {
 			}
 			continue
 		}
-		conns.Go(func() { g.dispatch(serving, c, func() { <-free }) })
+		conns.Go(func() { take(ctx, c, func() { <-free }) })
 	}
 }
 
@@ -159,10 +180,15 @@ func temporary(ctx context.Context, err error) bool {
 	return true
 }
 
-// dispatch does the handshake and hands the connection on; shaken is called once
-// the handshake is over.
-func (g *Gate) dispatch(ctx context.Context, raw net.Conn, shaken func()) {
-	c := tls.Server(raw, &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: g.configFor})
+// dispatch does the handshake and hands the connection on: to the broker, or to web
+// where there is one and the client did not ask for mqtt. shaken is called once the
+// handshake is over.
+func (g *Gate) dispatch(ctx context.Context, raw net.Conn, web *handover, shaken func()) {
+	choose := g.configFor
+	if web == nil {
+		choose = g.collectorConfig
+	}
+	c := tls.Server(raw, &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: choose})
 	shaking, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	err := c.HandshakeContext(shaking)
 	cancel()
@@ -172,11 +198,16 @@ func (g *Gate) dispatch(ctx context.Context, raw net.Conn, shaken func()) {
 		raw.Close()
 		return
 	}
-	if c.ConnectionState().NegotiatedProtocol != wire.ALPN {
-		g.web.give(ctx, c)
+	if web != nil && c.ConnectionState().NegotiatedProtocol != wire.ALPN {
+		web.give(ctx, c)
 		return
 	}
-	id := c.ConnectionState().PeerCertificates[0].Subject.CommonName
+	g.serveMQTT(ctx, c, c.ConnectionState().PeerCertificates[0].Subject.CommonName)
+}
+
+// serveMQTT hands a connection of an admitted collector to the broker, and returns
+// when it has ended.
+func (g *Gate) serveMQTT(ctx context.Context, c net.Conn, id string) {
 	if err := g.cfg.Broker.ServeConn(ctx, c, id); err != nil {
 		g.cfg.Logger.Warn("collector connection ended", "collector", id, "error", err)
 	}
@@ -184,17 +215,21 @@ func (g *Gate) dispatch(ctx context.Context, raw net.Conn, shaken func()) {
 
 // configFor chooses by what the client asks for.
 func (g *Gate) configFor(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: g.certificate, ClientCAs: g.cfg.PKI.CAPool()}
-	if g.cfg.Broker == nil || !slices.Contains(hello.SupportedProtos, wire.ALPN) {
-		c.ClientAuth = tls.VerifyClientCertIfGiven
-		c.NextProtos = []string{"h2", "http/1.1"}
-		return c, nil
+	if g.cfg.Broker != nil && slices.Contains(hello.SupportedProtos, wire.ALPN) {
+		return g.collectorConfig(hello)
 	}
-	c.ClientAuth = tls.RequireAndVerifyClientCert
-	c.NextProtos = []string{wire.ALPN}
-	c.SessionTicketsDisabled = true
-	c.VerifyConnection = func(s tls.ConnectionState) error { return g.admit(hello, s) }
-	return c, nil
+	return &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: g.certificate, ClientCAs: g.cfg.PKI.CAPool(),
+		ClientAuth: tls.VerifyClientCertIfGiven, NextProtos: []string{"h2", "http/1.1"}}, nil
+}
+
+// collectorConfig lets nobody in but active collectors.
+func (g *Gate) collectorConfig(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	return &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: g.certificate, ClientCAs: g.cfg.PKI.CAPool(),
+		ClientAuth: tls.RequireAndVerifyClientCert, NextProtos: []string{wire.ALPN}, SessionTicketsDisabled: true,
+		VerifyConnection: func(s tls.ConnectionState) error {
+			_, err := g.admit(hello.Context(), s.PeerCertificates[0], hello.Conn.RemoteAddr().String())
+			return err
+		}}, nil
 }
 
 // certificate looks at every handshake whether the certificate is due.
@@ -202,11 +237,10 @@ func (g *Gate) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return g.cfg.PKI.ServerCertificate(g.cfg.Hosts)
 }
 
-// admit asks the registry whether a collector may connect.
-func (g *Gate) admit(hello *tls.ClientHelloInfo, s tls.ConnectionState) error {
-	ctx, cancel := context.WithTimeout(hello.Context(), lookUpTimeout)
+// admit asks the registry whether a collector may connect, and returns its id.
+func (g *Gate) admit(ctx context.Context, cert *x509.Certificate, from string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookUpTimeout)
 	defer cancel()
-	cert := s.PeerCertificates[0]
 	id, err := pki.CollectorOf(cert)
 	if err == nil {
 		var c edp.Collector
@@ -215,7 +249,7 @@ func (g *Gate) admit(hello *tls.ClientHelloInfo, s tls.ConnectionState) error {
 		}
 	}
 	if err != nil {
-		g.cfg.Logger.Warn("collector turned away", "collector", id, "from", hello.Conn.RemoteAddr().String(), "reason", err)
+		g.cfg.Logger.Warn("collector turned away", "collector", id, "from", from, "reason", err)
 	}
-	return err
+	return id, err
 }

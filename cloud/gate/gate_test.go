@@ -47,6 +47,7 @@ type kit struct {
 	store  *edp.Store
 	pki    *pki.PKI
 	addr   string
+	plain  string // of the listener for collectors
 	broker echo
 	stop   func() error
 }
@@ -72,7 +73,12 @@ func start(t *testing.T, h http.Handler, foreign bool) *kit {
 	k.addr = l.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- g.Serve(ctx, l) }()
+	var more []net.Listener
+	if !foreign {
+		more = append(more, must(net.Listen("tcp", "127.0.0.1:0")))
+		k.plain = more[0].Addr().String()
+	}
+	go func() { ended <- g.Serve(ctx, l, more...) }()
 	k.stop = func() error {
 		cancel()
 		err := <-ended

@@ -14,8 +14,8 @@ type handover struct {
 	once   sync.Once
 }
 
-func newHandover() *handover {
-	return &handover{conns: make(chan net.Conn), closed: make(chan struct{})}
+func newHandover(addr net.Addr) *handover {
+	return &handover{addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
 // give hands c to Accept, or closes it when nobody will take it any more.
