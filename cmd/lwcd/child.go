@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -52,7 +53,7 @@ func startChild(mode netguard.Mode, o halves.Offer, stderr io.Writer) (*child, e
 	defer theirs.Close()
 	cmd := exec.Command("/proc/self/exe", halfArgument)
 	cmd.Args[0] = os.Args[0]
-	cmd.Env = slices.DeleteFunc(os.Environ(), notForHalf)
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), notForHalf), "GODEBUG="+overwriting(os.Getenv("GODEBUG")))
 	cmd.Stderr, cmd.ExtraFiles = stderr, []*os.File{theirs}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if mode != netguard.Unprotected {
@@ -116,10 +117,18 @@ func notForHalf(entry string) bool {
 	name, _, _ := strings.Cut(entry, "=")
 	switch strings.ToLower(name) {
 	case "http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy",
-		"notify_socket", "watchdog_usec", "watchdog_pid", "credentials_directory":
+		"godebug", "notify_socket", "watchdog_usec", "watchdog_pid", "credentials_directory":
 		return true
 	}
 	return false
+}
+
+// overwriting adds overwriteFreed to the settings that there are.
+func overwriting(godebug string) string {
+	if godebug == "" {
+		return overwriteFreed
+	}
+	return godebug + "," + overwriteFreed
 }
 
 // stop asks the half to end, waits at most limit, and then ends it by force.
@@ -145,3 +154,63 @@ func (c *child) stop(limit time.Duration) error {
 
 // kill ends the process. One that has just ended needs no signal.
 func (c *child) kill() { _ = c.proc.Kill() }
+
+// updaterGrace is how long an updater may take to end once it was asked to.
+const updaterGrace = 5 * time.Second
+
+// maxComplaint bounds what is kept of an updater's standard error.
+const maxComplaint = 2 << 10
+
+// runProgram runs a program without arguments and with an empty environment, gives
+// it input, and has its output read. It ends with ctx, or when read finds fault
+// with it: SIGTERM first, to its whole process group, and SIGKILL after a while.
+// The complaint is the end of what it wrote to its standard error.
+func runProgram(ctx context.Context, path string, input []byte, read func(io.Reader) error) (complaint string, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	cmd := exec.CommandContext(ctx, path)
+	cmd.Env, cmd.Dir, cmd.Stdin = []string{}, "/", bytes.NewReader(input)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGTERM) }
+	cmd.WaitDelay = updaterGrace
+	last := &tail{most: maxComplaint}
+	cmd.Stderr = last
+	out, in := io.Pipe()
+	cmd.Stdout = in
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		if err := read(out); err != nil {
+			cancel(err)
+		}
+		out.CloseWithError(io.ErrClosedPipe) // what it goes on to say is not waited for
+	})
+	err = cmd.Wait()
+	in.Close()
+	reading.Wait()
+	if ctx.Err() != nil {
+		_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // what it started and left; ESRCH: nothing
+		err = context.Cause(ctx)
+	}
+	return last.String(), err
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	most int
+	kept []byte
+}
+
+// Write implements io.Writer.
+func (t *tail) Write(p []byte) (int, error) {
+	t.kept = append(t.kept, p...)
+	if over := len(t.kept) - t.most; over > 0 {
+		t.kept = slices.Delete(t.kept, 0, over)
+	}
+	return len(p), nil
+}
+
+// String returns it.
+func (t *tail) String() string { return string(t.kept) }

@@ -28,6 +28,7 @@ type config struct {
 	userGiven   bool   // the file names it, so that it has to exist
 	console     string // path; empty: none
 	budget      int64  // bytes
+	update      updating
 	patience    patience
 	level       slog.Level
 }
@@ -43,6 +44,7 @@ type file struct {
 	External    outer    `toml:"external"`
 	Collect     collect  `toml:"collect"`
 	Timeouts    timeouts `toml:"timeouts"`
+	Update      update   `toml:"update"`
 	Log         logging  `toml:"log"`
 }
 
@@ -213,6 +215,7 @@ func (c *checker) config(f file) config {
 		}
 	}
 	conf.patience = c.timeouts(f.Timeouts)
+	conf.update = c.updating(f.Update)
 	conf.ports = c.ports(f)
 	conf.outside = c.outside(f.External)
 	conf.user, conf.userGiven = f.Guard.User, f.Guard.User != ""
@@ -246,6 +249,7 @@ func (c *checker) apart(conf config) {
 		{"enrolment_token_file", conf.tokenFile},
 		{"external.proxy_password_file", conf.outside.way.passwordFile},
 		{"guard.console", conf.console},
+		{"update.program", conf.update.program},
 	} {
 		if f.path != "" && strings.HasPrefix(f.path, conf.stateDir+"/") {
 			c.addf(f.key, "%s lies in the state folder, which is the collector half's: put it elsewhere", f.path)

@@ -32,6 +32,12 @@ const tasksLimit = 8 * time.Second
 // errLate says that a task did not end when it was asked to.
 var errLate = errors.New("stopping took too long")
 
+// above is what the half asks the supervisor for while it works.
+type above interface {
+	halves.Tokens
+	halves.Machine
+}
+
 // daemon is all tasks of the collector half.
 type daemon struct {
 	log    *slog.Logger
@@ -41,11 +47,11 @@ type daemon struct {
 	work   *work
 }
 
-func newDaemon(conf config, p *ports, tokens halves.Tokens, proxyPassword secret.Text, log *slog.Logger) *daemon {
+func newDaemon(conf config, p *ports, up above, proxyPassword secret.Text, faults *troubles, log *slog.Logger) *daemon {
 	d := &daemon{log: log, ports: p}
 	dial := p.toCloud(conf.outside.way, proxyPassword)
-	d.member = newMembership(conf, p, tokens, dial, log)
-	d.link = newLink(conf, p, d.member, dial, log)
+	d.member = newMembership(conf, p, up, dial, log)
+	d.link = newLink(conf, p, d.member, up, faults, dial, log)
 	d.work = newWork(d.link)
 	return d
 }

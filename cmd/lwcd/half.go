@@ -28,7 +28,8 @@ func runHalf(stderr io.Writer) int {
 	// Who stops the daemon stops the supervisor, and that stops this half in turn.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	level := &slog.LevelVar{}
-	log := slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})).With("half", "collector")
+	faults := &troubles{}
+	log := slog.New(faults.watch(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))).With("half", "collector")
 	harden(log)
 	if err := nice(halfNice); err != nil {
 		log.Debug("the half has the priority it was started with", "error", err)
@@ -38,7 +39,7 @@ func runHalf(stderr io.Writer) int {
 		log.Error("the collector half is started by lwcd alone", "error", err)
 		return exitUsage
 	}
-	h := &half{log: log, level: level, started: make(chan struct{})}
+	h := &half{log: log, faults: faults, level: level, started: make(chan struct{})}
 	if err := h.run(conn); err != nil {
 		log.Error("stopped by a failure", "error", err)
 		return exitFailed
@@ -49,9 +50,10 @@ func runHalf(stderr io.Writer) int {
 
 // half is the collector half. It implements halves.Worker.
 type half struct {
-	log   *slog.Logger
-	level *slog.LevelVar
-	stop  context.CancelCauseFunc
+	log    *slog.Logger
+	faults *troubles
+	level  *slog.LevelVar
+	stop   context.CancelCauseFunc
 
 	started chan struct{} // closed when daemon is set
 	daemon  *daemon
@@ -104,7 +106,7 @@ func (h *half) work(ctx context.Context, up *halves.Supervisor) error {
 		return err
 	}
 	p := newPorts(joined, up, setup.Degraded, h.log)
-	h.daemon = newDaemon(conf, p, up, password, h.log)
+	h.daemon = newDaemon(conf, p, up, password, h.faults, h.log)
 	close(h.started)
 	err = h.daemon.run(ctx)
 	return errors.Join(err, joined.Close())

@@ -76,6 +76,9 @@ const baseMemory = 96 << 20
 // twice in memory while it is put together.
 func limitMemory(budget int64) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(baseMemory + 2*budget)
+		debug.SetMemoryLimit(memoryNeed(budget))
 	}
 }
+
+// memoryNeed is what the half may come to use.
+func memoryNeed(budget int64) int64 { return baseMemory + 2*budget }

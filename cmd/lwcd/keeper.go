@@ -35,17 +35,19 @@ type keeper struct {
 	state  folder
 	stderr io.Writer
 
-	ends []time.Time // of the newest unexpected ends
+	ends  []time.Time   // of the newest unexpected ends
+	again chan struct{} // capacity 1: a job asks for a restart
 
 	mu     sync.Mutex // guards what follows
 	report halves.Report
 	heard  time.Time // of the last good answer, or the start
 	deaf   error     // why the last answer was not good
 	text   string    // while there is no half
+	asked  []restart // the newest jobs that asked for a restart
 }
 
 func newKeeper(t *site, state folder, stderr io.Writer) *keeper {
-	return &keeper{site: t, state: state, stderr: stderr, text: "starting the collector half"}
+	return &keeper{again: make(chan struct{}, 1), site: t, state: state, stderr: stderr, text: "starting the collector half"}
 }
 
 // run starts a half, and another one when it ends, until ctx ends.
@@ -55,6 +57,11 @@ func (k *keeper) run(ctx context.Context) error {
 		err := k.once(ctx)
 		if ctx.Err() != nil {
 			return err
+		}
+		if errors.Is(err, errRestart) {
+			k.site.log.Info("the collector half is restarted, as a job asked", "error", err)
+			k.set(halves.Report{}, "the collector half is restarted, as a job asked")
+			continue
 		}
 		if time.Since(began) > endsSpan {
 			pause = firstRestart
@@ -90,18 +97,21 @@ func (k *keeper) once(ctx context.Context) error {
 		return err
 	}
 	k.set(halves.Report{Status: "starting the collector half"}, "")
+	k.restarted()
 	asking, stop := context.WithCancel(ctx)
 	var asks sync.WaitGroup
 	asks.Go(func() { k.ask(asking, c) })
 	select {
 	case <-c.ended:
+	case <-k.again:
+		err = errors.Join(errRestart, c.stop(stopLimit))
 	case <-ctx.Done():
 		err = c.stop(stopLimit)
 	}
 	stop()
 	asks.Wait()
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, errRestart):
 		return err
 	case c.err != nil:
 		return c.err

@@ -14,8 +14,10 @@ import (
 
 	"lwc/cmd/lwcd/dial"
 	"lwc/cmd/lwcd/halves"
+	"lwc/cmd/lwcd/selfcheck"
 	"lwc/collector"
 	"lwc/junos"
+	"lwc/netguard"
 	"lwc/transport/device"
 	"lwc/transport/uplink"
 	"lwc/transport/wire"
@@ -31,15 +33,25 @@ type link struct {
 	log    *slog.Logger
 	ready  chan struct{}
 	born   time.Time
+	super  halves.Machine
+	sweep  *sweeper
+	faults *troubles
+	clock  chan welcome // capacity 1: the newest
 
 	up       *uplink.Uplink // after ready
 	dialer   dial.Dialer
 	coll     *collector.Collector
 	welcomed atomic.Int64 // Unix time of the last welcome
+	heard    atomic.Pointer[welcome]
+	limited  atomic.Int64 // budget that Go's memory limit was set for
 }
 
-func newLink(conf config, p *ports, m *membership, dial uplink.DialFunc, log *slog.Logger) *link {
-	return &link{conf: conf, ports: p, member: m, dial: dial, log: log, ready: make(chan struct{}), born: time.Now()}
+// welcome is the cloud's time, and when it was heard.
+type welcome struct{ cloud, at time.Time }
+
+func newLink(conf config, p *ports, m *membership, super halves.Machine, faults *troubles, dial uplink.DialFunc, log *slog.Logger) *link {
+	return &link{conf: conf, ports: p, member: m, super: super, faults: faults, dial: dial, log: log, ready: make(chan struct{}),
+		born: time.Now(), sweep: newSweeper(), clock: make(chan welcome, 1)}
 }
 
 func (l *link) String() string         { return "uplink" }
@@ -64,7 +76,19 @@ func (l *link) Run(ctx context.Context) error {
 		return err
 	}
 	close(l.ready)
-	return l.up.Run(ctx)
+	return together(ctx, l.up.Run, l.sweep.run, l.keepClock)
+}
+
+// keepClock has the machine's clock set where a welcome shows that it is wrong.
+func (l *link) keepClock(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case w := <-l.clock:
+			setClock(ctx, l.super, w.cloud, w.at, l.log)
+		}
+	}
 }
 
 // make joins uplink and collector. Boot id and boot key are new, and stay in
@@ -81,10 +105,11 @@ func (l *link) make() error {
 	l.dialer = dial.New(&device.Dialer{Net: l.ports.half.Internal().DialContext, Timeouts: l.conf.patience.dial})
 	l.coll = collector.New(collector.Config{Collector: id.Collector, Boot: boot, BootKey: key, Dialer: l.dialer,
 		Uplink: l.up, Logger: l.log.With("task", "collector"), BudgetBytes: l.conf.budget,
-		Session: l.conf.patience.session, DeviceTimeout: l.conf.patience.device})
+		Session: l.conf.patience.session, DeviceTimeout: l.conf.patience.device, Forgotten: l.sweep.poke})
 	l.ports.listen(func(n halves.Notice) {
 		l.up.SendEvent(wire.Event{Kind: n.Kind, Text: n.Text, Violation: n.Violation})
 	}, l.up.Reconnect)
+	l.tellChecks()
 	l.log.Info("boot", "collector", id.Collector, "boot", boot)
 	return nil
 }
@@ -102,7 +127,13 @@ func capabilities() []string {
 type handler struct{ l *link }
 
 func (h handler) Welcomed(w wire.Welcome) {
-	h.l.welcomed.Store(time.Now().Unix())
+	heard := welcome{w.Time, time.Now()}
+	h.l.welcomed.Store(heard.at.Unix())
+	h.l.heard.Store(&heard)
+	select {
+	case h.l.clock <- heard:
+	default: // the one before is looked at; the next connection brings another
+	}
 	h.l.coll.Welcomed(w)
 }
 
@@ -113,7 +144,47 @@ func (h handler) Job(j wire.Job)                             { h.l.coll.Job(j) }
 func (l *link) health() wire.Health {
 	s := l.coll.Status()
 	s.Counters["goroutines"] = int64(runtime.NumGoroutine())
-	return wire.Health{Uptime: time.Since(l.born).Seconds(), RSS: rss(), Counters: s.Counters, LastRun: s.LastRun}
+	_, held, budget := l.up.Budget()
+	if l.limited.Swap(budget) != budget {
+		limitMemory(budget) // the cloud has changed it
+	}
+	s.Counters["held_bytes"] = held
+	return wire.Health{Uptime: time.Since(l.born).Seconds(), RSS: rss(), Counters: s.Counters, LastRun: s.LastRun,
+		NextRun: s.NextRun, Budget: budget, Checks: l.checks(), Errors: l.faults.last()}
+}
+
+// checks looks at what the half stands on: the ports, and the machine.
+func (l *link) checks() []wire.Check {
+	p := l.ports.wireState()
+	ports := wire.Check{Name: "ports", OK: p.State == string(netguard.Open) && len(p.Degraded) == 0, Detail: p.Mode + ", " + p.State}
+	for _, why := range append([]string{p.Detail}, p.Degraded...) {
+		if why != "" {
+			ports.Detail += "; " + why
+		}
+	}
+	s := selfcheck.System{Files: os.DirFS("/"), Need: memoryNeed(l.budget())}
+	if w := l.heard.Load(); w != nil {
+		// Where the machine's clock was set meanwhile, the monotonic one was not.
+		s.Known, s.Cloud = true, w.cloud.Add(time.Since(w.at)).Sub(time.Now().Round(0))
+	}
+	return append([]wire.Check{ports}, s.Look()...)
+}
+
+// budget is what documents without receipt may have.
+func (l *link) budget() int64 {
+	_, _, limit := l.up.Budget()
+	return limit
+}
+
+// tellChecks logs what the half stands on, once at the start.
+func (l *link) tellChecks() {
+	for _, c := range l.checks() {
+		if c.OK {
+			l.log.Info("self-check", "check", c.Name, "ok", true, "detail", c.Detail)
+		} else {
+			l.log.Warn("self-check", "check", c.Name, "ok", false, "text", c.Name+": "+c.Detail)
+		}
+	}
 }
 
 // rss is the resident memory in bytes (proc(5), statm), 0 where it is not known.

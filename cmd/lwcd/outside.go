@@ -14,8 +14,9 @@ import (
 
 // outside is what the External Port reaches besides the cloud, and how.
 type outside struct {
-	ntp []netguard.Endpoint
-	way way
+	ntp        []netguard.Endpoint
+	way        way
+	cloudClock bool // the cloud's time may set the machine's clock
 }
 
 // way is how the cloud is reached: directly, or through an HTTP proxy.
@@ -80,7 +81,7 @@ func plausibleHost(s string) bool {
 }
 
 func (c *checker) outside(f outer) outside {
-	o := outside{way: c.way(f)}
+	o := outside{way: c.way(f), cloudClock: f.CloudClock == nil || *f.CloudClock}
 	for _, s := range f.NTP {
 		e, err := timeServer(s)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lwc/cmd/lwcd/halves"
@@ -26,6 +27,9 @@ type site struct {
 	setup   halves.Setup
 	allowed *allowed
 	half    *keeper
+	updates *updater
+	clock   *machineClock
+	timed   atomic.Bool // a time server has answered
 
 	mu      sync.Mutex      // guards what follows
 	refused map[string]bool // destinations that were refused and told
@@ -41,7 +45,7 @@ func newSite(ctx context.Context, s *supervisor, from source) (*site, error) {
 		return nil, errors.Join(err, netguard.Silence(ctx, netguard.Config{}))
 	}
 	if err := errors.Join(who.kept(s.path), who.kept(conf.tokenFile), who.kept(conf.outside.way.passwordFile),
-		who.kept(conf.console), who.kept(conf.stateDir)); err != nil {
+		who.kept(conf.console), who.kept(conf.stateDir), who.kept(conf.update.program)); err != nil {
 		return nil, &configError{errors.Join(err, netguard.Silence(ctx, netguard.Config{}))}
 	}
 	password, err := conf.outside.way.password()
@@ -60,6 +64,7 @@ func newSite(ctx context.Context, s *supervisor, from source) (*site, error) {
 	t.allowed = &allowed{conf: conf, state: state, set: t.guard.SetAllowed}
 	t.tellError("setting what may be dialled", t.allowed.load())
 	t.half = newKeeper(t, state, s.stderr)
+	t.updates, t.clock = newUpdater(conf.update, who, s.log), newMachineClock(conf, t.timed.Load)
 	if note != "" && conf.ports.Mode != netguard.Unprotected {
 		t.setup.Degraded = []string{note}
 	}
@@ -82,7 +87,7 @@ func (t *site) announce() {
 // run works until ctx ends, the collector half cannot be kept running, or a
 // changed configuration may free ports that are blocked.
 func (t *site) run(ctx context.Context) error {
-	return together(ctx, t.half.run, t.watch, t.reload, t.keepTime)
+	return together(ctx, t.half.run, t.watch, t.reload, t.keepTime, t.updates.run)
 }
 
 // watch reports what the guard finds.
@@ -189,7 +194,7 @@ func (t *site) Setup(context.Context) (halves.Setup, error) { return t.setup, ni
 // offer is what a collector half can ask for.
 func (t *site) offer() halves.Offer {
 	return halves.Offer{Ports: t, Desk: desk{t, t.notices}, Tokens: &tokenFile{path: t.conf.tokenFile,
-		offer: t.allowed.offer, enrolled: t.allowed.enrolled}}
+		offer: t.allowed.offer, enrolled: t.allowed.enrolled}, Machine: t}
 }
 
 // desk joins the two halves of a halves.Desk.

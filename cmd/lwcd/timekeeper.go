@@ -38,6 +38,9 @@ func (t *site) keepTime(ctx context.Context) error {
 // timeReport logs what a round found, and tells the cloud of a step. told is what
 // was logged last: a trouble that stays is told once.
 func (t *site) timeReport(r clock.Report, told string) string {
+	if r.Action != clock.Nothing && r.Action != clock.Confirm {
+		t.timed.Store(true)
+	}
 	attrs := []any{"action", string(r.Action), "offset", r.Offset.String(), "distance", r.Distance.String()}
 	switch {
 	case r.Action == clock.Stepped:

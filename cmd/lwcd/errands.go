@@ -1,0 +1,77 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"lwc/cmd/lwcd/halves"
+	"lwc/collector"
+	"lwc/transport/wire"
+)
+
+// errands are the jobs for the machine, as the collector half carries them out: a
+// collector.Machine.
+type errands struct {
+	certificate func(context.Context) (until time.Time, err error)
+	supervisor  halves.Machine
+}
+
+// RenewCertificate implements collector.Machine.
+func (e errands) RenewCertificate(ctx context.Context) (time.Time, error) { return e.certificate(ctx) }
+
+// Restart implements collector.Machine.
+func (e errands) Restart(ctx context.Context, job string) (string, error) {
+	r, err := e.supervisor.Restart(ctx, job)
+	if err != nil {
+		return "", notHere(err)
+	}
+	if !r.Done.IsZero() {
+		return "restarted at " + r.Done.UTC().Format(time.RFC3339), nil
+	}
+	<-ctx.Done() // the supervisor's stop is on its way
+	return "", context.Cause(ctx)
+}
+
+// Update implements collector.Machine.
+func (e errands) Update(ctx context.Context, j wire.Job, tell func(string)) (string, error) {
+	for u := (halves.Update{Job: j.ID, Release: j.Release, Source: j.Source}); ; {
+		p, err := e.supervisor.Update(ctx, u)
+		switch {
+		case err != nil:
+			return "", notHere(err)
+		case p.Ended && p.OK:
+			return p.Text, nil
+		case p.Ended:
+			return "", errors.New(p.Text)
+		}
+		u.After = p.Lines
+		tell(p.Text)
+	}
+}
+
+// notHere translates what the supervisor refuses.
+func notHere(err error) error {
+	if errors.Is(err, halves.ErrRefused) {
+		return fmt.Errorf("%w: %w", collector.ErrNotHere, err)
+	}
+	return err
+}
+
+// setClock asks the supervisor to set the machine's clock where the cloud's time
+// says that it is wrong. What comes of it is only told: the collector goes by the
+// cloud's time in any case.
+func setClock(ctx context.Context, m halves.Machine, cloud, heard time.Time, log *slog.Logger) {
+	ahead := cloud.Sub(heard.Round(0))
+	if cloud.IsZero() || ahead.Abs() <= wrongClock {
+		return
+	}
+	c, err := m.SetClock(ctx, ahead)
+	if err != nil {
+		log.Warn("setting the machine's clock", "ahead", ahead.String(), "error", err)
+	} else if !c.Set {
+		log.Warn("the machine's clock is wrong and stays so", "ahead", ahead.String(), "reason", c.Text)
+	}
+}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"strings"
+	"time"
+)
+
+// update is the raw form of how updates are made.
+type update struct {
+	Program string `toml:"program"`
+	Timeout string `toml:"timeout"`
+}
+
+const (
+	defaultUpdate = 30 * time.Minute
+	// maxUpdate is less than what the collector half waits.
+	maxUpdate = 110 * time.Minute
+)
+
+func (c *checker) updating(u update) updating {
+	out := updating{program: c.absolute("update.program", u.Program, ""),
+		timeout: c.duration("update.timeout", u.Timeout, time.Second, maxUpdate)}
+	if strings.ContainsAny(u.Program, " \t") {
+		c.addf("update.program", "%q has a space in it: give the path of a program alone, without arguments", u.Program)
+	}
+	if out.timeout == 0 {
+		out.timeout = defaultUpdate
+	}
+	return out
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"lwc/cmd/lwcd/halves"
+	"lwc/transport/wire"
+)
+
+// program writes a script that only root can change.
+func program(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "updater")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// working runs an updater until the test ends.
+func working(t *testing.T, conf updating) *updater {
+	t.Helper()
+	u := newUpdater(conf, identity{}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- u.run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return u
+}
+
+// follow asks until the job has ended, and returns all that was said.
+func follow(t *testing.T, u *updater, j halves.Update) (texts []string, last halves.Progress, err error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		p, err := u.ask(ctx, j)
+		if err != nil || p.Ended {
+			return texts, p, err
+		}
+		texts, j.After = append(texts, p.Text), p.Lines
+	}
+}
+
+// The program gets the job as JSON, no environment, and its words come back; asked
+// again, the result is told and nothing is run again.
+func TestUpdate(t *testing.T) {
+	mark := filepath.Join(t.TempDir(), "ran")
+	u := working(t, updating{timeout: time.Minute, program: program(t, `
+read -r order
+[ -z "$HOME$USER$LWC_TEST" ] || { echo '{"state":"failed","text":"environment"}'; exit; }
+echo x >> `+mark+`
+printf '{"state":"running","text":"loading"}\n'
+case "$order" in
+*'"release":"1.2"'*'"source":"https://updates.example/1.2"'*) printf '{"state":"done","text":"installed\\u001b[1m 1.2","more":1}\n' ;;
+*) printf '{"state":"failed","text":"what is that?"}\n' ;;
+esac
+`)})
+	t.Setenv("LWC_TEST", "1")
+	j := halves.Update{Job: wire.NewID(), Release: "1.2", Source: "https://updates.example/1.2"}
+	for range 2 {
+		texts, p, err := follow(t, u, j)
+		if err != nil || !p.OK || p.Text != "installed[1m 1.2" || len(texts) > 1 || len(texts) == 1 && texts[0] != "loading" {
+			t.Fatalf("%v, %+v, %v", texts, p, err)
+		}
+	}
+	if b, err := os.ReadFile(mark); err != nil || string(b) != "x\n" {
+		t.Errorf("it ran so often: %q, %v", b, err)
+	}
+	if _, p, err := follow(t, u, halves.Update{Job: wire.NewID()}); err != nil || p.OK || p.Text != "the updater says: what is that?" {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// Whatever an updater does wrong, the job ends with words that say what.
+func TestUpdatersThatFail(t *testing.T) {
+	for _, c := range []struct{ about, text, words string }{
+		{"silent", "cat >/dev/null", "without saying that it is done"},
+		{"a wrong word", `echo '{"state":"ready"}'; sleep 60`, `line 1: the state "ready" is none of`},
+		{"no JSON", `echo hello; sleep 60`, `line 1: it is not {"state"`},
+		{"a long line", `head -c 9999 /dev/zero; sleep 60`, "token too long"},
+		{"without end", `while :; do echo '{"state":"running"}'; done`, "more than 10000 lines"},
+		{"a crash", `echo "no disk" >&2; exit 3`, "exit status 3: no disk"},
+		{"done and a crash", `echo '{"state":"done"}'; exit 3`, "exit status 3"},
+		{"slow", `trap '' TERM; sleep 60 & wait; sleep 60`, "took longer than 2s"},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			t.Parallel()
+			u := working(t, updating{timeout: 2 * time.Second, program: program(t, c.text)})
+			_, p, err := follow(t, u, halves.Update{Job: wire.NewID()})
+			if err != nil || p.OK || !strings.Contains(p.Text, c.words) {
+				t.Errorf("%+v, %v; want %q", p, err, c.words)
+			}
+		})
+	}
+}
+
+func TestUpdatesThatAreRefused(t *testing.T) {
+	if _, _, err := follow(t, working(t, updating{}), halves.Update{Job: wire.NewID()}); !errors.Is(err, halves.ErrRefused) {
+		t.Errorf("without a program: %v", err)
+	}
+	open := program(t, `echo '{"state":"done"}'`)
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if _, p, err := follow(t, working(t, updating{program: open, timeout: time.Minute}), halves.Update{Job: wire.NewID()}); err != nil || !strings.Contains(p.Text, "chmod go-w") {
+		t.Errorf("that others may write: %+v, %v", p, err)
+	}
+	u := working(t, updating{timeout: time.Minute, program: program(t, `read -r x; case "$x" in *slow*) sleep 60;; esac; echo '{"state":"done"}'`)})
+	for i := range maxUpdates {
+		if _, p, err := follow(t, u, halves.Update{Job: wire.NewID()}); err != nil || !p.OK {
+			t.Fatalf("%d: %+v, %v", i, p, err)
+		}
+	}
+	if _, _, err := follow(t, u, halves.Update{Job: wire.NewID()}); !errors.Is(err, halves.ErrRefused) || !strings.Contains(fmt.Sprint(err), "6 updates") {
+		t.Errorf("too many: %v", err)
+	}
+}
+
+func FuzzSaid(f *testing.F) {
+	for _, s := range []string{`{"state":"running","text":"a"}`, `{"state":"done"}`, `{"state":"failed","text":"\u0000\ud800"}`, `[]`, ``} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		one, err := parseSaid(line)
+		if err != nil {
+			if one != (said{}) {
+				t.Errorf("%+v beside %v", one, err)
+			}
+			return
+		}
+		if len(one.Text) > maxSaidText+len("…") || strings.ContainsAny(one.Text, "\n\x00\x1b") {
+			t.Errorf("%q", one.Text)
+		}
+	})
+}
