@@ -17,10 +17,11 @@ import (
 
 // serveOptions are the flags of serve.
 type serveOptions struct {
-	dir, listen, broker, brokerCA string
-	readyFile                     string
-	publicURLs                    several
-	logFormat, logLevel           string
+	dir, listen, mqttListen string
+	broker, brokerCA        string
+	readyFile               string
+	publicURLs, endpoints   several
+	logFormat, logLevel     string
 }
 
 func serveCommand(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -29,6 +30,8 @@ func serveCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	fs.StringVar(&o.dir, "data", "", "`DIR` that keeps the database and the keys; made the first time")
 	fs.StringVar(&o.listen, "listen", ":8443", "`ADDRESS` to listen on, for collectors and browsers alike")
 	fs.Var(&o.publicURLs, "public-url", "`URL` by which collectors and browsers reach this, https://HOST:PORT; the first stands in tokens; may be repeated (default https://localhost:PORT)")
+	fs.StringVar(&o.mqttListen, "mqtt-listen", "", "second `ADDRESS`, for collectors alone, :8883 say; for sites whose way out does not let MQTT pass on the port of --listen")
+	fs.Var(&o.endpoints, "endpoint", "`URL` of a way to the broker, as collectors reach it: mqtts://HOST:PORT, mqtts://HOST:PORT?alpn=mqtt or wss://HOST:PORT/PATH; may be repeated, in the order to try (default: made of --public-url and --mqtt-listen, or of --broker)")
 	fs.StringVar(&o.broker, "broker", "", "`URL` of a broker of your own, mqtts://HOST:8883, in place of the built-in one; see broker-cert")
 	fs.StringVar(&o.brokerCA, "broker-ca", "", "`FILE` with the certificate authority of that broker (default: that of DIR)")
 	fs.StringVar(&o.readyFile, "ready-file", "", "`FILE` to write url, admin_link and ca_file to, as JSON, once this serves")
@@ -81,17 +84,39 @@ func serve(ctx context.Context, d *data, o serveOptions, log *slog.Logger, stdou
 	if err := d.saveSettings(settings{PublicURLs: texts(urls)}); err != nil {
 		return err
 	}
-	c, err := build(ctx, d, o, urls, log)
+	more, err := listenMQTT(ctx, o)
+	if err != nil {
+		return err
+	}
+	for _, m := range more {
+		defer m.Close()
+	}
+	c, err := build(ctx, d, o, urls, more, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.bus.Close()) }()
-	return c.run(ctx, l, func(ctx context.Context) error { return announce(ctx, d, o, l.Addr(), stdout) })
+	return c.run(ctx, l, more, func(ctx context.Context) error { return announce(ctx, d, o, l.Addr(), stdout) })
+}
+
+// listenMQTT opens the listener for collectors alone, if one is wanted.
+func listenMQTT(ctx context.Context, o serveOptions) ([]net.Listener, error) {
+	if o.mqttListen == "" {
+		return nil, nil
+	}
+	if o.broker != "" {
+		return nil, usageErrorf("--mqtt-listen is for the built-in broker; collectors reach yours by --broker and --endpoint")
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.mqttListen)
+	if err != nil {
+		return nil, fmt.Errorf("listening for collectors: %w", err)
+	}
+	return []net.Listener{l}, nil
 }
 
 // run starts the parts in the order in which they need each other, and stops
 // them the other way round: what came in through the gate is still answered.
-func (c *cloud) run(ctx context.Context, l net.Listener, ready func(context.Context) error) error {
+func (c *cloud) run(ctx context.Context, l net.Listener, more []net.Listener, ready func(context.Context) error) error {
 	g, gctx := errgroup.WithContext(ctx)
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopHub()
@@ -108,7 +133,7 @@ func (c *cloud) run(ctx context.Context, l net.Listener, ready func(context.Cont
 			return err
 		}
 		c.log.Info("serving", "address", l.Addr().String(), "version", version)
-		return c.gate.Serve(gctx, l)
+		return c.gate.Serve(gctx, l, more...)
 	})
 	err := g.Wait()
 	if ctx.Err() != nil {

@@ -50,8 +50,12 @@ func (b *bus) Handle(receive func(topic string, payload []byte)) {
 }
 
 // build makes all parts. An error leaves nothing running.
-func build(ctx context.Context, d *data, o serveOptions, urls []*url.URL, log *slog.Logger) (_ *cloud, err error) {
-	inner, taker, endpoint, err := openBroker(ctx, d.pki, o, urls[0], log)
+func build(ctx context.Context, d *data, o serveOptions, urls []*url.URL, more []net.Listener, log *slog.Logger) (_ *cloud, err error) {
+	list, err := ways(o, urls[0], more)
+	if err != nil {
+		return nil, err
+	}
+	inner, taker, err := openBroker(ctx, d.pki, o, log)
 	if err != nil {
 		return nil, err
 	}
@@ -64,35 +68,39 @@ func build(ctx context.Context, d *data, o serveOptions, urls []*url.URL, log *s
 	if err := c.openHub(d, taker == nil); err != nil {
 		return nil, err
 	}
-	web, err := c.handler(ctx, d, urls, endpoint)
+	web, err := c.handler(ctx, d, urls, list)
 	if err != nil {
 		return nil, err
 	}
-	c.gate, err = gate.New(gate.Config{PKI: d.pki, Hosts: hostNames(urls), Registry: d.store,
+	hosts := hostNames(urls)
+	if taker != nil {
+		hosts = certified(urls, list)
+	}
+	c.gate, err = gate.New(gate.Config{PKI: d.pki, Hosts: hosts, Registry: d.store,
 		Broker: taker, HTTP: web, Logger: log})
 	return c, err
 }
 
 // openBroker makes the built-in broker, or connects to one outside; then there is
 // nothing to take connections of collectors.
-func openBroker(ctx context.Context, p *pki.PKI, o serveOptions, public *url.URL, log *slog.Logger) (broker.Bus, gate.Broker, wire.Endpoint, error) {
+func openBroker(ctx context.Context, p *pki.PKI, o serveOptions, log *slog.Logger) (broker.Bus, gate.Broker, error) {
 	if o.broker == "" {
 		b, err := broker.NewEmbedded(broker.EmbeddedConfig{Logger: log})
-		return b, b, wire.Endpoint{Kind: wire.EndpointMQTT, Host: hostPort(public, "443"), ALPN: true}, err
+		return b, b, err
 	}
 	u, err := url.Parse(o.broker)
 	if err != nil || u.Hostname() == "" {
-		return nil, nil, wire.Endpoint{}, usageErrorf("--broker %q must be mqtts://HOST:PORT", o.broker)
+		return nil, nil, usageErrorf("--broker %q must be mqtts://HOST:PORT", o.broker)
 	}
 	conf, err := brokerTLS(p, o.brokerCA)
 	if err != nil {
-		return nil, nil, wire.Endpoint{}, err
+		return nil, nil, err
 	}
 	b, err := broker.DialExternal(ctx, broker.ExternalConfig{URL: o.broker, TLS: conf, ClientID: pki.CloudName, Logger: log})
 	if err != nil {
-		return nil, nil, wire.Endpoint{}, err
+		return nil, nil, err
 	}
-	return b, nil, wire.Endpoint{Kind: wire.EndpointMQTT, Host: hostPort(u, "8883")}, nil
+	return b, nil, nil
 }
 
 func brokerTLS(p *pki.PKI, caFile string) (*tls.Config, error) {
@@ -127,8 +135,8 @@ func (c *cloud) openHub(d *data, foreign bool) error {
 }
 
 // handler joins enrolment, API and portal.
-func (c *cloud) handler(ctx context.Context, d *data, urls []*url.URL, endpoint wire.Endpoint) (http.Handler, error) {
-	est, err := enrol.New(enrol.Config{PKI: d.pki, Registry: d.store, Endpoints: []wire.Endpoint{endpoint}, Logger: c.log})
+func (c *cloud) handler(ctx context.Context, d *data, urls []*url.URL, list []wire.Endpoint) (http.Handler, error) {
+	est, err := enrol.New(enrol.Config{PKI: d.pki, Registry: d.store, Endpoints: list, Logger: c.log})
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +144,7 @@ func (c *cloud) handler(ctx context.Context, d *data, urls []*url.URL, endpoint 
 	if err := fleets.Prepare(ctx); err != nil {
 		return nil, err
 	}
-	issuer := issue.Issuer{Store: d.store, URL: texts(urls)[0], CAPin: d.pki.CAPin(), Endpoints: []string{endpoint.Host}}
+	issuer := issue.Issuer{Store: d.store, URL: texts(urls)[0], CAPin: d.pki.CAPin(), Endpoints: addresses(list)}
 	pages, err := portal.New(portal.Config{Store: d.store, Keeper: fleets, Issuer: issuer, Hub: c.hub, Logger: c.log})
 	if err != nil {
 		return nil, err
