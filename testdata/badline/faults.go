@@ -62,7 +62,7 @@ func (l *Line) Heal() { l.set(func(c *condition) { *c = condition{} }) }
 func (l *Line) Retarget(target string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.target = target
+	l.dial = dialer(target)
 }
 
 // Accepted counts the connections that were ever made to the line.

@@ -20,7 +20,7 @@ type Line struct {
 	carried  atomic.Uint64
 
 	mu      sync.Mutex // guards what follows
-	target  string
+	dial    func(context.Context) (net.Conn, error)
 	state   condition
 	changed chan struct{} // closed when the state changes
 	live    map[*wire]struct{}
@@ -41,7 +41,20 @@ func New(listen, target string) (*Line, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening for a bad line: %w", err)
 	}
-	return &Line{listener: l, target: target, changed: make(chan struct{}), live: make(map[*wire]struct{})}, nil
+	return NewWith(l, dialer(target)), nil
+}
+
+// NewWith makes a line of a listener and of what connects to the target: either may
+// belong to another network namespace. The line closes the listener.
+func NewWith(l net.Listener, dial func(context.Context) (net.Conn, error)) *Line {
+	return &Line{listener: l, dial: dial, changed: make(chan struct{}), live: make(map[*wire]struct{})}
+}
+
+// dialer connects to an address.
+func dialer(target string) func(context.Context) (net.Conn, error) {
+	return func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", target)
+	}
 }
 
 // Addr is where the line listens, as host:port.
@@ -100,7 +113,7 @@ func (l *Line) carry(ctx context.Context, near net.Conn) {
 	if !w.hold(ctx) {
 		return
 	}
-	far, err := (&net.Dialer{Timeout: dialTime}).DialContext(ctx, "tcp", l.where())
+	far, err := l.connect(ctx)
 	if err != nil {
 		reset(near)
 		return
@@ -115,10 +128,13 @@ func (l *Line) carry(ctx context.Context, near net.Conn) {
 	wg.Wait()
 }
 
-func (l *Line) where() string {
+func (l *Line) connect(ctx context.Context) (net.Conn, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.target
+	dial := l.dial
+	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	defer cancel()
+	return dial(ctx)
 }
 
 // enter notes a connection, and tells whether it may live.
