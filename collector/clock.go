@@ -14,32 +14,71 @@ const (
 	clockAlarm = 30 * time.Second
 )
 
-// clock is the cloud's time: an appliance may have no clock of its own.
+// clock is the cloud's time: an appliance may have no clock of its own. From the
+// first welcome on it goes by the time that has passed since, which no step of the
+// machine's clock changes.
 type clock struct {
-	mu     sync.Mutex // guards offset
-	offset time.Duration
+	mu    sync.Mutex    // guards what follows
+	cloud time.Time     // at heard; zero: the machine's clock is used
+	heard time.Time     // with its monotonic reading
+	known time.Duration // the machine's clock behind the cloud's, as told last
 }
 
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return time.Now().Add(c.offset)
+	return c.nowLocked()
 }
 
-// set takes over the cloud's time. It returns the step if that is one.
+func (c *clock) nowLocked() time.Time {
+	if c.cloud.IsZero() {
+		return time.Now()
+	}
+	return c.cloud.Add(time.Since(c.heard))
+}
+
+// set takes over the cloud's time. It returns by how much that moves the time that
+// was used before, 0 for less than clockAlarm.
 func (c *clock) set(cloud time.Time) time.Duration {
 	if cloud.IsZero() {
 		return 0
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	step := cloud.Sub(time.Now().Add(c.offset))
+	now, first := c.nowLocked(), c.cloud.IsZero()
+	step := cloud.Sub(now)
 	if step.Abs() <= clockSlack {
-		return 0
+		cloud = now
 	}
-	c.offset += step
+	c.cloud, c.heard = cloud.Round(0), time.Now()
+	if first {
+		c.known = c.behind()
+	} else {
+		c.known += cloud.Sub(now) // a step of the machine's clock meanwhile is still to be told
+	}
 	if step.Abs() <= clockAlarm {
 		return 0
 	}
 	return step
 }
+
+// stepped returns by how much the machine's clock was set since it was asked last,
+// 0 for less than clockAlarm. Only a clock that is compared with the cloud's is
+// watched.
+func (c *clock) stepped() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cloud.IsZero() {
+		return 0
+	}
+	behind := c.behind()
+	step := c.known - behind
+	c.known = behind
+	if step.Abs() <= clockAlarm {
+		return 0
+	}
+	return step
+}
+
+// behind is how far the machine's wall clock is behind. The caller holds mu.
+func (c *clock) behind() time.Duration { return c.nowLocked().Sub(time.Now().Round(0)) }

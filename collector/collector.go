@@ -163,7 +163,10 @@ func (c *Collector) tick(ctx context.Context) time.Duration {
 	}
 	earlier(c.applyLater(now))
 	earlier(c.expireHeld(now))
-	earlier(c.schedule(ctx, now))
+	due := c.schedule(ctx, now)
+	earlier(due)
+	c.counters.noteNext(due)
+	c.watchClock()
 	return max(next.Sub(now), time.Millisecond)
 }
 

@@ -96,6 +96,15 @@ func (c *Collector) welcomed(w wire.Welcome) {
 	c.chain.offer(w.LastManifest)
 }
 
+// watchClock tells of a step of the machine's clock. The collector goes by the
+// cloud's time, which it does not move.
+func (c *Collector) watchClock() {
+	if step := c.clock.stepped(); step != 0 {
+		c.event(wire.EventClockStep, "", fmt.Sprintf(
+			"the machine's clock was set by %s; schedules go by the cloud's time and are not moved", step.Round(time.Second)))
+	}
+}
+
 // event reports something an operator should know.
 func (c *Collector) event(kind, device, text string) {
 	c.conf.Uplink.SendEvent(wire.Event{V: wire.Version, Collector: c.conf.Collector, Boot: c.conf.Boot,

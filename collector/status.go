@@ -16,6 +16,15 @@ type counters struct {
 	nextRun                                   atomic.Int64 // Unix seconds; 0: no schedule wants one
 }
 
+// noteNext takes when a schedule wants the next device; zero: none does.
+func (c *counters) noteNext(at time.Time) {
+	if at.IsZero() {
+		c.nextRun.Store(0)
+		return
+	}
+	c.nextRun.Store(at.Unix())
+}
+
 func (c *counters) setLastRun(id string) { c.lastRun.Store(&id) }
 
 // Status is what a collector says of itself.
