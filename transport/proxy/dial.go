@@ -205,6 +205,9 @@ func (p *prefixed) Read(b []byte) (int, error) {
 	return n, nil
 }
 
+// NetConn returns the connection that this is.
+func (p *prefixed) NetConn() net.Conn { return p.Conn }
+
 func ignoreClosed(err error) error {
 	if errors.Is(err, net.ErrClosed) {
 		return nil

@@ -17,11 +17,14 @@ var errPacket = errors.New("the broker breaks the MQTT rules of this protocol")
 
 // The MQTT 3.1.1 control packets that this package meets (§2.2.1).
 const (
-	typeConnack  = 2
-	typePublish  = 3
-	typePuback   = 4
-	typeSuback   = 9
-	typePingresp = 13
+	typeConnect   = 1
+	typeConnack   = 2
+	typePublish   = 3
+	typePuback    = 4
+	typeSubscribe = 8
+	typeSuback    = 9
+	typePingreq   = 12
+	typePingresp  = 13
 )
 
 // packetConn is a connection that reads the fixed headers (MQTT 3.1.1 §2.2) of
@@ -29,9 +32,10 @@ const (
 // that a header asks for, up to 256 MB, keeps every QoS 2 message until its
 // release, and indexes its subscriptions by a SUBACK's length; so packets that
 // do not belong here end the connection. It also gives each write a deadline,
-// and tells when a PUBLISH has been written.
+// tells when a PUBLISH has been written, and notes how long the line is silent.
 type packetConn struct {
 	net.Conn
+	pulse
 	writeTimeout time.Duration
 	written      chan struct{} // a PUBLISH was written; capacity 1
 	broken       func(error)   // called with the reason; set before the first use
@@ -40,7 +44,7 @@ type packetConn struct {
 }
 
 func newPacketConn(c net.Conn, writeTimeout time.Duration) *packetConn {
-	return &packetConn{Conn: c, writeTimeout: writeTimeout, written: make(chan struct{}, 1), broken: func(error) {}}
+	return &packetConn{Conn: c, pulse: pulse{born: time.Now()}, writeTimeout: writeTimeout, written: make(chan struct{}, 1), broken: func(error) {}}
 }
 
 // Read implements net.Conn.
@@ -49,7 +53,11 @@ func (c *packetConn) Read(b []byte) (int, error) {
 		return 0, c.err
 	}
 	n, err := c.Conn.Read(b)
-	if bad := c.scan.feed(b[:n]); bad != nil {
+	bad := c.scan.feed(b[:n])
+	if n > 0 {
+		c.pulse.read(c.scan.takeAnswers())
+	}
+	if bad != nil {
 		c.err = bad
 		c.broken(bad)
 		return 0, bad
@@ -62,8 +70,12 @@ func (c *packetConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write implements net.Conn. The library writes one packet at a time.
+// Write implements net.Conn. The library writes one packet at a time, and its
+// keep-alive beside it.
 func (c *packetConn) Write(b []byte) (int, error) {
+	if len(b) > 0 {
+		c.wrote(b[0])
+	}
 	if err := c.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
 		return 0, err
 	}
@@ -87,6 +99,14 @@ type packetScan struct {
 	length   int  // of the packet's rest, as far as read
 	digits   int  // bytes of length read
 	skip     int  // bytes left of the packet
+	answers  int  // packets that answer one of ours, since they were last taken
+}
+
+// takeAnswers returns how many answers have begun since the last call.
+func (s *packetScan) takeAnswers() int {
+	n := s.answers
+	s.answers = 0
+	return n
 }
 
 // feed takes the next bytes of the stream.
@@ -98,7 +118,10 @@ func (s *packetScan) feed(b []byte) error {
 			s.skip -= n
 			b = b[n:]
 		case !s.inHeader:
-			*s = packetScan{inHeader: true, first: b[0]}
+			*s = packetScan{inHeader: true, first: b[0], answers: s.answers}
+			if isAnswer(b[0]) {
+				s.answers++
+			}
 			if err := s.checkType(); err != nil {
 				return err
 			}

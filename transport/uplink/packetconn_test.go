@@ -168,7 +168,7 @@ func TestHostileBrokersEndTheSession(t *testing.T) {
 			addr := brokerScript(t, ca, nil, func(conn net.Conn) { c.script(t, conn) })
 			u := newUplink(t, identityOf(ca, pub, addr), newRecorder())
 			u.time.welcome, u.time.answer = 200*time.Millisecond, 2*time.Second
-			lived, err := u.session(t.Context(), u.cfg.Bootstrap.Endpoints[0])
+			lived, err := u.session(t.Context(), &rung{ep: u.cfg.Bootstrap.Endpoints[0]})
 			if lived != 0 || err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Fatalf("the session lived %v and ended with %v, want %q", lived, err, c.want)
 			}
@@ -209,7 +209,7 @@ func TestOwnExpiredCertificateIsNamed(t *testing.T) {
 	id.Certificate.Leaf = ca.issue(collectorID, id.Key.Public(), time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour))
 	id.Certificate.Certificate = [][]byte{id.Certificate.Leaf.Raw}
 	u := newUplink(t, id, newRecorder())
-	if _, err := u.session(t.Context(), id.Bootstrap.Endpoints[0]); !errors.Is(err, ErrClock) || !strings.Contains(err.Error(), collectorID) {
+	if _, err := u.session(t.Context(), &rung{ep: id.Bootstrap.Endpoints[0]}); !errors.Is(err, ErrClock) || !strings.Contains(err.Error(), collectorID) {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -236,7 +236,7 @@ func TestUnacknowledgedNoticesAreKept(t *testing.T) {
 	rec := newRecorder()
 	u := newUplink(t, identityOf(ca, pub, addr), rec)
 	u.SendEvent(wire.Event{Kind: wire.EventCredential, Text: "must not be lost"})
-	lived, err := u.session(t.Context(), u.cfg.Bootstrap.Endpoints[0])
+	lived, err := u.session(t.Context(), &rung{ep: u.cfg.Bootstrap.Endpoints[0]})
 	if lived == 0 || err == nil {
 		t.Fatalf("the session lived %v and ended with %v", lived, err)
 	}

@@ -20,7 +20,7 @@ import (
 
 const (
 	// keepAlive makes the broker send the will within half a minute of a dead
-	// line, and keeps NAT entries alive.
+	// line. This end asks sooner (see pulse), which keeps NAT entries alive too.
 	keepAlive = 20 * time.Second
 	// maxInbox and maxInboxBytes bound what came and was not looked at yet. The
 	// library starts a goroutine for each message, so that nothing else does.
@@ -69,11 +69,14 @@ type flight struct {
 
 // session makes a connection and serves it until it breaks or ctx ends. It
 // returns how long it lasted from the welcome on, 0 if none came.
-func (u *Uplink) session(ctx context.Context, ep wire.Endpoint) (lived time.Duration, err error) {
+func (u *Uplink) session(ctx context.Context, r *rung) (lived time.Duration, err error) {
+	ep := r.ep
 	conn, err := u.dial(ctx, ep)
 	if err != nil {
 		return 0, err
 	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
 	sctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	s := &session{u: u, conn: conn, seq: u.conns.Add(1), fail: fail, inbox: make(chan message, maxInbox)}
@@ -86,12 +89,17 @@ func (u *Uplink) session(ctx context.Context, ep wire.Endpoint) (lived time.Dura
 		}
 	})
 	defer stop()
+	wg.Go(func() {
+		if err := conn.watch(sctx, r.patience(u.time.silence)); err != nil {
+			fail(err)
+		}
+	})
 	if err := s.open(sctx); err != nil {
 		id := u.identity()
 		return 0, fmt.Errorf("opening a session at %s: %w", ep.Host, id.doubt(err, time.Now()))
 	}
 	up := time.Now()
-	u.log.Info("connected", "endpoint", ep.Host, "connection", s.seq)
+	u.log.Info("connected", "kind", ep.Kind, "endpoint", ep.Host, "connection", s.seq)
 	err = s.serve(sctx)
 	if ctx.Err() != nil {
 		s.farewell(context.WithoutCancel(ctx))

@@ -180,7 +180,7 @@ func TestBrokerOfAnotherAuthorityIsRefused(t *testing.T) {
 	id := identityOf(s.ca, s.pub, s.broker)
 	id.CA = identityOf(newAuthority(t, "another"), s.pub).CA
 	u := newUplink(t, id, newRecorder())
-	_, err := u.session(t.Context(), id.Bootstrap.Endpoints[0])
+	_, err := u.session(t.Context(), &rung{ep: id.Bootstrap.Endpoints[0]})
 	if err == nil || !strings.Contains(err.Error(), "unknown authority") || !strings.Contains(err.Error(), "enrol with a new token") {
 		t.Fatalf("the session ended with %v", err)
 	}
@@ -193,7 +193,7 @@ func TestRefusedWelcomeIsTheReasonGiven(t *testing.T) {
 	u.time.welcome = 500 * time.Millisecond
 	ended := make(chan error, 1)
 	go func() {
-		_, err := u.session(t.Context(), u.cfg.Bootstrap.Endpoints[0])
+		_, err := u.session(t.Context(), &rung{ep: u.cfg.Bootstrap.Endpoints[0]})
 		ended <- err
 	}()
 	another, _ := configSigner(t)

@@ -66,6 +66,9 @@ type timing struct {
 	retry     time.Duration // first ceiling between two rounds of connecting
 	retryMax  time.Duration
 	steady    time.Duration // a session this old resets the back-off
+	silence   time.Duration // the broker owes an answer and says nothing
+	ill       time.Duration // that a way which failed stands behind the others, the first time
+	illMost   time.Duration // so that a way that was closed for days is not forgotten
 	heartbeat time.Duration // where the welcome says nothing
 	farewell  time.Duration // of a clean stop, all together
 }
@@ -75,7 +78,8 @@ func defaultTiming() timing {
 		dial: 30 * time.Second, answer: 15 * time.Second, welcome: 15 * time.Second,
 		write: 30 * time.Second, acked: 60 * time.Second,
 		resend: 30 * time.Second, resendMax: 10 * time.Minute,
-		retry: time.Second, retryMax: 5 * time.Minute, steady: 30 * time.Second,
+		retry: time.Second, retryMax: 5 * time.Minute, steady: 30 * time.Second, silence: silence,
+		ill: time.Minute, illMost: time.Hour,
 		heartbeat: time.Minute, farewell: 3 * time.Second,
 	}
 }
@@ -185,37 +189,40 @@ func (u *Uplink) Run(ctx context.Context) error {
 	return nil
 }
 
-// supervise makes one connection after another. The endpoint that worked last
-// is tried first, then the others in their order; a wait follows a whole round.
+// supervise makes one connection after another, by the way that the ladder says. A
+// wait follows a whole round of failures, and every session that was there.
 func (u *Uplink) supervise(ctx context.Context) {
-	eps := u.cfg.Bootstrap.Endpoints
+	ways := newLadder(u.cfg.Bootstrap.Endpoints, u.time.ill, u.time.illMost)
 	wait := backoff{least: u.time.retry, most: u.time.retryMax}
-	for at, failed := 0, 0; ; {
-		ep := eps[at]
+	for {
+		r := ways.next(time.Now())
 		u.beat()
-		lived, err := u.session(ctx, ep)
+		lived, err := u.session(ctx, r)
 		if ctx.Err() != nil {
 			return
 		}
 		u.setTrouble(err)
+		if lived > 0 {
+			u.waited() // what was gone before this session says nothing now
+			ways.served(r, time.Now(), lived, u.time.steady, err)
+			ways.round()
+		} else {
+			ways.failed(r, time.Now())
+		}
 		if lived >= u.time.steady {
 			wait.reset()
 		}
-		if lived > 0 {
-			failed = 0
-			u.waited() // what was gone before this session says nothing now
-		} else {
-			at, failed = (at+1)%len(eps), failed+1
-		}
-		if lived == 0 && failed%len(eps) != 0 {
-			u.log.Warn("the connection failed, trying the next endpoint", "endpoint", ep.Host, "error", err)
+		if lived == 0 && ways.next(time.Now()) != nil {
+			u.log.Warn("the connection failed, trying the next way", "kind", r.ep.Kind, "endpoint", r.ep.Host, "error", err)
 			continue
 		}
+		ways.round()
 		u.beat()
 		pause := wait.next()
-		u.log.Warn("the connection failed", "endpoint", ep.Host, "lived", lived.String(), "retry_in", pause.String(), "error", err)
+		u.log.Warn("the connection failed", "kind", r.ep.Kind, "endpoint", r.ep.Host, "lived", lived.String(), "retry_in", pause.String(), "error", err)
 		if u.pause(ctx, pause) {
 			wait.reset()
+			ways.forget()
 		}
 		if ctx.Err() != nil {
 			return
@@ -224,7 +231,8 @@ func (u *Uplink) supervise(ctx context.Context) {
 }
 
 // Reconnect says that what kept connections from being made may be gone. A pause
-// between attempts ends at once, and the next ones are short again.
+// between attempts ends at once, the next ones are short again, and what failed
+// before is tried in its place.
 func (u *Uplink) Reconnect() {
 	select {
 	case u.again <- struct{}{}:

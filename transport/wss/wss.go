@@ -48,7 +48,7 @@ func Client(ctx context.Context, over net.Conn, host, path string) (net.Conn, er
 		return nil, errors.Join(fmt.Errorf("asking for %s: it did not agree on the subprotocol %q: %w", to.Redacted(), Subprotocol, ErrRefused),
 			ignoreClosed(ws.CloseNow()))
 	}
-	return newConn(ws, over.RemoteAddr(), over.LocalAddr()), nil
+	return newConn(ws, over), nil
 }
 
 // once hands a connection to an HTTP client for its only request.
@@ -88,7 +88,7 @@ func Server(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("answering %s: %w", r.RemoteAddr, err)
 	}
-	return newConn(ws, nil, nil), nil
+	return newConn(ws, nil), nil
 }
 
 // offers tells whether a request asks for the subprotocol.
