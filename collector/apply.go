@@ -56,6 +56,7 @@ func (c *Collector) apply(d desired) {
 		old.retire()
 	}
 	c.slots.setLimit(int64(orDefault(f.limits.Concurrency, DefaultConcurrency)))
+	c.conf.Uplink.SetBudget(orDefault(f.limits.BudgetBytes, c.conf.BudgetBytes))
 	c.pace.setRate(orDefault(f.limits.LoginsPerSecond, DefaultLoginsPerSecond))
 	c.pace.keep(f)
 	c.records.keep(f)

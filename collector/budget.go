@@ -6,17 +6,15 @@ import (
 	"sync"
 )
 
-// budget hands out a limited amount of something (slots, bytes) in the order of
-// the requests. Its limit can change while it is in use.
+// budget hands out a limited number of places (slots, seats on a bastion) in the
+// order of the requests. Its limit can change while it is in use.
 type budget struct {
 	// mu guards all that follows. While it is free, nobody waits who could be
 	// served.
 	mu      sync.Mutex
 	limit   int64
 	used    int64
-	parked  int64  // lent out by leases that do not need it now
-	over    *lease // may go beyond the limit, until it is released
-	growing []*claim
+	parked  int64 // lent out by leases that do not need it now
 	waiting []*claim
 	waits   int64 // claims that had to wait, ever
 }
@@ -42,22 +40,15 @@ func newBudget(limit int64) *budget { return &budget{limit: limit} }
 // else is in use.
 func (b *budget) acquire(ctx context.Context, n int64) (*lease, error) {
 	l := &lease{b: b}
-	if err := b.claim(ctx, &b.waiting, &claim{l: l, n: n, ready: make(chan struct{})}); err != nil {
+	if err := b.claim(ctx, &claim{l: l, n: n, ready: make(chan struct{})}); err != nil {
 		return nil, err
 	}
 	return l, nil
 }
 
-// grow takes n more. Leases that grow come before new ones, and one of them may
-// go beyond the limit: if all holders wait to grow, one of them can still
-// finish. So what is in use exceeds the limit by one document at most.
-func (l *lease) grow(ctx context.Context, n int64) error {
-	return l.b.claim(ctx, &l.b.growing, &claim{l: l, n: n, ready: make(chan struct{})})
-}
-
-func (b *budget) claim(ctx context.Context, queue *[]*claim, c *claim) error {
+func (b *budget) claim(ctx context.Context, c *claim) error {
 	b.mu.Lock()
-	*queue = append(*queue, c)
+	b.waiting = append(b.waiting, c)
 	b.serve()
 	if !c.granted {
 		b.waits++
@@ -67,19 +58,19 @@ func (b *budget) claim(ctx context.Context, queue *[]*claim, c *claim) error {
 	case <-c.ready:
 		return nil
 	case <-ctx.Done():
-		return b.giveUp(ctx, queue, c)
+		return b.giveUp(ctx, c)
 	}
 }
 
-func (b *budget) giveUp(ctx context.Context, queue *[]*claim, c *claim) error {
+func (b *budget) giveUp(ctx context.Context, c *claim) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if c.granted {
 		b.used -= c.n
 		c.l.n -= c.n
 	}
-	if i := slices.Index(*queue, c); i >= 0 {
-		*queue = slices.Delete(*queue, i, i+1)
+	if i := slices.Index(b.waiting, c); i >= 0 {
+		b.waiting = slices.Delete(b.waiting, i, i+1)
 	}
 	b.serve()
 	return context.Cause(ctx)
@@ -87,16 +78,6 @@ func (b *budget) giveUp(ctx context.Context, queue *[]*claim, c *claim) error {
 
 // serve grants what can be granted. The caller holds mu.
 func (b *budget) serve() {
-	b.growing = slices.DeleteFunc(b.growing, func(c *claim) bool {
-		if b.used+c.n > b.limit && b.over != nil && b.over != c.l {
-			return false
-		}
-		if b.used+c.n > b.limit {
-			b.over = c.l
-		}
-		b.grant(c)
-		return true
-	})
 	for len(b.waiting) > 0 {
 		c := b.waiting[0]
 		if b.used+c.n > b.limit && b.used > 0 {
@@ -114,19 +95,6 @@ func (b *budget) grant(c *claim) {
 	close(c.ready)
 }
 
-// shrink gives back all but n.
-func (l *lease) shrink(n int64) {
-	b := l.b
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if l.n <= n {
-		return
-	}
-	b.used -= l.n - n
-	l.n = n
-	b.serve()
-}
-
 func (l *lease) release() {
 	b := l.b
 	b.mu.Lock()
@@ -137,9 +105,6 @@ func (l *lease) release() {
 		b.used -= l.n
 	}
 	l.n, l.parked = 0, false
-	if b.over == l {
-		b.over = nil
-	}
 	b.serve()
 }
 

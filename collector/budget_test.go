@@ -40,46 +40,6 @@ func TestBudgetServesInOrder(t *testing.T) {
 	})
 }
 
-// All holders want more than there is. One of them may go beyond the limit, so
-// that it can finish; the others wait for it.
-func TestBudgetGrowthCannotDeadlock(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx := t.Context()
-		b := newBudget(100)
-		done := make(chan int, 4)
-		var peak int64
-		for i := range 4 {
-			go func() {
-				l, err := b.acquire(ctx, 25)
-				if err != nil {
-					t.Error(err)
-				}
-				time.Sleep(time.Second)
-				for range 5 {
-					if err := l.grow(ctx, 25); err != nil {
-						t.Error(err)
-					}
-				}
-				used, _ := b.inUse()
-				peak = max(peak, used)
-				l.shrink(100)
-				l.release()
-				l.release() // without effect
-				done <- i
-			}()
-		}
-		for range 4 {
-			<-done
-		}
-		if used, _ := b.inUse(); used != 0 {
-			t.Errorf("%d left in use", used)
-		}
-		if peak > 100+125 {
-			t.Errorf("%d in use: more than one document beyond the limit", peak)
-		}
-	})
-}
-
 func TestBudgetGivesUpWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(1)

@@ -72,7 +72,7 @@ func (d *dice) mischief(id string) behaviour {
 func TestEveryItemIsAccountedForOnce(t *testing.T) {
 	for seed := range uint64(12) {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, func(c *Config) { c.Session.StallTimeout, c.BudgetBytes = 10*time.Second, 1<<20 })
+			r := newRig(t, func(c *Config) { c.Session.StallTimeout = 10 * time.Second })
 			d := r.desired(1, 12)
 			dice := &dice{r: rand.New(rand.NewPCG(seed, 0))}
 			items, _ := junos.Profile("full")

@@ -68,18 +68,26 @@ func (v *visit) weigh(ctx context.Context, f *fleet, s talk) error {
 	if v.first(itemLoad) {
 		return v.item(ctx, s)
 	}
-	h, err := v.aside(ctx, s, itemLoad)
+	a, err := v.aside(ctx, s, itemLoad)
 	if err != nil && (!itemOnly(err) || ctx.Err() != nil) {
 		return err
 	}
-	if h != nil {
-		v.learn(itemLoad, h)
+	if a != nil {
+		v.learn(a)
 	}
 	return nil
 }
 
-// leaveOut accounts for the items that are not asked for.
-func (v *visit) leaveOut(f *fleet) {
+// leaveOut accounts for the items that are not asked for: by what there is of
+// one, where the session before brought its beginning.
+func (v *visit) leaveOut(f *fleet) error {
+	if v.half != nil && slices.ContainsFunc(v.todo, func(it junos.Item) bool {
+		return it.Name == v.half.item && v.reasonAgainst(f, it) != ""
+	}) {
+		if err := v.publishHalf(); err != nil {
+			return err
+		}
+	}
 	v.todo = slices.DeleteFunc(v.todo, func(it junos.Item) bool {
 		why := v.reasonAgainst(f, it)
 		if why != "" {
@@ -87,6 +95,7 @@ func (v *visit) leaveOut(f *fleet) {
 		}
 		return why != ""
 	})
+	return nil
 }
 
 func (v *visit) reasonAgainst(f *fleet, it junos.Item) string {
@@ -101,43 +110,65 @@ func (v *visit) reasonAgainst(f *fleet, it junos.Item) string {
 	return ""
 }
 
+// The most that first answers are kept for, in bytes: those of a process that is
+// not ready are a few lines.
+const (
+	maxEarly    = 16 << 10 // one
+	maxAllEarly = 64 << 10 // all of a visit
+)
+
 // answered takes a whole reply to the next item of todo.
-func (v *visit) answered(it junos.Item, h *half) {
+func (v *visit) answered(it junos.Item, a *answer) error {
 	v.todo = v.todo[1:]
-	if older, ok := it.Older(); ok && h.result.Outcome == junos.Unsupported {
+	if older, ok := it.Older(); ok && a.result.Outcome == junos.Unsupported {
 		v.todo = append(v.todo, older) // behind those that may be under way
-		h.mem.release()
-		return
+		a.drop()
+		return nil
 	}
-	v.learn(it.Name, h)
-	if _, before := v.early[it.Name]; h.result.Outcome == junos.RetryLater && !before {
-		v.early[it.Name] = h
+	v.learn(a)
+	if v.tooEarly(a) {
+		if v.early == nil {
+			v.early = map[string]*answer{}
+		}
+		v.early[it.Name] = a.keep()
 		v.again = append(v.again, it)
-		return
+		return nil
 	}
-	v.publish(it.Name, h.doc, h.result, h.mem)
+	return v.publish(a)
+}
+
+// tooEarly tells whether the item is to be asked for once more.
+func (v *visit) tooEarly(a *answer) bool {
+	if _, before := v.early[a.item]; before || a.result.Outcome != junos.RetryLater || a.stream != nil || a.size > maxEarly {
+		return false
+	}
+	sum := a.size
+	for _, other := range v.early {
+		sum += other.size
+	}
+	return sum <= maxAllEarly
 }
 
 // runs takes the release from the first reply that tells it.
-func (v *visit) runs(item string, h *half) {
+func (v *visit) runs(a *answer) {
 	if v.release != (release{}) {
 		return
 	}
-	if v.release = releaseOf(item, h.doc, h.result); v.release != (release{}) {
+	if v.release = releaseOf(a.item, a.doc, a.result); v.release != (release{}) {
 		v.record.runs(v.release)
 	}
 }
 
 // learn reads from a reply what the collector itself wants to know.
-func (v *visit) learn(item string, h *half) {
-	v.runs(item, h)
-	if item == itemLoad {
-		v.load, _ = junos.ParseLoad(h.doc)
+func (v *visit) learn(a *answer) {
+	v.runs(a)
+	if a.item == itemLoad {
+		v.load, _ = junos.ParseLoad(a.doc)
 		v.weighed = true
 	}
-	if lasting(h.result) {
-		v.record.unsupported[item] = struct{}{}
+	if lasting(a.result) {
+		v.record.unsupported[a.item] = struct{}{}
 	} else {
-		delete(v.record.unsupported, item)
+		delete(v.record.unsupported, a.item)
 	}
 }

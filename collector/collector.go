@@ -13,10 +13,10 @@ import (
 // The defaults of Config and of wire.CollectLimits.
 const (
 	DefaultConcurrency      = 32
-	DefaultPerBastion       = 64 // devices that share one connection of a bastion
-	DefaultLoginsPerSecond  = 10 // with one credential: what an AAA server bears
-	DefaultMaxCPU           = 85 // per cent
-	DefaultMaxDocumentBytes = 64 << 20
+	DefaultPerBastion       = 64      // devices that share one connection of a bastion
+	DefaultLoginsPerSecond  = 10      // with one credential: what an AAA server bears
+	DefaultMaxCPU           = 85      // per cent
+	DefaultMaxDocumentBytes = 1 << 30 // a document is never held, so memory does not bound it
 	DefaultBudgetBytes      = 64 << 20
 	DefaultDeviceTimeout    = 15 * time.Minute
 	DefaultBlockedTimeout   = 10 * time.Minute
@@ -32,8 +32,8 @@ type Config struct {
 	Machine   Machine      // optional: without it jobs reach devices alone
 	Logger    *slog.Logger // nil means slog.Default
 
-	// BudgetBytes bounds the documents that have no receipt yet; 0 means
-	// DefaultBudgetBytes.
+	// BudgetBytes bounds the documents that have no receipt yet where the
+	// configuration does not; 0 means DefaultBudgetBytes.
 	BudgetBytes int64
 	// Session bounds the waits within a NETCONF session. MaxReply is set from
 	// the configuration.
@@ -45,8 +45,9 @@ type Config struct {
 	// configuration: copies that others made of them, and dropped, can be overwritten
 	// then. It may be nil, and must not wait for the Collector.
 	Forgotten func()
-	// BlockedTimeout bounds how long an open session waits for memory, that is
-	// for receipts; 0 means DefaultBlockedTimeout.
+	// BlockedTimeout is when the uplink makes room by dropping documents of older
+	// runs. An open session that waits for memory is ended half a minute later; 0
+	// means DefaultBlockedTimeout.
 	BlockedTimeout time.Duration
 }
 
@@ -58,7 +59,7 @@ type Collector struct {
 	clock    clock
 	slots    *budget // sessions
 	bastions *bastions
-	memory   *budget // bytes without receipt
+	buffers  *beginnings // of replies
 	busy     *busy
 	refusals *refusals
 	pins     *pins
@@ -66,7 +67,6 @@ type Collector struct {
 	records  *records
 	weak     told   // weak algorithms, in this boot
 	maskKey  []byte // of the pseudonyms where the configuration has none
-	out      *outbox
 	inbox    *inbox
 	counters counters
 	chain    *chain
@@ -101,10 +101,10 @@ func New(conf Config) *Collector {
 	}
 	return &Collector{
 		conf: conf, log: conf.Logger,
-		slots: newBudget(DefaultConcurrency), memory: newBudget(conf.BudgetBytes),
+		slots: newBudget(DefaultConcurrency), buffers: newBeginnings(),
 		bastions: newBastions(), busy: newBusy(), refusals: newRefusals(), pins: newPins(),
 		pace: newPace(), records: newRecords(), maskKey: newMaskKey(),
-		out: newOutbox(), inbox: newInbox(), chain: newChain(),
+		inbox: newInbox(), chain: newChain(),
 		main: mainState{plan: newPlan(), jobs: newJobLog()},
 	}
 }
@@ -121,7 +121,7 @@ func orDefault[T int | int64 | float64 | time.Duration](v, def T) T {
 // cloud asks the next boot for what is missing.
 func (c *Collector) Run(ctx context.Context) error {
 	defer c.stop()
-	c.tasks.Go(func() { c.out.run(ctx, c.conf.Uplink) })
+	c.conf.Uplink.SetBudget(c.conf.BudgetBytes)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

@@ -1,145 +1,236 @@
 package collector
 
 import (
-	"context"
-	"errors"
+	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"lwc/junos"
 	"lwc/transport/wire"
 )
 
-const (
-	// chunkSize is in hand before a reply is asked for, and the step in which it
-	// is read: most replies fit into one.
-	chunkSize = 64 << 10
-	// docOverhead is charged for the accounts of a document.
-	docOverhead = 1 << 10
-)
+// WholeDocument is the most of a reply that is held before any of it is handed
+// on. A longer one is streamed: what is decided by a reply, it says at its
+// beginning.
+const WholeDocument = 128 << 10
 
-// minPart keeps a reply that comes in crumbs from costing a part for each.
-const minPart = 4 << 10
+// beginnings lends the memory that replies are read into.
+type beginnings struct{ pool sync.Pool }
 
-// gathering takes a reply into memory, and no more of it than there is. While
-// grow waits for memory, Write does, and with it the device.
-type gathering struct {
-	grow         func(more int) error
-	parts        [][]byte
-	size, inHand int
+func newBeginnings() *beginnings {
+	return &beginnings{sync.Pool{New: func() any { b := make([]byte, 0, WholeDocument); return &b }}}
+}
+
+func (b *beginnings) take() *[]byte { return b.pool.Get().(*[]byte) }
+
+func (b *beginnings) put(p *[]byte) {
+	*p = (*p)[:0]
+	b.pool.Put(p)
+}
+
+// answer is a reply to an item that is not published yet, or one that ended too
+// soon.
+type answer struct {
+	item   string
+	doc    []byte // its beginning; all of it where that fits
+	size   int64  // all of it
+	result junos.Result
+	dry    bool        // it does not leave
+	hold   bool        // it waits for an approval
+	head   wire.Header // id, item and time
+	stream Stream      // that the reply goes to; nil: doc is all, or it does not leave
+
+	buf  *[]byte // that doc lies in; nil: in memory of its own
+	from *beginnings
+}
+
+// intake takes a reply in: what does not fit into the beginning goes where open
+// says.
+type intake struct {
+	a    *answer
+	open func() (io.Writer, error)
+	rest io.Writer
 }
 
 // Write implements io.Writer.
-func (g *gathering) Write(p []byte) (int, error) {
-	if more := g.size + len(p) - g.inHand; more > 0 {
-		if err := g.grow(more); err != nil {
+func (in *intake) Write(p []byte) (int, error) {
+	a := in.a
+	if in.rest == nil && len(a.doc)+len(p) <= WholeDocument {
+		a.doc = append(a.doc, p...)
+		a.size += int64(len(p))
+		return len(p), nil
+	}
+	if in.rest == nil {
+		rest, err := in.open()
+		if err != nil {
 			return 0, err
 		}
-		g.inHand += more
-	}
-	g.size += len(p)
-	rest := p
-	if n := len(g.parts); n > 0 {
-		last := g.parts[n-1]
-		room := min(cap(last)-len(last), len(rest))
-		g.parts[n-1], rest = append(last, rest[:room]...), rest[room:]
-	}
-	if len(rest) > 0 {
-		g.parts = append(g.parts, append(make([]byte, 0, max(len(rest), minPart)), rest...))
-	}
-	return len(p), nil
-}
-
-// read takes a reply into memory. After an error it returns what there is.
-func (v *visit) read(ctx context.Context, reply io.WriterTo, mem *lease) ([]byte, error) {
-	g := &gathering{inHand: chunkSize, grow: func(more int) error { return v.grow(ctx, mem, int64(more)) }}
-	_, err := reply.WriteTo(g)
-	return v.assemble(ctx, g.parts, g.size, mem, err)
-}
-
-// assemble joins the parts of a reply; for a moment that takes its size twice.
-func (v *visit) assemble(ctx context.Context, parts [][]byte, size int, mem *lease, err error) ([]byte, error) {
-	if len(parts) > 1 && !errors.Is(err, errBlocked) {
-		if gerr := v.grow(ctx, mem, int64(size)); gerr != nil {
-			return nil, gerr
+		if _, err := rest.Write(a.doc); err != nil {
+			return 0, err
 		}
+		in.rest = rest
 	}
-	doc := join(parts, size)
-	mem.shrink(int64(size) + docOverhead)
-	return doc, err
+	n, err := in.rest.Write(p)
+	a.size += int64(n)
+	return n, err
 }
 
-func join(parts [][]byte, size int) []byte {
-	if len(parts) == 1 {
-		return parts[0]
+// whole tells whether doc is all of the reply.
+func (a *answer) whole() bool { return a.size == int64(len(a.doc)) }
+
+// sound tells whether the result is of the bytes that were taken in. It is not
+// where a reply turned out to be another's, or could not be handed on.
+func (a *answer) sound() bool { return a.result.Size == a.size }
+
+// drop forgets the answer. It may be called after it was published.
+func (a *answer) drop() {
+	if a == nil {
+		return
 	}
-	doc := make([]byte, 0, size)
-	for _, p := range parts {
-		doc = append(doc, p...)
+	if a.stream != nil {
+		a.stream.Abort()
+		a.stream = nil
 	}
-	return doc
+	if a.buf != nil {
+		a.from.put(a.buf)
+	}
+	a.buf, a.doc = nil, nil
 }
 
-func (v *visit) grow(ctx context.Context, mem *lease, n int64) error {
-	_, err := v.blocked(ctx, func(ctx context.Context) (*lease, error) { return nil, mem.grow(ctx, n) })
+// keep moves the document into memory of its own size, so that the buffer can
+// serve others.
+func (a *answer) keep() *answer {
+	if a.buf != nil {
+		a.doc = slices.Clone(a.doc)
+		a.from.put(a.buf)
+		a.buf = nil
+	}
+	return a
+}
+
+// reply is what is read of a device.
+type reply interface {
+	io.WriterTo
+	Result() junos.Result
+}
+
+// take reads a reply. After an error the answer holds what there was of it.
+func (v *visit) take(r reply, a *answer, open func() (io.Writer, error)) error {
+	a.from = v.c.buffers
+	a.buf = a.from.take()
+	a.doc = *a.buf
+	_, err := r.WriteTo(&intake{a: a, open: open})
+	a.result = r.Result()
 	return err
 }
 
-// publish hands a document to the uplink. Its memory is free when the cloud has
-// answered for it.
-func (v *visit) publish(item string, doc []byte, res junos.Result, mem *lease) {
-	c, r := v.c, v.r
-	v.dropEarly(item)
-	h := wire.Header{V: wire.Version, ID: wire.NewID(), Type: wire.KindFact, Collector: c.conf.Collector,
-		Boot: c.conf.Boot, Run: r.id, Device: v.id, Item: item, CollectedAt: c.clock.now(),
-		Outcome: string(res.Outcome), SHA256: res.SHA256, Size: res.Size, Flags: res.Flags}
-	if h.RawSHA256, h.RawSize = rawOf(res); h.Size != int64(len(doc)) {
-		// Not all of what was scanned was read, for want of memory.
-		h.SHA256, h.Size, h.RawSHA256, h.RawSize = wire.Digest(doc), int64(len(doc)), "", 0
+// read reads the reply to an item that is to be published.
+func (v *visit) read(item string, r reply) (*answer, error) {
+	mode := v.outlet.egress
+	a := &answer{item: item, dry: mode.mode == wire.EgressDryRun, hold: mode.holds(item),
+		head: wire.Header{ID: wire.NewID(), Item: item, CollectedAt: v.c.clock.now()}}
+	err := v.take(r, a, func() (io.Writer, error) {
+		v.c.counters.streamed.Add(1)
+		if a.dry {
+			return io.Discard, nil
+		}
+		s, err := v.outlet.stream(a.head, a.hold)
+		if err != nil {
+			return nil, err
+		}
+		a.stream = s
+		return v.outlet.into(s), nil
+	})
+	return a, err
+}
+
+// publish hands a document on, and accounts for it.
+func (v *visit) publish(a *answer) error {
+	defer a.drop()
+	v.dropEarly(a.item)
+	last := a.head
+	res := a.result
+	last.Outcome, last.SHA256, last.Size, last.Flags = string(res.Outcome), res.SHA256, res.Size, res.Flags
+	last.RawSHA256, last.RawSize = rawOf(res)
+	if a.whole() && !a.sound() {
+		last.SHA256, last.Size, last.RawSHA256, last.RawSize = wire.Digest(a.doc), a.size, "", 0
 	}
-	entry := r.await(wire.ManifestEntry{ID: h.ID, Device: v.id, Item: item, Status: wire.EntryLost,
-		Outcome: h.Outcome, SHA256: h.SHA256, Size: h.Size, Reason: "no receipt",
-		RawSHA256: h.RawSHA256, RawSize: h.RawSize, Masked: res.Masked})
 	v.judge(res)
 	v.res.Documents++
-	v.res.Bytes += h.Size
-	words := wordsOf(res)
-	c.counters.documents.Add(1)
-	c.counters.bytes.Add(h.Size)
-	c.out.put(outgoing{header: h, plain: doc,
-		done: func(rc wire.Receipt, sent int64) {
-			if rc.Status == wire.Rejected {
-				c.counters.rejected.Add(1)
-			}
-			mem.release()
-			r.deliver(entry, wire.Delivery{Receipt: rc, Sent: sent}, words)
-		},
-		failed: func(err error) {
-			c.counters.lost.Add(1)
-			mem.release()
-			why := clip("it could not be handed to the uplink: "+err.Error(), 300)
-			r.deliver(entry, wire.Delivery{Receipt: wire.Receipt{Status: wire.Dropped, Code: why}}, "")
-		}})
-}
-
-// publishHalf publishes what there is of the reply that ended too soon.
-func (v *visit) publishHalf() {
-	if v.half == nil || len(v.half.doc) == 0 {
-		v.dropHalf()
-		return
+	v.res.Bytes += last.Size
+	v.c.counters.documents.Add(1)
+	v.c.counters.bytes.Add(last.Size)
+	entry := wire.ManifestEntry{ID: last.ID, Device: v.id, Item: a.item, Status: wire.EntryLost, Reason: "no receipt",
+		Outcome: last.Outcome, SHA256: last.SHA256, Size: last.Size, RawSHA256: last.RawSHA256, RawSize: last.RawSize, Masked: res.Masked}
+	if a.dry {
+		v.withheld(entry, wordsOf(res))
+		return nil
 	}
-	v.publishHalfOf(v.todo[0].Name)
-	v.todo = v.todo[1:]
+	return v.handOver(a, last, entry)
 }
 
-func (v *visit) publishHalfOf(item string) {
-	h := v.half
+// withheld accounts for a document that is not to leave.
+func (v *visit) withheld(e wire.ManifestEntry, words string) {
+	e.ID, e.Status = "", wire.EntryWithheld
+	e.Reason = "the egress mode is " + wire.EgressDryRun
+	if words != "" {
+		e.Reason += "; " + words
+	}
+	v.c.counters.withheld.Add(1)
+	v.r.enter(e)
+}
+
+// handOver gives a document to the uplink.
+func (v *visit) handOver(a *answer, last wire.Header, e wire.ManifestEntry) error {
+	r, n, words := v.r, &v.c.counters, wordsOf(a.result)
+	entry := r.await(e)
+	done := func(d wire.Delivery) {
+		n.delivered(d)
+		r.deliver(entry, d, words)
+	}
+	var err error
+	if a.stream != nil {
+		err = v.outlet.commit(a.stream, last, done)
+	} else {
+		err = v.outlet.add(last, a.doc, a.hold, done)
+	}
+	if err == nil {
+		return nil
+	}
+	why := diagnose(v.outlet.ctx, err)
+	done(wire.Delivery{Receipt: wire.Receipt{ID: last.ID, Status: wire.Dropped,
+		Code: clip("it could not be handed to the uplink: "+why.kind+": "+why.advice, 400)}})
+	return fmt.Errorf("handing over %s: %w", a.item, err)
+}
+
+// publishPart publishes what there is of a reply that ended too soon. It returns
+// false when that is nothing.
+func (v *visit) publishPart(a *answer) (bool, error) {
+	if a.size == 0 || a.stream != nil && !a.sound() {
+		a.drop()
+		return false, nil
+	}
+	a.result.Outcome = junos.Partial
+	if !slices.Contains(a.result.Flags, wire.FlagPartial) {
+		a.result.Flags = append(slices.Clone(a.result.Flags), wire.FlagPartial)
+	}
+	v.c.counters.partial.Add(1)
+	return true, v.publish(a)
+}
+
+// publishHalf publishes what there is of the reply that ended with the session.
+func (v *visit) publishHalf() error {
+	a := v.half
+	if a == nil {
+		return nil
+	}
 	v.half = nil
-	h.result.Outcome = junos.Partial
-	if !slices.Contains(h.result.Flags, wire.FlagPartial) {
-		h.result.Flags = append(slices.Clone(h.result.Flags), wire.FlagPartial)
+	published, err := v.publishPart(a)
+	if published {
+		v.todo = without(v.todo, a.item)
 	}
-	v.publish(item, h.doc, h.result, h.mem)
+	return err
 }
 
 // rawOf is what stands beside a document that is not as the device sent it.
@@ -172,15 +263,15 @@ func wordsOf(res junos.Result) string {
 
 // dropEarly forgets the first answer to an item, since a later one counts.
 func (v *visit) dropEarly(item string) {
-	if h := v.early[item]; h != nil {
+	if a := v.early[item]; a != nil {
 		delete(v.early, item)
-		h.mem.release()
+		a.drop()
 	}
 }
 
+// dropHalf forgets what there is of a reply that ended too soon, since it comes
+// anew.
 func (v *visit) dropHalf() {
-	if v.half != nil {
-		v.half.mem.release()
-		v.half = nil
-	}
+	v.half.drop()
+	v.half = nil
 }

@@ -186,58 +186,6 @@ func TestMaskingOnEveryWay(t *testing.T) {
 	}
 }
 
-// Who holds first answers while it waits for memory does not wait for ever: another
-// may do the same.
-func TestWaitWithAnswersInHandIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := New(Config{BudgetBytes: chunkSize, BlockedTimeout: time.Minute})
-		first, err := c.memory.acquire(t.Context(), chunkSize)
-		if err != nil {
-			t.Fatal(err)
-		}
-		v, began := &visit{c: c, early: map[string]*half{"show-version": {mem: first}}}, time.Now()
-		if err := v.room(t.Context()); err != errBlocked || time.Since(began) != time.Minute {
-			t.Errorf("after %v: %v", time.Since(began), err)
-		}
-	})
-}
-
-// What was read before the memory ran out is accounted for by what it is.
-func TestAccountOfWhatWasReadOnly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(c *Config) { c.BudgetBytes = 128 << 10; c.BlockedTimeout = time.Minute })
-		r.up.hold = true
-		for _, id := range []string{"edge-01", "edge-02"} {
-			r.site.behave[id] = behaviour{reply: func(string, int) (string, bool) {
-				return "<output>" + strings.Repeat("x", 200<<10) + "</output>", false
-			}}
-		}
-		d := r.desired(1, 2)
-		d.Credentials["own"] = r.seal("own", "1", "right") // both begin at once
-		d.Devices[1].Credential = "own"
-		r.apply(d)
-		r.c.Job(wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()})
-		r.sleep(5 * time.Minute)
-		r.up.hold = false
-		r.up.release()
-		r.sleep(10 * time.Minute)
-		cut := 0
-		for _, m := range r.up.runs() {
-			for _, e := range m.Documents {
-				if e.Outcome == string(junos.Partial) {
-					cut++
-				}
-				if body := r.up.bodies[e.ID]; e.ID != "" && (e.Size != int64(len(body)) || e.SHA256 != wire.Digest(body)) {
-					t.Errorf("%d bytes: %+v", len(body), e)
-				}
-			}
-		}
-		if cut == 0 {
-			t.Error("nothing was cut")
-		}
-	})
-}
-
 // An item that was answered with "later" keeps its answer when the load is too high
 // by the time that it would be asked again.
 func TestLaterThenBusy(t *testing.T) {

@@ -186,7 +186,7 @@ func (p *probe) parse(ctx context.Context, v *visit, s talk) {
 }
 
 // ask asks for one item. The answer is nil where the step failed.
-func (p *probe) ask(ctx context.Context, v *visit, s talk, stage, item string) (*half, wire.ProbeStep) {
+func (p *probe) ask(ctx context.Context, v *visit, s talk, stage, item string) (*answer, wire.ProbeStep) {
 	began := time.Now()
 	h, err := v.aside(ctx, s, item)
 	step := wire.ProbeStep{Stage: stage, Seconds: time.Since(began).Seconds()}

@@ -22,7 +22,8 @@ const (
 // recorder is an Uplink that keeps what it is given and, unless told otherwise,
 // answers like a cloud that has stored it.
 type recorder struct {
-	hold bool // receipts wait until release
+	hold bool          // receipts wait until release
+	full chan struct{} // nil: there is memory; else what needs some waits for an element
 
 	mu        sync.Mutex
 	docs      []wire.Header
@@ -34,9 +35,16 @@ type recorder struct {
 	waiting   []func()
 	code      map[string]wire.Receipt // by item: another answer than stored
 	manifest  wire.Receipt            // another answer than complete
+	seats     int                     // of lanes that are open
+	streams   int                     // that are neither committed nor aborted
+	aborted   int                     // streams
+	approve   []string                // items that came with hold
+	budget    int64
+	wrong     []string // what a visit did that a lane does not bear
 }
 
-func (r *recorder) Publish(_ context.Context, h wire.Header, plain []byte, done func(wire.Receipt, int64)) error {
+// answered notes a document and answers for it.
+func (r *recorder) answered(h wire.Header, plain []byte, done func(wire.Delivery)) {
 	r.mu.Lock()
 	r.docs = append(r.docs, h)
 	if r.bodies == nil {
@@ -48,15 +56,14 @@ func (r *recorder) Publish(_ context.Context, h wire.Header, plain []byte, done 
 		rc = wire.Receipt{Status: wire.Stored}
 	}
 	rc.ID = h.ID
-	answer := func() { done(rc, h.Size/10) }
+	answer := func() { done(wire.Delivery{Receipt: rc, Sent: h.Size / 10}) }
 	if r.hold {
 		r.waiting = append(r.waiting, answer)
 		r.mu.Unlock()
-		return nil
+		return
 	}
 	r.mu.Unlock()
 	answer()
-	return nil
 }
 
 func (r *recorder) release() {
@@ -165,6 +172,9 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 	t.Cleanup(func() {
 		r.stop()
 		r.site.tasks.Wait()
+		if used, _, _ := r.up.Budget(); used != 0 || len(r.up.wrong) > 0 {
+			t.Errorf("%d bytes of seats and streams left; wrong: %v", used, r.up.wrong)
+		}
 	})
 	return r
 }

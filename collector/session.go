@@ -81,7 +81,9 @@ func (v *visit) items(ctx context.Context, f *fleet, s talk) error {
 	if err := v.weigh(ctx, f, s); err != nil {
 		return err
 	}
-	v.leaveOut(f)
+	if err := v.leaveOut(f); err != nil {
+		return err
+	}
 	if err := v.askAll(ctx, s); err != nil {
 		return err
 	}
@@ -125,57 +127,74 @@ const maxTimeouts = 3
 // item asks for the next item. An error ends the session; a failure of the item
 // alone is accounted for here.
 func (v *visit) item(ctx context.Context, s talk) error {
-	mem, err := v.blocked(ctx, func(ctx context.Context) (*lease, error) {
-		return v.c.memory.acquire(ctx, chunkSize)
-	})
-	if err != nil {
-		return err
-	}
 	it := v.todo[0]
-	reply, err := s.Call(ctx, it)
+	r, err := s.Call(ctx, it)
 	if err != nil {
-		mem.release()
 		return v.itemError(ctx, it, err, nil)
 	}
-	doc, err := v.read(ctx, reply, mem)
+	if v.half != nil && v.half.item == it.Name {
+		v.dropHalf()
+	}
+	a, err := v.read(it.Name, r)
 	if err != nil {
-		return v.itemError(ctx, it, err, &half{doc, reply.Result(), mem})
+		return v.itemError(ctx, it, err, a)
 	}
 	v.progress.step()
-	v.answered(it, &half{doc, reply.Result(), mem})
-	return nil
+	return v.answered(it, a)
 }
 
-// itemError decides whether the session goes on after err.
-func (v *visit) itemError(ctx context.Context, it junos.Item, err error, h *half) error {
-	v.half = h
+// itemError decides whether the session goes on after err. a is what there is of
+// the reply.
+func (v *visit) itemError(ctx context.Context, it junos.Item, err error, a *answer) error {
 	var e *junos.Error
-	timeout := errors.As(err, &e) && e.Kind != junos.KindTooLarge
-	if v.objection(ctx, err) || !itemOnly(err) || ctx.Err() != nil {
-		return err
+	if v.objection(ctx, err) || !itemOnly(err) || !errors.As(err, &e) || ctx.Err() != nil {
+		return v.ended(err, a)
 	}
-	if timeout {
+	if e.Kind != junos.KindTooLarge {
 		v.stuck = true
 		if v.timeouts++; v.timeouts >= maxTimeouts {
-			return err
+			return v.ended(err, a)
 		}
 	}
 	fail := diagnose(ctx, err)
 	why := fail.kind + ": " + fail.advice
 	v.skipped = fail
 	v.skipped.advice = it.Name + ": " + fail.advice
-	if e.Kind == junos.KindTooLarge {
-		v.dropHalf() // what is cut off by a limit of ours is not a document of the device
-	}
 	v.todo = v.todo[1:]
-	switch {
-	case v.half == nil, len(v.half.doc) == 0:
-		v.dropHalf()
-		v.failItem(it.Name, why)
-	default:
-		v.publishHalfOf(it.Name)
+	if e.Kind == junos.KindTooLarge {
+		// What is cut off by a limit of ours is not a document of the device.
+		v.c.counters.tooLarge.Add(1)
+		a.drop()
+		a = nil
 	}
+	if a == nil && v.half != nil && v.half.item == it.Name {
+		a, v.half = v.half, nil // of the session before
+	}
+	if a != nil {
+		if published, err := v.publishPart(a); published {
+			return err
+		}
+	}
+	v.failItem(it.Name, why)
 	return nil
+}
+
+// ended keeps what there is of a reply when the session ends with err. What was
+// in hand before stays in its place when there is nothing.
+func (v *visit) ended(err error, a *answer) error {
+	if a == nil {
+		return err
+	}
+	if a.size == 0 {
+		a.drop()
+		return err
+	}
+	v.dropHalf()
+	v.half = a
+	if a.stream == nil {
+		a.keep()
+	}
+	return err
 }
 
 // objection takes note of an error that may come from having asked for several
@@ -189,40 +208,26 @@ func (v *visit) objection(ctx context.Context, err error) bool {
 	return true
 }
 
-// aside asks for an item that is not to be published. What it returns is charged
-// no more: it is read and forgotten. It is nil when the catalogue has no such item.
-func (v *visit) aside(ctx context.Context, s talk, name string) (*half, error) {
+// aside asks for an item that is not to be published: it is read and forgotten.
+// The answer is nil when the catalogue has no such item. Of a long one, it holds
+// the beginning.
+func (v *visit) aside(ctx context.Context, s talk, name string) (*answer, error) {
 	it, ok := junos.Lookup(name)
 	if !ok {
 		return nil, nil
 	}
-	mem, err := v.blocked(ctx, func(ctx context.Context) (*lease, error) {
-		return v.c.memory.acquire(ctx, chunkSize)
-	})
+	r, err := s.Call(ctx, it)
 	if err != nil {
 		return nil, err
 	}
-	defer mem.release()
-	reply, err := s.Call(ctx, it)
+	a := &answer{item: name}
+	err = v.take(r, a, func() (io.Writer, error) { return io.Discard, nil })
 	if err != nil {
-		return nil, err
-	}
-	doc, err := v.read(ctx, reply, mem)
-	if err != nil {
+		a.drop()
 		return nil, err
 	}
 	v.progress.step()
-	return &half{doc: doc, result: reply.Result()}, nil
-}
-
-// blocked waits for memory: the time does not count against the device, and is
-// bounded by itself.
-func (v *visit) blocked(ctx context.Context, wait func(context.Context) (*lease, error)) (*lease, error) {
-	v.patience.stop()
-	defer v.resume()
-	ctx, cancel := context.WithTimeoutCause(ctx, v.c.conf.BlockedTimeout, errBlocked)
-	defer cancel()
-	return wait(ctx)
+	return a.keep(), nil
 }
 
 // resume lets the time count against the device again.

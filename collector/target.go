@@ -69,14 +69,51 @@ type Auth struct {
 
 // Publisher sends documents and manifests until the cloud has answered for them.
 type Publisher interface {
-	// Publish takes over plain. It blocks only while the window of the uplink is
-	// full. After nil, done is called once, from a goroutine of the uplink; sent
-	// counts the bytes that left. After an error it is not called.
-	Publish(ctx context.Context, h wire.Header, plain []byte, done func(r wire.Receipt, sent int64)) error
+	// Lane waits for a seat in the memory for documents without receipt, for one
+	// visit of a device. waiting is called before each wait of the Lane for memory,
+	// and what it returns after it.
+	Lane(ctx context.Context, run, device string, waiting func() (resumed func())) (Lane, error)
 	// PublishRun signs and sends a manifest. It returns the hash that the next
 	// manifest names. done is called once, when the manifest is complete or
 	// rejected.
 	PublishRun(ctx context.Context, m wire.Manifest, done func(r wire.Receipt)) (hash string, err error)
+	// DropHeld ends the waiting of a run's documents for approvals: they do not
+	// leave.
+	DropHeld(run string)
+}
+
+// Lane is the way of a visit's documents to the cloud. One goroutine uses it.
+type Lane interface {
+	// Add takes over a whole document of at most WholeDocument bytes, of which h
+	// tells id, item, time, outcome, hash, size, flags, and hash and size as the
+	// device sent it. plain is copied. With hold, the body waits for an approval.
+	// It blocks while there is no memory. After nil, done is called once, from
+	// another goroutine.
+	Add(ctx context.Context, h wire.Header, plain []byte, hold bool, done func(wire.Delivery)) error
+	// Stream begins a document of any size; h tells id, item and time. Its writes
+	// block while there is no memory, and end with ctx.
+	Stream(ctx context.Context, h wire.Header, hold bool) (Stream, error)
+	// Close sends what is pending, and gives the seat back.
+	Close()
+}
+
+// Stream is a document under way. It ends with Commit or Abort.
+type Stream interface {
+	io.Writer
+	// Commit ends the document. last tells what only the end of it told. After nil,
+	// done is called once, from another goroutine.
+	Commit(last wire.Header, done func(wire.Delivery)) error
+	// Abort forgets the document. After Commit it does nothing.
+	Abort()
+}
+
+// Budget is the memory for documents without receipt.
+type Budget interface {
+	// SetBudget changes its size in bytes.
+	SetBudget(n int64)
+	// Budget returns the bytes in use, those of them that wait for an approval, and
+	// the size.
+	Budget() (used, held, limit int64)
 }
 
 // Reporter tells the cloud what goes on. Its methods never block.
@@ -90,4 +127,5 @@ type Reporter interface {
 type Uplink interface {
 	Publisher
 	Reporter
+	Budget
 }

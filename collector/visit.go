@@ -2,6 +2,8 @@ package collector
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -20,39 +22,34 @@ type visit struct {
 	dialled  bool
 	ticket   *ticket
 	progress *progress
-	probe    *probe           // nil: a collection
-	steps    []wire.ProbeStep // of the newest dial
-	device   *device          // as it was when the first session began; nil before
-	record   *record          // of the device, in a session
-	depth    int              // requests under way at once, in a session
-	release  release          // of the device, once it is known
-	weighed  bool             // the load was asked for
-	load     int              // in per cent
-	todo     []junos.Item     // the items to ask for, in this order; others are accounted for
-	again    []junos.Item     // those to ask for once more, after todo
-	early    map[string]*half // the first answers to these
-	half     *half            // the beginning of the reply to the first of todo
-	skipped  failure          // why items were left out, the session living on
-	usable   bool             // a document came with which something can be done
-	useless  *junos.Result    // of the last document with which nothing can be done
+	probe    *probe             // nil: a collection
+	steps    []wire.ProbeStep   // of the newest dial
+	device   *device            // as it was when the first session began; nil before
+	record   *record            // of the device, in a session
+	depth    int                // requests under way at once, in a session
+	release  release            // of the device, once it is known
+	weighed  bool               // the load was asked for
+	load     int                // in per cent
+	outlet   *outlet            // nil: a probe
+	todo     []junos.Item       // the items to ask for, in this order; others are accounted for
+	again    []junos.Item       // those to ask for once more, after todo
+	early    map[string]*answer // the first answers to these
+	half     *answer            // the beginning of the reply that ended with the session before
+	skipped  failure            // why items were left out, the session living on
+	usable   bool               // a document came with which something can be done
+	useless  *junos.Result      // of the last document with which nothing can be done
 	timeouts int
 	stuck    bool // an item had no whole answer in time, in this session
 	res      wire.DeviceResult
 }
 
-// half is a reply that is not published yet, or ended too soon.
-type half struct {
-	doc    []byte
-	result junos.Result
-	mem    *lease
-}
-
 // collect collects one device and accounts for it in r.
-func (c *Collector) collect(ctx context.Context, r *run, id string) {
-	ctx, p := newPatience(ctx, c.conf.DeviceTimeout)
+func (c *Collector) collect(outer context.Context, r *run, id string) {
+	ctx, p := newPatience(outer, c.conf.DeviceTimeout)
 	defer p.end()
-	v := &visit{c: c, r: r, id: id, patience: p, begun: time.Now(), early: map[string]*half{},
-		res: wire.DeviceResult{Device: id}}
+	v := &visit{c: c, r: r, id: id, patience: p, begun: time.Now(), res: wire.DeviceResult{Device: id}}
+	v.outlet = newOutlet(outer, v)
+	defer v.outlet.close()
 	unlock, err := c.busy.lock(ctx, id)
 	if err != nil {
 		v.conclude(diagnose(ctx, err))
@@ -76,7 +73,6 @@ const (
 func (v *visit) attempts(ctx context.Context) failure {
 	f := v.attempt(ctx)
 	if f.pipelined && ctx.Err() == nil {
-		v.dropHalf()
 		v.c.counters.fallbacks.Add(1)
 		f = v.attempt(ctx)
 	}
@@ -91,7 +87,6 @@ func (v *visit) attempts(ctx context.Context) failure {
 	if err := pause(ctx, wait+rand.N(wait/2)); err != nil {
 		return diagnose(ctx, err)
 	}
-	v.dropHalf()
 	return v.attempt(ctx)
 }
 
@@ -100,11 +95,14 @@ func (v *visit) attempts(ctx context.Context) failure {
 // means that every item is accounted for.
 func (v *visit) attempt(ctx context.Context) failure {
 	for {
-		release, err := v.takeTurn(ctx)
+		release, err := v.turn(ctx)
 		if err != nil {
 			return diagnose(ctx, err)
 		}
 		verdict, f := v.attemptNow(ctx)
+		if !v.holding() {
+			v.outlet.leave() // the seat goes with the slot
+		}
 		release()
 		if !verdict.hold {
 			return f
@@ -113,6 +111,51 @@ func (v *visit) attempt(ctx context.Context) failure {
 			return diagnose(ctx, err)
 		}
 	}
+}
+
+// holding tells whether answers of a session are in hand that the next one may
+// give anew. The visit keeps its seat for them.
+func (v *visit) holding() bool { return v.half != nil || len(v.early) > 0 }
+
+// holdingTime is how long a visit without a slot keeps a seat: those who have a
+// slot may be waiting for a seat.
+const holdingTime = time.Minute
+
+// errTurn is why a turn is waited for without a seat.
+var errTurn = errors.New("the turn did not come soon")
+
+// turn is takeTurn for a visit that may have answers in hand: when the turn does
+// not come soon, they are published as they are.
+func (v *visit) turn(ctx context.Context) (release func(), err error) {
+	if !v.holding() {
+		return v.takeTurn(ctx)
+	}
+	soon, cancel := context.WithTimeoutCause(ctx, holdingTime, errTurn)
+	defer cancel()
+	if release, err = v.takeTurn(soon); !errors.Is(err, errTurn) {
+		return release, err
+	}
+	if err := v.publishHeld(); err != nil {
+		return nil, err
+	}
+	v.outlet.leave()
+	return v.takeTurn(ctx)
+}
+
+// publishHeld publishes the answers in hand; their items are not asked for again.
+func (v *visit) publishHeld() error {
+	err := v.publishHalf()
+	for _, item := range slices.Sorted(maps.Keys(v.early)) {
+		a := v.early[item]
+		delete(v.early, item)
+		v.todo, v.again = without(v.todo, item), without(v.again, item)
+		err = errors.Join(err, v.publish(a))
+	}
+	return err
+}
+
+func without(items []junos.Item, name string) []junos.Item {
+	return slices.DeleteFunc(items, func(it junos.Item) bool { return it.Name == name })
 }
 
 // takeTurn takes a place on each bastion, then in the line of the credential,
@@ -164,8 +207,10 @@ func (v *visit) attemptNow(ctx context.Context) (verdict, failure) {
 	if r, ok := v.c.refusals.find(d); ok && v.r.job == "" {
 		return verdict{}, refusedEarlier(r)
 	}
-	if err := v.room(ctx); err != nil {
-		return verdict{}, diagnose(ctx, err)
+	if v.outlet != nil {
+		if err := v.outlet.seat(ctx, v.mode(fleet)); err != nil {
+			return verdict{}, diagnose(ctx, err)
+		}
 	}
 	leave := v.r.logins.try(d.logins())
 	if leave.by != "" {
@@ -183,21 +228,13 @@ func (v *visit) attemptNow(ctx context.Context) (verdict, failure) {
 	return verdict{}, v.session(ctx, fleet, d)
 }
 
-// room waits until there is memory: no session is opened that would at once wait
-// for it. Who holds some for answers of an earlier session waits for so long only:
-// all who wait might hold what the others need.
-func (v *visit) room(ctx context.Context) error {
-	if len(v.early) > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, v.c.conf.BlockedTimeout, errBlocked)
-		defer cancel()
+// mode is what may leave: as it was when the run began, so that a run has one
+// mode. But a dry run begins at once.
+func (v *visit) mode(f *fleet) egress {
+	if f.egress.mode == wire.EgressDryRun {
+		return f.egress
 	}
-	mem, err := v.c.memory.acquire(ctx, chunkSize)
-	if err != nil {
-		return err
-	}
-	mem.release()
-	return nil
+	return v.r.egress
 }
 
 func (v *visit) unknown() failure {
@@ -228,7 +265,9 @@ func (v *visit) conclude(f failure) {
 		f = v.skipped // why the session was closed
 	}
 	if d := v.device; d != nil {
-		v.publishHalf()
+		if err := v.publishHalf(); err != nil && f.kind == "" {
+			f = diagnose(v.outlet.ctx, err)
+		}
 		for _, it := range append(v.todo, v.again...) {
 			v.failItem(it.Name, f.kind+": "+f.advice)
 		}
@@ -252,15 +291,17 @@ func (v *visit) conclude(f failure) {
 	}
 	v.c.log.Info("device collected", "run", v.r.id, "device", v.id, "ok", v.res.OK,
 		"phase", f.phase, "kind", f.kind, "documents", v.res.Documents, "seconds", v.res.Seconds)
+	v.outlet.close()
 	v.r.add(v.c, v.res)
 }
 
 // failItem accounts for an item that has no reply, or only the first one of a
 // device that was not ready.
 func (v *visit) failItem(item, why string) {
-	if h := v.early[item]; h != nil {
+	if a := v.early[item]; a != nil {
 		delete(v.early, item)
-		v.publish(item, h.doc, h.result, h.mem)
+		// Where that fails, the entry of the document says why.
+		_ = v.publish(a)
 		return
 	}
 	v.r.enter(wire.ManifestEntry{Device: v.id, Item: item, Status: wire.EntryFailed, Reason: clip(why, 500)})

@@ -18,33 +18,16 @@ import (
 	"lwc/transport/wire"
 )
 
-// cloud is the far end of the product client: it makes frames of what it is
-// given, as the uplink does, counts them, and says that they are stored.
+// cloud is the far end of the product client: it says that all is stored.
 type cloud struct {
-	applied chan struct{}
+	boot     string
+	pendings *pendings
+	applied  chan struct{}
 
 	mu   sync.Mutex // guards all that follows
 	left map[string]bool
 	done chan struct{} // closed when left is empty
 	m    measure
-}
-
-// Publish implements collector.Publisher.
-func (c *cloud) Publish(_ context.Context, h wire.Header, plain []byte, done func(wire.Receipt, int64)) error {
-	frames, err := wire.Split(h, plain, wire.Packing{})
-	if err != nil {
-		return err
-	}
-	var sent int64
-	for _, f := range frames {
-		sent += int64(len(f))
-	}
-	c.mu.Lock()
-	c.m.Bytes += h.Size
-	c.m.Sent += sent
-	c.mu.Unlock()
-	done(wire.Receipt{ID: h.ID, Status: wire.Stored}, sent)
-	return nil
 }
 
 // PublishRun implements collector.Publisher.
@@ -91,7 +74,7 @@ const patienceOfProduct = 20 * time.Second
 // product collects all devices with the collector itself, as one job, and
 // measures until the last healthy device is done.
 func product(ctx context.Context, o order) (measure, error) {
-	up := &cloud{applied: make(chan struct{}), left: map[string]bool{}, done: make(chan struct{})}
+	up := &cloud{boot: wire.NewID(), pendings: newPendings(), applied: make(chan struct{}), left: map[string]bool{}, done: make(chan struct{})}
 	for _, d := range healthy(o.Devices) {
 		up.left[d.Name] = true
 	}
@@ -99,7 +82,7 @@ func product(ctx context.Context, o order) (measure, error) {
 	if err != nil {
 		return measure{}, err
 	}
-	boot, dialer := wire.NewID(), &device.Dialer{Net: new(net.Dialer).DialContext}
+	boot, dialer := up.boot, &device.Dialer{Net: new(net.Dialer).DialContext}
 	c := collector.New(collector.Config{Collector: benchCollector, Boot: boot, BootKey: key, Uplink: up, Dialer: dial.New(dialer),
 		Logger: slog.New(slog.DiscardHandler), Session: junos.Options{StallTimeout: patienceOfProduct}})
 	want, err := desired(o, boot, key)

@@ -104,7 +104,7 @@ func (l *link) make() error {
 		Ports: l.ports.wireState, Health: l.health})
 	l.dialer = dial.New(&device.Dialer{Net: l.ports.half.Internal().DialContext, Timeouts: l.conf.patience.dial})
 	l.coll = collector.New(collector.Config{Collector: id.Collector, Boot: boot, BootKey: key, Dialer: l.dialer,
-		Uplink: l.up, Logger: l.log.With("task", "collector"), BudgetBytes: l.conf.budget,
+		Uplink: dial.Uplink{Uplink: l.up}, Logger: l.log.With("task", "collector"), BudgetBytes: l.conf.budget,
 		Session: l.conf.patience.session, DeviceTimeout: l.conf.patience.device, Forgotten: l.sweep.poke})
 	l.ports.listen(func(n halves.Notice) {
 		l.up.SendEvent(wire.Event{Kind: n.Kind, Text: n.Text, Violation: n.Violation})
