@@ -2,7 +2,6 @@ package uplink
 
 import (
 	"container/heap"
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -15,178 +14,279 @@ import (
 // errQueued says that a document of the same id waits for its receipt already.
 var errQueued = errors.New("its id is in the queue already")
 
-// parcel is a document or manifest that waits for its receipt.
-type parcel struct {
-	id     string
-	kind   wire.Kind
-	frames [][]byte // never changed: the MQTT client keeps references
-	size   int64    // of the frames together
-	done   func(wire.Receipt, int64)
-
-	// Guarded by the outbox.
-	order uint64    // of admission
-	due   time.Time // when it is to be sent (again)
-	tries int       // times it was sent since the connection came up
-	index int       // in the heap; -1 while it is being sent
-}
-
-// outbox holds parcels until their receipts, and knows when each is to be sent.
-// The bytes in it are bounded by a window that the cloud sets; those who wait
-// for room are served in their order.
+// outbox holds documents and manifests until their receipts, and knows which
+// frame is to be sent, and when. The budget bounds what it holds; the window,
+// which the cloud sets, bounds what is sent and has no receipt. Frames leave
+// oldest first.
 type outbox struct {
-	wake func() // called when something became due
+	wake   func()    // called when something became due
+	plains sync.Pool // buffers of SmallDocument bytes, for lanes
 
-	mu      sync.Mutex // guards all below
-	window  int64      // 0 until the first welcome
-	open    chan struct{}
-	held    int64
+	mu sync.Mutex // guards all below; no function of others is called under it
+	budget
+	memory
+	window  int64 // 0 until the first welcome
+	out     int64 // bytes that count in the window
 	order   uint64
-	parcels map[string]*parcel
-	due     dueHeap // those not being sent
-	waiting []*waiter
+	docs    map[string]*document
+	parcels map[*parcel]struct{}
+	ready   byOrder // to be sent
+	due     byTime  // sent
+	counts  Counts
 
-	resend, resendMax time.Duration
+	resend, resendMax, blocked time.Duration
 }
 
-// waiter is a parcel that does not fit yet.
-type waiter struct {
-	p   *parcel
-	in  chan struct{} // closed once it is admitted or refused
-	err error         // why it was refused; read after in is closed
+// Counts are what the delivery counted since the boot.
+type Counts struct {
+	Frames, Bytes         int64 // sent for the first time
+	Again                 int64 // frames sent again
+	Documents, Unchanged  int64 // that have their last word; of them without a body
+	Shared                int64 // documents that shared a frame
+	Rejected, Dropped     int64
+	Withheld, Waits, Kept int64 // Kept: parts
+	Strange               int64 // receipts for ids that nobody waits for
 }
 
 func newOutbox(wake func()) *outbox {
 	t := defaultTiming()
-	return &outbox{wake: wake, open: make(chan struct{}), parcels: map[string]*parcel{}, resend: t.resend, resendMax: t.resendMax}
+	plain := func() any {
+		b := make([]byte, 0, SmallDocument)
+		return &b
+	}
+	return &outbox{wake: wake, plains: sync.Pool{New: plain}, memory: newMemory(), docs: map[string]*document{}, parcels: map[*parcel]struct{}{},
+		budget: budget{limit: defaultBudget}, resend: t.resend, resendMax: t.resendMax, blocked: blockedTimeout}
 }
 
-// setWindow opens the outbox, or changes its size.
+// setWindow changes the size of the window.
 func (o *outbox) setWindow(n int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.window == 0 {
-		close(o.open)
-	}
 	o.window = n
+	o.wake()
+}
+
+// register makes an id known.
+func (o *outbox) register(d *document) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.docs[d.id] != nil {
+		return fmt.Errorf("document %s: %w", d.id, errQueued)
+	}
+	o.docs[d.id] = d
+	return nil
+}
+
+// account moves n bytes in or out of the class that a parcel's kind counts in.
+func (o *outbox) account(k wire.Kind, n int64) {
+	if k == wire.KindRun {
+		o.other += n
+	} else {
+		o.moving += n
+	}
+}
+
+// put queues a parcel whose documents are registered. Of what it counts for, paid
+// was in the hands of the caller.
+func (o *outbox) put(p *parcel, frames [][]byte, paid int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hands -= paid
+	o.start(p, frames)
 	o.serve()
+	o.wake()
 }
 
-// opened waits for the first setWindow.
-func (o *outbox) opened(ctx context.Context) error {
-	select {
-	case <-o.open:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// start queues the first frames of a parcel. The caller holds mu.
+func (o *outbox) start(p *parcel, frames [][]byte) {
+	p.index = -1
+	p.cost = docCost * int64(len(p.docs))
+	for _, d := range p.docs {
+		d.carrier = p
+	}
+	o.parcels[p] = struct{}{}
+	o.account(p.kind, p.cost)
+	for _, b := range frames {
+		o.append(p, b)
 	}
 }
 
-// fits tells whether n more bytes may enter. What is larger than the window
-// enters an empty outbox. The caller holds mu.
-func (o *outbox) fits(n int64) bool {
-	return o.window > 0 && (o.held == 0 || o.held+n <= o.window)
-}
-
-// admit queues a parcel, and blocks until it fits.
-func (o *outbox) admit(ctx context.Context, p *parcel) error {
-	o.mu.Lock()
-	if len(o.waiting) == 0 && o.fits(p.size) {
-		defer o.mu.Unlock()
-		return o.enter(p)
-	}
-	w := &waiter{p: p, in: make(chan struct{})}
-	o.waiting = append(o.waiting, w)
-	o.mu.Unlock()
-	select {
-	case <-w.in:
-		return w.err
-	case <-ctx.Done():
-		return o.leave(w, ctx.Err())
-	}
-}
-
-// leave takes a waiter out of the line. If it was served in the meantime, that
-// stands.
-func (o *outbox) leave(w *waiter, err error) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for i, other := range o.waiting {
-		if other == w {
-			o.waiting = append(o.waiting[:i], o.waiting[i+1:]...)
-			o.serve() // those behind a large one may fit
-			return fmt.Errorf("waiting for room in the window: %w", err)
-		}
-	}
-	return w.err
-}
-
-// force queues a parcel whatever the window.
-func (o *outbox) force(p *parcel) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.enter(p)
-}
-
-// enter queues a parcel, due now. The caller holds mu.
-func (o *outbox) enter(p *parcel) error {
-	if o.parcels[p.id] != nil {
-		return fmt.Errorf("document %s: %w", p.id, errQueued)
-	}
+// append queues one more frame of a parcel. The caller holds mu.
+func (o *outbox) append(p *parcel, b []byte) {
 	o.order++
-	p.order, p.due = o.order, time.Now()
-	o.parcels[p.id] = p
-	o.held += p.size
-	heap.Push(&o.due, p)
+	f := &frame{p: p, kind: p.kind, part: p.made, bytes: b, order: o.order, index: -1}
+	p.made++
+	p.frames = append(p.frames, f)
+	o.account(p.kind, f.cost())
+	heap.Push(&o.ready, f)
+}
+
+// more queues a frame of an open parcel, which is paid for.
+func (o *outbox) more(d *document, p *parcel, b []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hands -= int64(len(b)) + frameCost
+	if d.last == nil {
+		o.append(p, b)
+	}
+	o.serve()
+	o.wake()
+}
+
+// ended tells whether a document has its last word.
+func (o *outbox) ended(d *document) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return d.last != nil
+}
+
+// commit ends an open parcel with its last frame, which is paid for. What it
+// returns is to be called.
+func (o *outbox) commit(d *document, p *parcel, tail []byte, done func(wire.Delivery)) []func() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	d.done = done
+	if tail != nil {
+		o.hands -= int64(len(tail)) + frameCost
+	}
+	defer o.serve()
+	if d.last != nil {
+		return o.tell(d)
+	}
+	p.open = false
+	if p.made == 0 {
+		o.start(p, [][]byte{tail})
+	} else {
+		o.append(p, tail)
+	}
 	o.wake()
 	return nil
 }
 
-// serve admits those in line that fit, in their order. The caller holds mu.
-func (o *outbox) serve() {
-	for len(o.waiting) > 0 && o.fits(o.waiting[0].p.size) {
-		w := o.waiting[0]
-		o.waiting[0] = nil
-		o.waiting = o.waiting[1:]
-		w.err = o.enter(w.p)
-		close(w.in)
+// withdraw takes back what a stream has queued, if nothing of it has left: its
+// document leaves without its body.
+func (o *outbox) withdraw(d *document, p *parcel, done func(wire.Delivery)) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if d.last != nil || p != nil && !p.untouched() {
+		d.bare = false
+		return false
+	}
+	o.detach(d)
+	d.done = done
+	o.serve()
+	return true
+}
+
+// abort forgets a document that was not committed.
+func (o *outbox) abort(d *document) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.docs[d.id] == d {
+		delete(o.docs, d.id)
+	}
+	o.detach(d)
+	d.done, d.last = nil, &wire.Receipt{}
+	o.serve()
+}
+
+// grew accounts for what sealing added to a frame.
+func (o *outbox) grew(f *frame, n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.counts.Bytes += int64(n)
+	if f.p != nil && f.fresh {
+		for _, d := range f.p.docs {
+			d.sent += int64(float64(n)*d.share + 0.5)
+		}
 	}
 }
 
-// next takes out the parcel that is due, the oldest first. Without one it
-// returns how long to wait for it.
-func (o *outbox) next(now time.Time) (*parcel, time.Duration) {
+// next takes out the frame that is to be sent. Without one it returns how long to
+// wait for it.
+func (o *outbox) next(now time.Time) (*frame, time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.due) == 0 {
-		return nil, time.Hour
+	for len(o.due) > 0 && !o.due[0].due.After(now) {
+		o.again(o.due[0])
 	}
-	if wait := o.due[0].due.Sub(now); wait > 0 {
-		return nil, wait
+	if len(o.ready) > 0 && o.fits(o.ready[0]) {
+		f := heap.Pop(&o.ready).(*frame)
+		o.leave(f)
+		return f, 0
 	}
-	return heap.Pop(&o.due).(*parcel), 0
+	if len(o.due) > 0 {
+		return nil, o.due[0].due.Sub(now)
+	}
+	return nil, time.Hour
 }
 
-// wanted tells whether a parcel still waits for its receipt.
-func (o *outbox) wanted(p *parcel) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.parcels[p.id] == p
+// fits tells whether the window has room for a frame. What is larger than it
+// leaves when nothing else is out.
+func (o *outbox) fits(f *frame) bool {
+	return f.out || o.window > 0 && (o.out == 0 || o.out+int64(len(f.bytes)) <= o.window)
 }
 
-// sent puts a parcel back that next took out. After a whole delivery it is due
-// again after a growing time; otherwise at once.
-func (o *outbox) sent(p *parcel, now time.Time, whole bool) {
+// leave accounts for a frame that is about to be sent. The caller holds mu.
+func (o *outbox) leave(f *frame) {
+	n := int64(len(f.bytes))
+	if !f.out {
+		f.out = true
+		o.out += n
+	}
+	if f.left {
+		f.fresh = false
+		o.counts.Again++
+		return
+	}
+	f.left, f.fresh = true, true
+	o.counts.Frames++
+	o.counts.Bytes += n
+	for _, d := range f.p.docs {
+		d.sent += int64(float64(n)*d.share + 0.5)
+	}
+}
+
+// again queues the frames of a parcel once more. The caller holds mu.
+func (o *outbox) again(p *parcel) {
+	o.unscheduled(p)
+	p.tries++
+	for _, f := range p.frames {
+		if f.left && f.index < 0 {
+			heap.Push(&o.ready, f)
+		}
+	}
+}
+
+// unscheduled takes a parcel out of those to be sent again. The caller holds mu.
+func (o *outbox) unscheduled(p *parcel) {
+	if p.index >= 0 {
+		heap.Remove(&o.due, p.index)
+	}
+}
+
+// schedule sets the time of a parcel's redelivery. The caller holds mu.
+func (o *outbox) schedule(p *parcel, now time.Time) {
+	p.due = now.Add(o.delay(p))
+	if p.index >= 0 {
+		heap.Fix(&o.due, p.index)
+	} else {
+		heap.Push(&o.due, p)
+	}
+}
+
+// sent puts off the redelivery of a frame's parcel, once it left; one that did
+// not leave is due at once.
+func (o *outbox) sent(f *frame, now time.Time, whole bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.parcels[p.id] != p {
-		return // the receipt came while it was being sent
+	switch {
+	case f.p == nil: // its receipt came while it was being sent
+	case whole:
+		o.schedule(f.p, now)
+	case f.index < 0:
+		heap.Push(&o.ready, f)
 	}
-	p.due = now
-	if whole {
-		p.due = now.Add(o.delay(p))
-		p.tries++
-	}
-	heap.Push(&o.due, p)
 }
 
 // delay is the time to a parcel's next redelivery: between half and all of
@@ -197,121 +297,67 @@ func (o *outbox) delay(p *parcel) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// hurry makes parcels due now: those named, or all.
-func (o *outbox) hurry(now time.Time, ids ...string) (unknown int) {
+// anew makes all frames due in their order, on a connection that nothing was sent
+// on yet.
+func (o *outbox) anew() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(ids) == 0 {
-		for _, p := range o.parcels {
-			o.advance(p, now)
+	o.out = 0
+	for p := range o.parcels {
+		o.hurryOne(p)
+		for _, f := range p.frames {
+			f.out = false
 		}
-		heap.Init(&o.due)
 	}
-	for _, id := range ids {
-		p := o.parcels[id]
-		if p == nil {
-			unknown++
-			continue
+	o.wake()
+}
+
+// hurryOne queues all frames of a parcel. The caller holds mu.
+func (o *outbox) hurryOne(p *parcel) {
+	o.unscheduled(p)
+	p.tries = 0
+	for _, f := range p.frames {
+		if f.index < 0 {
+			heap.Push(&o.ready, f)
 		}
-		o.advance(p, now)
-		if p.index >= 0 {
-			heap.Fix(&o.due, p.index)
+	}
+}
+
+// hurry queues documents that the cloud asks for. It returns how many are not
+// here.
+func (o *outbox) hurry(ids []string) (unknown int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, id := range ids {
+		if d := o.docs[id]; d != nil && d.carrier != nil {
+			o.hurryOne(d.carrier)
+		} else {
+			unknown++
 		}
 	}
 	o.wake()
 	return unknown
 }
 
-// advance makes one parcel due, in its place among the others that are. The
-// caller holds mu and restores the heap.
-func (o *outbox) advance(p *parcel, now time.Time) {
-	p.due, p.tries = now, 0
-}
-
-// settle applies a receipt. A final one ends the parcel, and its done function
-// is returned for the caller to call; a rejection that may be retried puts the
-// parcel off.
-func (o *outbox) settle(r wire.Receipt, now time.Time) (done func()) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	p := o.parcels[r.ID]
-	if p == nil {
-		return nil
-	}
-	if !final(p.kind, r) {
-		if r.Status == wire.Rejected && p.index >= 0 {
-			p.due = now.Add(o.delay(p))
-			p.tries++
-			heap.Fix(&o.due, p.index)
-		}
-		return nil
-	}
-	delete(o.parcels, p.id)
-	if p.index >= 0 {
-		heap.Remove(&o.due, p.index)
-	}
-	o.held -= p.size
-	o.serve()
-	return func() {
-		if p.done != nil {
-			p.done(r, p.size)
-		}
-	}
-}
-
-// final tells whether a receipt ends the waiting. A manifest is done when it is
-// complete; that it is stored only means that documents are missing still.
-func final(k wire.Kind, r wire.Receipt) bool {
-	switch r.Status {
-	case wire.Rejected:
-		return !r.Retryable
-	case wire.Stored:
-		return k != wire.KindRun
-	case wire.Duplicate, wire.Complete:
-		return true
-	}
-	return false
-}
-
+// bytes is what waits for receipts or approvals.
 func (o *outbox) bytes() int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.held
+	return o.moving + o.held + o.other
 }
 
-// dueHeap orders parcels by the time they are due, then by admission.
-type dueHeap []*parcel
-
-// Len implements heap.Interface.
-func (h dueHeap) Len() int { return len(h) }
-
-// Less implements heap.Interface.
-func (h dueHeap) Less(i, j int) bool {
-	if h[i].due.Equal(h[j].due) {
-		return h[i].order < h[j].order
-	}
-	return h[i].due.Before(h[j].due)
+// owing tells whether the cloud owes a receipt for what was sent.
+func (o *outbox) owing() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.out > 0
 }
 
-// Swap implements heap.Interface.
-func (h dueHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-// Push implements heap.Interface.
-func (h *dueHeap) Push(x any) {
-	p := x.(*parcel)
-	p.index = len(*h)
-	*h = append(*h, p)
-}
-
-// Pop implements heap.Interface.
-func (h *dueHeap) Pop() any {
-	old := *h
-	p := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	p.index = -1
-	return p
+// Delivery returns what was counted since the boot.
+func (u *Uplink) Delivery() Counts {
+	u.out.mu.Lock()
+	defer u.out.mu.Unlock()
+	c := u.out.counts
+	c.Waits = u.out.waits
+	return c
 }

@@ -17,32 +17,31 @@ const defaultWindow = 8 << 20
 // There can be nothing to account for then.
 var ErrNoWelcome = errors.New("the cloud has not welcomed this boot yet")
 
-// Publish takes over a document. It compresses it, blocks while the window is
-// full or no welcome came yet, and returns once the document is queued, or with
-// the error of ctx. h needs no Collector, Boot, Type or Seq; an empty ID is
-// filled in. plain is not kept.
-//
-// done is called once, when the cloud has stored the document or refused it for
-// good, with the receipt and the bytes that left, without redelivery. It is not
-// called after an error, nor if Run ends first. It must return soon and must not
-// call Publish.
+// Publish takes over a document, as a Lane of its own does.
 func (u *Uplink) Publish(ctx context.Context, h wire.Header, plain []byte, done func(r wire.Receipt, sent int64)) error {
-	if h.ID == "" {
-		h.ID = wire.NewID()
+	told := func(d wire.Delivery) {
+		if done != nil {
+			done(d.Receipt, d.Sent)
+		}
 	}
-	if err := u.out.opened(ctx); err != nil {
-		return fmt.Errorf("publishing %s of %s: waiting for the first connection: %w", h.Item, h.Device, err)
-	}
-	h.Type = wire.KindFact
-	p, err := u.pack(h, plain, wire.Packing{})
+	l, err := u.Lane(ctx, h.Run, h.Device, nil)
 	if err != nil {
-		return fmt.Errorf("publishing %s of %s: %w", h.Item, h.Device, err)
+		return err
 	}
-	p.done = done
-	if err := u.out.admit(ctx, p); err != nil {
-		return fmt.Errorf("publishing %s of %s: %w", h.Item, h.Device, err)
+	defer l.Close()
+	if len(plain) <= SmallDocument {
+		h.SHA256, h.Size = wire.Digest(plain), int64(len(plain))
+		return l.Add(ctx, h, plain, false, told)
 	}
-	return nil
+	s, err := l.Stream(ctx, h, false)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Write(plain); err != nil {
+		return err
+	}
+	h.SHA256 = wire.Digest(plain)
+	return s.Commit(h, told)
 }
 
 // PublishRun takes over the manifest of a run, signs it, and returns its hash.
@@ -61,13 +60,7 @@ func (u *Uplink) PublishRun(_ context.Context, m wire.Manifest, done func(r wire
 	if err != nil {
 		return "", fmt.Errorf("encoding the manifest of run %s: %w", m.Run, err)
 	}
-	h := wire.Header{ID: wire.NewID(), Type: wire.KindRun, Run: m.Run, CollectedAt: m.Finished}
-	p, err := u.pack(h, plain, wire.Packing{Key: u.cfg.Key})
-	if err != nil {
-		return "", fmt.Errorf("publishing the manifest of run %s: %w", m.Run, err)
-	}
-	p.done = func(r wire.Receipt, _ int64) { done(r) }
-	if err := u.out.force(p); err != nil {
+	if err := u.publishManifest(m, plain, done); err != nil {
 		return "", fmt.Errorf("publishing the manifest of run %s: %w", m.Run, err)
 	}
 	hash = wire.Digest(plain)
@@ -88,24 +81,40 @@ func (u *Uplink) lastManifest() string {
 	return u.manifest
 }
 
-// pack makes the frames of a body as the last welcome wants them.
-func (u *Uplink) pack(h wire.Header, plain []byte, p wire.Packing) (*parcel, error) {
-	if w := u.lastWelcome(); w != nil {
-		p.MaxFrame, p.SealTo = w.Limits.MaxFrame, w.IngestKey
-	}
-	u.framing.Lock()
-	defer u.framing.Unlock()
-	h.Collector, h.Boot, h.Seq = u.cfg.Collector, u.cfg.Boot, u.seq
+func (u *Uplink) publishManifest(m wire.Manifest, plain []byte, done func(wire.Receipt)) error {
+	h := wire.Header{ID: wire.NewID(), Type: wire.KindRun, Collector: u.cfg.Collector, Boot: u.cfg.Boot,
+		Run: m.Run, CollectedAt: m.Finished}
+	p := u.packing()
+	p.Key = u.cfg.Key
 	frames, err := wire.Split(h, plain, p)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	u.seq += uint64(len(frames))
-	out := &parcel{id: h.ID, kind: h.Type, frames: frames}
-	for _, f := range frames {
-		out.size += int64(len(f))
+	d := &document{id: h.ID, run: m.Run, kind: wire.KindRun, share: 1, done: func(v wire.Delivery) {
+		if done != nil {
+			done(v.Receipt)
+		}
+	}}
+	if err := u.out.register(d); err != nil {
+		return err
 	}
-	return out, nil
+	u.out.put(&parcel{kind: wire.KindRun, docs: []*document{d}}, frames, 0)
+	return nil
+}
+
+// packing is how frames are made as the last welcome wants them. They are sealed
+// when they leave, for the key of the connection that carries them.
+func (u *Uplink) packing() wire.Packing {
+	p := wire.Packing{Next: func() uint64 {
+		u.framing.Lock()
+		defer u.framing.Unlock()
+		u.seq++
+		return u.seq - 1
+	}}
+	if w := u.lastWelcome(); w != nil {
+		p.MaxFrame = w.Limits.MaxFrame
+	}
+	return p
 }
 
 func (u *Uplink) lastWelcome() *wire.Welcome {

@@ -116,7 +116,7 @@ func (r *receiver) welcomed(s *session, payload []byte) error {
 	if last != nil {
 		u.SendState(*last)
 	}
-	u.out.hurry(time.Now())
+	u.out.anew()
 	u.out.setWindow(window)
 	return nil
 }
@@ -130,10 +130,11 @@ func (r *receiver) receipts(payload []byte) error {
 	if err := r.addressed(m.Collector, m.Boot); err != nil {
 		return err
 	}
+	if m.WindowBytes > 0 {
+		r.u.out.setWindow(m.WindowBytes)
+	}
 	for _, one := range m.Receipts {
-		if done := r.u.out.settle(one, time.Now()); done != nil {
-			done()
-		}
+		callAll(r.u.out.settle(one, time.Now()))
 	}
 	return nil
 }
@@ -147,8 +148,10 @@ func (r *receiver) need(s *session, payload []byte) error {
 	if err := r.addressed(n.Collector, n.Boot); err != nil {
 		return err
 	}
+	r.u.out.approved(n.Release)
+	callAll(r.u.out.withhold(codeDeclined, n.Decline, ""))
 	if len(n.IDs) > 0 {
-		if gone := r.u.out.hurry(time.Now(), n.IDs...); gone > 0 {
+		if gone := r.u.out.hurry(n.IDs); gone > 0 {
 			r.u.log.Warn("the cloud asks for documents that it gave a receipt for", "run", n.Run, "documents", gone)
 		}
 	}
@@ -159,7 +162,7 @@ func (r *receiver) need(s *session, payload []byte) error {
 	case "state":
 		r.resendState()
 	case "facts":
-		r.u.out.hurry(time.Now())
+		r.u.out.anew()
 	}
 	return nil
 }

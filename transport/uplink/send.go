@@ -40,13 +40,13 @@ func (s *session) sendAll(ctx context.Context) error {
 		if soon := time.Now().Add(portsBeat); ports && soon.Before(beat) {
 			beat = soon
 		}
-		p, wait := s.u.out.next(time.Now())
-		if p == nil {
+		f, wait := s.u.out.next(time.Now())
+		if f == nil {
 			s.idle(ctx, min(wait, time.Until(beat)))
 			continue
 		}
-		err = s.sendParcel(ctx, p)
-		s.u.out.sent(p, time.Now(), err == nil)
+		err = s.sendFrame(ctx, f)
+		s.u.out.sent(f, time.Now(), err == nil)
 		if err != nil {
 			return err
 		}
@@ -65,17 +65,23 @@ func (s *session) idle(ctx context.Context, d time.Duration) {
 	}
 }
 
-// sendParcel sends the frames of a parcel, as long as it waits for a receipt.
-func (s *session) sendParcel(ctx context.Context, p *parcel) error {
-	for _, f := range p.frames {
-		if !s.u.out.wanted(p) {
-			return nil
+// sendFrame sends a frame, sealed where the welcome of this connection has a key.
+func (s *session) sendFrame(ctx context.Context, f *frame) error {
+	w := s.u.lastWelcome()
+	b := f.bytes
+	if len(w.IngestKey) > 0 {
+		sealed, err := wire.Seal(b, w.IngestKey)
+		if err != nil {
+			return fmt.Errorf("sealing for the key of the welcome: %w", err)
 		}
-		if err := s.publish(ctx, p.kind, f, nil); err != nil {
-			return err
-		}
+		s.u.out.grew(f, len(sealed)-len(b))
+		b = sealed
 	}
-	return nil
+	if most := w.Limits.MaxFrame; most > 0 && len(b) > most {
+		callAll(s.u.out.unfit(f))
+		return nil
+	}
+	return s.publish(ctx, f.kind, b, nil)
 }
 
 // sendNotices sends all notices, and tells whether one was about the ports. One
@@ -215,5 +221,6 @@ func (u *Uplink) health() wire.Health {
 	h.Config = u.accepted
 	u.mu.Unlock()
 	h.QueueBytes, h.Ports = u.out.bytes(), u.cfg.Ports()
+	_, _, h.Budget = u.Budget()
 	return h
 }
