@@ -18,12 +18,24 @@ const (
 	renewLook = time.Hour
 )
 
-// RenewCertificate asks for a renewal of the certificate now. It does not block.
-func (u *Uplink) RenewCertificate() {
+// Renew asks for a renewal of the certificate now, waits for its end, and returns
+// when the new one runs out. The session goes on meanwhile.
+func (u *Uplink) Renew(ctx context.Context) (notAfter time.Time, err error) {
+	answer := make(chan error, 1)
 	select {
-	case u.renew <- struct{}{}:
-	default:
+	case u.renew <- answer:
+	case <-ctx.Done():
+		return time.Time{}, fmt.Errorf("waiting for the renewal of the certificate: %w", context.Cause(ctx))
 	}
+	select {
+	case err = <-answer:
+	case <-ctx.Done():
+		err = fmt.Errorf("waiting for the renewal of the certificate: %w", context.Cause(ctx))
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	return u.identity().Certificate.Leaf.NotAfter, nil
 }
 
 // renewalTime is when a certificate is to be renewed: at two thirds of its life.
@@ -31,48 +43,49 @@ func renewalTime(c *x509.Certificate) time.Time {
 	return c.NotBefore.Add(c.NotAfter.Sub(c.NotBefore) / 3 * 2)
 }
 
-// keepCertificate renews the certificate whenever it is time, until ctx ends. The
-// session goes on; the next connection shows the new certificate.
+// keepCertificate renews the certificate whenever it is time, or somebody asks,
+// until ctx ends. The session goes on; the next connection shows the new certificate.
 func (u *Uplink) keepCertificate(ctx context.Context) {
-	wait := backoff{least: renewRetry, most: renewRetryMax}
+	wait, pause := backoff{least: renewRetry, most: renewRetryMax}, time.Duration(0)
 	for {
-		due := renewalTime(u.identity().Certificate.Leaf)
-		if !u.awaitRenewal(ctx, due) {
+		asked, ok := u.awaitRenewal(ctx, renewalTime(u.identity().Certificate.Leaf), pause)
+		if !ok {
 			return
 		}
 		err := u.renewOnce(ctx)
+		if asked != nil {
+			asked <- err // has room for one
+		}
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil && renewalTime(u.identity().Certificate.Leaf).After(time.Now()) {
 			wait.reset()
+			pause = 0
 			continue
 		}
-		pause := wait.next()
+		pause = wait.next()
 		u.log.Error("the certificate has to be renewed again", "error", err, "retry_in", pause.String())
-		if sleep(ctx, pause) != nil {
-			return
-		}
 	}
 }
 
-// awaitRenewal waits until due or until somebody asks. It returns false once ctx
-// ends.
-func (u *Uplink) awaitRenewal(ctx context.Context, due time.Time) bool {
-	for {
-		left := due.Round(0).Sub(time.Now().Round(0)) // by the wall clock
+// awaitRenewal waits until due, not before pause has passed, or until somebody
+// asks, who is to be told the result. It returns false once ctx ends.
+func (u *Uplink) awaitRenewal(ctx context.Context, due time.Time, pause time.Duration) (asked chan<- error, ok bool) {
+	for begin := time.Now(); ; {
+		left := max(due.Round(0).Sub(time.Now().Round(0)), pause-time.Since(begin)) // the first by the wall clock
 		if left <= 0 {
-			return ctx.Err() == nil
+			return nil, ctx.Err() == nil
 		}
 		t := time.NewTimer(min(left, renewLook))
 		select {
 		case <-t.C:
-		case <-u.renew:
+		case asked := <-u.renew:
 			t.Stop()
-			return true
+			return asked, true
 		case <-ctx.Done():
 			t.Stop()
-			return false
+			return nil, false
 		}
 	}
 }

@@ -96,9 +96,9 @@ type Uplink struct {
 	out     *outbox
 	notices *noticeBoard
 	jobs    jobLog
-	wake    chan struct{} // to the sender: something is due; capacity 1
-	renew   chan struct{} // to the renewal: now; capacity 1
-	again   chan struct{} // to supervise: connect now; capacity 1
+	wake    chan struct{}     // to the sender: something is due; capacity 1
+	renew   chan chan<- error // to the renewal: now, and tell how it ended
+	again   chan struct{}     // to supervise: connect now; capacity 1
 
 	framing sync.Mutex // held while frames are made: their numbers are consecutive
 	seq     uint64     // of the next frame; guarded by framing
@@ -136,7 +136,7 @@ func New(c Config) *Uplink {
 	}
 	u := &Uplink{cfg: c, time: defaultTiming(), log: c.Logger, id: c.Identity,
 		topics: wire.Topics{Prefix: c.Bootstrap.Prefix},
-		wake:   make(chan struct{}, 1), renew: make(chan struct{}, 1), again: make(chan struct{}, 1)}
+		wake:   make(chan struct{}, 1), renew: make(chan chan<- error), again: make(chan struct{}, 1)}
 	u.key, u.keyErr = configKey(c.Bootstrap)
 	u.notices = newNoticeBoard(u.poke)
 	u.out = newOutbox(u.poke)
