@@ -106,7 +106,7 @@ type Uplink struct {
 	pulse  atomic.Int64  // when the supervisor or a sender last moved on, Unix nanoseconds
 	conns  atomic.Uint64 // connections of this boot
 	inbox  receiver      // used by the receiving goroutine only
-	offset atomic.Int64  // server time minus ours, nanoseconds
+	offset cloudTime
 
 	mu       sync.Mutex // guards what follows
 	id       Identity   // with the newest certificate
@@ -307,4 +307,4 @@ func (u *Uplink) identity() Identity {
 }
 
 // serverNow is the time as the cloud tells it.
-func (u *Uplink) serverNow() time.Time { return time.Now().Add(time.Duration(u.offset.Load())) }
+func (u *Uplink) serverNow() time.Time { return u.offset.now() }
