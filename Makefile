@@ -18,7 +18,7 @@ KERNEL_DEPS := qemu-system-x86 xz-utils nftables netbase iproute2 dnsmasq-base
 KERNELS ?= bookworm trixie
 KERNEL_PKGS ?= ./netguard/...
 
-.PHONY: help build demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults bench bench-fleet bench-scan bench-collect bench-netguard clean
+.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults bench bench-fleet bench-scan bench-collect bench-netguard clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -29,7 +29,7 @@ build: ## build all programs into bin/
 demo: build ## a whole site on this machine; ONCE=1 ends after the summary, PORTAL=127.0.0.1:0 moves the portal
 	$(BIN)/lwc-demo $(if $(ONCE),--once) $(if $(PORTAL),--portal $(PORTAL))
 
-test: deps lint build unit test-vlan ## everything that must pass before a change lands
+test: deps lint build-chaos unit test-vlan ## everything that must pass before a change lands
 
 deps: ## install what the tests need, by package name
 	@.ci/deps $(TEST_DEPS) $(KERNEL_DEPS)
@@ -58,6 +58,17 @@ fuzz: ## run every fuzz target for FUZZTIME (1m each)
 
 fleet-faults: build ## 1,000 simulated devices, a fifth with faults, through the whole chain: 10 minutes
 	LWC_FLEET_FAULTS=1000 $(GO) test -count=1 -timeout 45m -v -run FleetWithFaults ./cmd/lwc-demo/site
+
+# The programs of test-chaos: lwcd with a clock of its own, and a line that goes bad.
+build-chaos: build
+	$(GO) build -o $(BIN)/badline ./testdata/badline/run
+	$(GO) run ./testdata/stepclock/prepare $(BIN)/stepclock
+	$(GO) build -overlay $(BIN)/stepclock/overlay.json -modfile $(BIN)/stepclock/go.mod -trimpath -o $(BIN)/stepped/lwcd ./cmd/lwcd
+
+test-chaos: build-chaos ## cut, kill, fill and set the clock for DURATION (10m), and judge; SEED=, BROKER=mosquitto, LINE=wss-proxy, KEEP=folder
+	@.ci/deps mosquitto tinyproxy-bin
+	LWC_CHAOS=$(or $(DURATION),10m) LWC_CHAOS_SEED=$(SEED) LWC_CHAOS_BROKER=$(BROKER) LWC_CHAOS_LINE=$(LINE) LWC_CHAOS_KEEP=$(KEEP) \
+	  $(GO) test -count=1 -timeout 90m -v -run '$(or $(RUN),Chaos|UplinkDown|HugeReply|SecondBoot)' ./cmd/lwc-demo/site
 
 screenshot: build ## take the README's picture of the portal from a running site
 	@.ci/deps chromium

@@ -80,6 +80,7 @@ type Run struct {
 	ID, Job, State string
 	// JobState is the state of the job that asked for it; empty: none did.
 	JobState string
+	Devices  []string // that the job names; none: all
 }
 
 // Boot is one life of the collector, by the clock of the machine.

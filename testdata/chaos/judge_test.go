@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -204,7 +205,7 @@ func TestStore(t *testing.T) {
 	exec(`CREATE TABLE parts (document, part, body)`)
 	exec(`CREATE TABLE manifests (hash, raw, received_at)`)
 	exec(`CREATE TABLE runs (id, job, state)`)
-	exec(`CREATE TABLE jobs (id, state)`)
+	exec(`CREATE TABLE jobs (id, state, devices)`)
 	add := func(id string, body []byte, enc string, parts int, same string) {
 		exec(`INSERT INTO documents VALUES (?,'R','d',?,'B','ok',?,'',?,?,?,?,?)`, id, "i"+id, sum(long), len(long), body, enc, parts, same)
 	}
@@ -219,7 +220,7 @@ func TestStore(t *testing.T) {
 	exec(`INSERT INTO parts VALUES ('4',0,?)`, []byte(long))
 	exec(`INSERT INTO manifests VALUES (?,?,1)`, sum(manifest), zip.EncodeAll([]byte(manifest), nil))
 	exec(`INSERT INTO runs VALUES ('R','J','running')`)
-	exec(`INSERT INTO jobs VALUES ('J','refused')`)
+	exec(`INSERT INTO jobs VALUES ('J','refused','["d"]')`)
 	must(t, db.Close())
 	var c Case
 	must(t, c.Store(context.Background(), path))
@@ -231,7 +232,7 @@ func TestStore(t *testing.T) {
 	if len(c.Documents) != 5 || len(c.Manifests) != 1 || c.Manifests[0].Found != c.Manifests[0].Hash || len(c.Manifests[0].Entries) != 1 {
 		t.Errorf("%d documents, manifests %+v", len(c.Documents), c.Manifests)
 	}
-	if len(c.Runs) != 1 || c.Runs[0] != (Run{"R", "J", "running", "refused"}) {
+	if len(c.Runs) != 1 || !reflect.DeepEqual(c.Runs[0], Run{"R", "J", "running", "refused", []string{"d"}}) {
 		t.Errorf("runs %+v", c.Runs)
 	}
 }

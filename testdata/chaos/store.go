@@ -157,15 +157,19 @@ func (c *Case) readManifests(ctx context.Context, db *sql.DB) error {
 }
 
 func (c *Case) readRuns(ctx context.Context, db *sql.DB) error {
-	rows, err := db.QueryContext(ctx, `SELECT r.id, r.job, r.state, coalesce(j.state, '') FROM runs r LEFT JOIN jobs j ON j.id = r.job ORDER BY r.id`)
+	rows, err := db.QueryContext(ctx, `SELECT r.id, r.job, r.state, coalesce(j.state, ''), coalesce(j.devices, 'null') FROM runs r LEFT JOIN jobs j ON j.id = r.job ORDER BY r.id`)
 	if err != nil {
 		return fmt.Errorf("reading runs: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var r Run
-		if err := rows.Scan(&r.ID, &r.Job, &r.State, &r.JobState); err != nil {
+		var devices []byte
+		if err := rows.Scan(&r.ID, &r.Job, &r.State, &r.JobState, &devices); err != nil {
 			return fmt.Errorf("reading runs: %w", err)
+		}
+		if err := json.Unmarshal(devices, &r.Devices); err != nil {
+			return fmt.Errorf("reading the devices of job %s: %w", r.Job, err)
 		}
 		c.Runs = append(c.Runs, r)
 	}

@@ -20,7 +20,7 @@ func (s *Site) startMosquitto(ctx context.Context) error {
 		return nil
 	}
 	dir := s.path("broker")
-	if _, err := s.Cloud(ctx, "broker-cert", "--data", s.CloudData(), "--host", cloudAddr, "--out", dir); err != nil {
+	if _, err := s.Cloud(ctx, "broker-cert", "--data", s.CloudData(), "--host", cloudAddr, "--host", s.cfg.cloudAt(), "--out", dir); err != nil {
 		return err
 	}
 	shipped, err := os.ReadFile(filepath.Join(dir, "mosquitto.conf"))
@@ -31,14 +31,22 @@ func (s *Site) startMosquitto(ctx context.Context) error {
 	// started it: the key is readable by no other.
 	conf := s.path("broker", "site.conf")
 	own := append(bytes.ReplaceAll(shipped, []byte("/etc/mosquitto/lwc"), []byte(dir)), "user root\n"...)
+	listener := "listener " + brokerPort
+	own = bytes.Replace(own, []byte(listener), []byte(listener+" "+s.cfg.cloudAt()), 1)
 	if err := os.WriteFile(conf, own, 0o600); err != nil {
 		return err
 	}
-	if s.mosquitto, err = s.start(s.cnet, io.Discard, nil, s.cfg.Mosquitto, "-c", conf); err != nil {
+	return s.runMosquitto(ctx)
+}
+
+// runMosquitto starts mosquitto as it was configured, and waits until it listens.
+func (s *Site) runMosquitto(ctx context.Context) error {
+	var err error
+	if s.mosquitto, err = s.start(s.cnet, io.Discard, nil, s.cfg.Mosquitto, "-c", s.path("broker", "site.conf")); err != nil {
 		return err
 	}
 	return s.mosquitto.waitFor(ctx, "mosquitto to listen", func() bool {
-		c, err := s.cnet.dial(ctx, net.JoinHostPort(cloudAddr, brokerPort))
+		c, err := s.cnet.dial(ctx, net.JoinHostPort(s.cfg.cloudAt(), brokerPort))
 		if err == nil {
 			err = c.Close()
 		}

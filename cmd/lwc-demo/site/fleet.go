@@ -85,15 +85,15 @@ func (s *Site) simFlags(ctx context.Context) ([]string, error) {
 	if s.cfg.FaultShare != "" {
 		args = append(args, "--faulty", s.cfg.FaultShare)
 	}
-	out, err := exec.CommandContext(ctx, s.binary("junosim"), append(args, "--inventory")...).Output()
+	args = append(args, s.cfg.SimArgs...)
+	inv, err := s.askInventory(ctx, args)
 	if err != nil {
-		return nil, fmt.Errorf("asking junosim for its inventory: %w", err)
-	}
-	if err := os.WriteFile(s.path("inventory.json"), out, 0o600); err != nil {
 		return nil, err
 	}
-	inv, err := s.Inventory()
-	if err != nil {
+	for i, fault := range s.cfg.First {
+		args = append(args, "--fault", inv.Devices[i].Name+"="+fault)
+	}
+	if inv, err = s.askInventory(ctx, args); err != nil {
 		return nil, err
 	}
 	for i, d := range inv.Devices {
@@ -105,6 +105,18 @@ func (s *Site) simFlags(ctx context.Context) ([]string, error) {
 		args = append(args, "--latency", s.cfg.Latency)
 	}
 	return append(args, "--log", s.SentLog()), nil
+}
+
+// askInventory has junosim say what it would simulate, and keeps that.
+func (s *Site) askInventory(ctx context.Context, args []string) (Inventory, error) {
+	out, err := exec.CommandContext(ctx, s.binary("junosim"), append(args, "--inventory")...).Output()
+	if err != nil {
+		return Inventory{}, fmt.Errorf("asking junosim for its inventory: %w", err)
+	}
+	if err := os.WriteFile(s.path("inventory.json"), out, 0o600); err != nil {
+		return Inventory{}, err
+	}
+	return s.Inventory()
 }
 
 // Items are what is collected of each device: the profile that devices have
@@ -164,9 +176,7 @@ func (s *Site) FleetFile() (string, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The demo's site, as code: lwc-cloud apply -f fleet.yaml\ncollector: %s\n", Collector)
-	// Half a day away, so that the daily run does not mix with the one on demand.
-	fmt.Fprintf(&b, "schedule: {start: %q, window: 2h, timezone: UTC}\n", time.Now().UTC().Add(12*time.Hour).Format("15:04"))
-	if err := writeLimits(&b, s.cfg.Limits); err != nil {
+	if err := errors.Join(writeSchedules(&b, s.cfg.Schedules), writeLimits(&b, s.cfg.Limits)); err != nil {
 		return "", err
 	}
 	fmt.Fprint(&b, "\ncredentials:\n")
@@ -179,6 +189,29 @@ func (s *Site) FleetFile() (string, error) {
 	writeHosts(&b, inv, s.cfg)
 	path := s.path("fleet.yaml")
 	return path, os.WriteFile(path, []byte(b.String()), 0o600)
+}
+
+// writeSchedules writes the schedules in JSON, which is YAML too.
+func writeSchedules(w io.Writer, all []wire.Schedule) error {
+	if len(all) == 0 {
+		// Half a day away, so that the daily run does not mix with the one on demand.
+		start := time.Now().UTC().Add(12 * time.Hour).Format("15:04")
+		all = []wire.Schedule{{Name: wire.DefaultProfile, Start: start, Window: "2h", Timezone: "UTC"}}
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return fmt.Errorf("writing the schedules: %w", err)
+	}
+	fmt.Fprintf(w, "schedules: %s\n", text)
+	return nil
+}
+
+// profileOf is the profile of a device, by its position.
+func (c Config) profileOf(i int) string {
+	if len(c.Profiles) == 0 {
+		return wire.DefaultProfile
+	}
+	return c.Profiles[i%len(c.Profiles)]
 }
 
 func writeHosts(w io.Writer, inv Inventory, cfg Config) {
@@ -203,7 +236,7 @@ func writeHosts(w io.Writer, inv Inventory, cfg Config) {
 		if d.Bastion != "" {
 			via = ", bastions: [" + d.Bastion + "]"
 		}
-		fmt.Fprintf(w, "  - {id: %s, address: %s, port: %d, credential: %s%s, host_keys: [%q]}\n",
-			d.Name, d.Address, d.Port, credential, via, d.HostKey)
+		fmt.Fprintf(w, "  - {id: %s, address: %s, port: %d, credential: %s%s, profile: %s, host_keys: [%q]}\n",
+			d.Name, d.Address, d.Port, credential, via, cfg.profileOf(i), d.HostKey)
 	}
 }

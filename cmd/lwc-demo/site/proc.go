@@ -44,6 +44,9 @@ func (s *Site) start(in *space, stdout io.Writer, env []string, name string, arg
 		defer close(p.done)
 		p.err = errors.Join(p.cmd.Wait(), log.Close())
 	}()
+	if s.started != nil {
+		s.started(p)
+	}
 	return p, nil
 }
 

@@ -2,6 +2,7 @@ package site
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,7 @@ import (
 // 2544), so that they clash with nobody.
 const (
 	cloudAddr    = "192.0.2.1"
+	hiddenAddr   = "192.0.2.3" // of the cloud end behind a bad line
 	cloudPort    = "8443"
 	brokerPort   = "8883"
 	collectorExt = "192.0.2.2/24"
@@ -67,6 +69,30 @@ type Config struct {
 	// Dedicated tells lwcd that its machine is its own: any other interface is a
 	// violation.
 	Dedicated bool
+	// Schedules of the fleet; none: one that is half a day away. Profiles are given
+	// to the devices in turn; none: the default. Budget and the like are in Limits.
+	Schedules []wire.Schedule
+	Profiles  []string
+	// SimArgs are more arguments of junosim; First are faults of the first devices.
+	SimArgs, First []string
+	// Line puts something between the collector and the cloud: the cloud end listens
+	// at another address, and who makes the site puts a proxy at CloudURL's.
+	Line bool
+	// Lwcd is a program in place of Bin's; LwcdEnv is put into its environment.
+	Lwcd    string
+	LwcdEnv []string
+	// External are more lines of lwcd's table [external], CloudArgs more arguments of
+	// lwc-cloud serve.
+	External  string
+	CloudArgs []string
+}
+
+// cloudAt is the address that the cloud end listens at.
+func (c Config) cloudAt() string {
+	if c.Line {
+		return hiddenAddr
+	}
+	return cloudAddr
 }
 
 // Site is a running site.
@@ -77,6 +103,7 @@ type Site struct {
 	mosquitto        *proc
 	env              []string // LWC_API_TOKEN for the command line
 	ready            cloudReady
+	started          func(*proc) // is told of every program that was started; nil: nobody is
 }
 
 // cloudReady is what lwc-cloud writes when it serves.
@@ -107,7 +134,7 @@ func New(cfg Config) (*Site, error) {
 	}
 	err := errors.Join(
 		cable(s.home, s.site, internalLink, deviceLink, siteAddr+"/16"),
-		cable(s.home, s.cnet, externalLink, cloudLink, cloudAddr+"/24"),
+		cable(s.home, s.cnet, externalLink, cloudLink, cloudAddr+"/24", hiddenAddr+"/24"),
 		s.site.do(func() error { return ownPrefix(devicePrefix) }))
 	if err != nil {
 		return nil, err
@@ -153,8 +180,12 @@ func (s *Site) StartCloud(ctx context.Context) error {
 	if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	args := []string{"serve", "--data", s.CloudData(), "--listen", cloudAddr + ":" + cloudPort,
+	args := []string{"serve", "--data", s.CloudData(), "--listen", s.cfg.cloudAt() + ":" + cloudPort,
 		"--public-url", CloudURL, "--ready-file", ready}
+	if s.cfg.Line {
+		args = append(args, "--public-url", s.directURL())
+	}
+	args = append(args, s.cfg.CloudArgs...)
 	if s.cfg.Portal != "" {
 		args = append(args, "--public-url", s.cfg.Portal)
 	}
@@ -162,7 +193,7 @@ func (s *Site) StartCloud(ctx context.Context) error {
 		if err := s.startMosquitto(ctx); err != nil {
 			return err
 		}
-		args = append(args, "--broker", "mqtts://"+cloudAddr+":"+brokerPort)
+		args = append(args, "--broker", "mqtts://"+s.cfg.cloudAt()+":"+brokerPort)
 	}
 	var err error
 	if s.cloud, err = s.start(s.cnet, io.Discard, nil, "lwc-cloud", args...); err != nil {
@@ -175,10 +206,13 @@ func (s *Site) StartCloud(ctx context.Context) error {
 	if err != nil || s.env != nil {
 		return err
 	}
-	token, err := s.Cloud(ctx, "api-token", "--data", s.CloudData(), "--name", "demo", "--role", "admin")
+	token, err := s.Cloud(ctx, "api-token", "--data", s.CloudData(), "--name", "demo", "--role", "admin", "--url", s.directURL())
 	s.env = []string{"LWC_API_TOKEN=" + strings.TrimSpace(token)}
 	return err
 }
+
+// directURL leads to the cloud end whatever is between it and the collector.
+func (s *Site) directURL() string { return "https://" + s.cfg.cloudAt() + ":" + cloudPort }
 
 // TokenFile writes an API token for the command line outside, and returns the
 // file's path.
@@ -209,7 +243,7 @@ func (s *Site) StartCollector(ctx context.Context) error {
 		}
 	}
 	var err error
-	s.lwcd, err = s.start(s.home, io.Discard, nil, "lwcd", "--config", conf)
+	s.lwcd, err = s.start(s.home, io.Discard, s.cfg.LwcdEnv, cmp.Or(s.cfg.Lwcd, "lwcd"), "--config", conf)
 	return err
 }
 
@@ -244,10 +278,10 @@ routes = ["%s via %s"]
 [external]
 interface = %q
 addresses = [%q]
-
+%s
 [timeouts]
 %s
-`, s.StateDir(), tokenFile, mode(), s.cfg.Dedicated, halfUser(), internalLink, collectorInt, devicePrefix, siteAddr, externalLink, collectorExt, s.cfg.Timeouts), 0o600)
+`, s.StateDir(), tokenFile, mode(), s.cfg.Dedicated, halfUser(), internalLink, collectorInt, devicePrefix, siteAddr, externalLink, collectorExt, s.cfg.External, s.cfg.Timeouts), 0o600)
 }
 
 // mode is how lwcd is told to keep the ports apart: without root it does so in
