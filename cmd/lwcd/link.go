@@ -105,7 +105,8 @@ func (l *link) make() error {
 	l.dialer = dial.New(&device.Dialer{Net: l.ports.half.Internal().DialContext, Timeouts: l.conf.patience.dial})
 	l.coll = collector.New(collector.Config{Collector: id.Collector, Boot: boot, BootKey: key, Dialer: l.dialer,
 		Uplink: dial.Uplink{Uplink: l.up}, Logger: l.log.With("task", "collector"), BudgetBytes: l.conf.budget,
-		Session: l.conf.patience.session, DeviceTimeout: l.conf.patience.device, Forgotten: l.sweep.poke})
+		Session: l.conf.patience.session, DeviceTimeout: l.conf.patience.device,
+		Forgotten: l.sweep.poke, Machine: errands{l.up.Renew, l.super}})
 	l.ports.listen(func(n halves.Notice) {
 		l.up.SendEvent(wire.Event{Kind: n.Kind, Text: n.Text, Violation: n.Violation})
 	}, l.up.Reconnect)

@@ -66,7 +66,7 @@ func (w worker) Stop()                        { close(w.stopped) }
 // pair connects two halves. What end returns has to be called.
 func pair(d *desk, w Worker) (c *Collector, s *Supervisor, end func() []error) {
 	near, far := net.Pipe()
-	c, s = Serve(near, Offer{Ports: d, Tokens: d, Desk: d}), Connect(far, w)
+	c, s = Serve(near, Offer{Ports: d, Tokens: d, Desk: d, Machine: d}), Connect(far, w)
 	ctx, cancel := context.WithCancel(context.Background())
 	errs := make([]error, 2)
 	var running sync.WaitGroup
