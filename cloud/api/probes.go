@@ -30,7 +30,11 @@ type probeRequest struct {
 }
 
 func (a *API) probe(ctx context.Context, in *probeRequest) (*answer[apitype.Job], error) {
-	return a.createJob(ctx, "probe", edp.NewJob{Collector: in.Collector, Kind: wire.JobProbe, Devices: in.Body.Devices, TTL: ProbeTTL})
+	devices, err := a.inGroups(ctx, in.Collector, in.Body.Devices, in.Body.Groups)
+	if err != nil {
+		return nil, a.fail("probe", err)
+	}
+	return a.createJob(ctx, "probe", edp.NewJob{Collector: in.Collector, Kind: wire.JobProbe, Devices: devices, TTL: ProbeTTL})
 }
 
 func (a *API) deviceProbe(ctx context.Context, in *oneDevice) (*answer[apitype.Probe], error) {

@@ -40,7 +40,23 @@ type collectRequest struct {
 }
 
 func (a *API) collect(ctx context.Context, in *collectRequest) (*answer[apitype.Job], error) {
-	return a.createJob(ctx, "collect", edp.NewJob{Collector: in.Collector, Kind: wire.JobCollect, Devices: in.Body.Devices, TTL: CollectTTL})
+	devices, err := a.inGroups(ctx, in.Collector, in.Body.Devices, in.Body.Groups)
+	if err != nil {
+		return nil, a.fail("collect", err)
+	}
+	return a.createJob(ctx, "collect", edp.NewJob{Collector: in.Collector, Kind: wire.JobCollect, Devices: devices, TTL: CollectTTL})
+}
+
+// inGroups adds the devices of groups to those that are named.
+func (a *API) inGroups(ctx context.Context, collector string, devices, groups []string) ([]string, error) {
+	if len(groups) == 0 {
+		return devices, nil
+	}
+	f, err := a.cfg.Store.GetFleet(ctx, collector)
+	if err != nil {
+		return nil, err
+	}
+	return f.InGroups(devices, groups)
 }
 
 // createJob makes a job of the caller's and wakes its collector.

@@ -98,17 +98,17 @@ func (c *Client) Devices(ctx context.Context, collector string) ([]apitype.Devic
 	return out.Devices, err
 }
 
-// Collect asks for a collection now; no devices means all.
-func (c *Client) Collect(ctx context.Context, collector string, devices []string) (apitype.Job, error) {
+// Collect asks for a collection now.
+func (c *Client) Collect(ctx context.Context, collector string, r apitype.CollectRequest) (apitype.Job, error) {
 	var out apitype.Job
-	err := c.call(ctx, http.MethodPost, "/collectors/"+esc(collector)+"/collect", nil, apitype.CollectRequest{Devices: devices}, &out)
+	err := c.call(ctx, http.MethodPost, "/collectors/"+esc(collector)+"/collect", nil, r, &out)
 	return out, err
 }
 
-// Probe asks for the diagnosis of devices; none means all.
-func (c *Client) Probe(ctx context.Context, collector string, devices []string) (apitype.Job, error) {
+// Probe asks for the diagnosis of devices.
+func (c *Client) Probe(ctx context.Context, collector string, r apitype.ProbeRequest) (apitype.Job, error) {
 	var out apitype.Job
-	err := c.call(ctx, http.MethodPost, "/collectors/"+esc(collector)+"/probe", nil, apitype.ProbeRequest{Devices: devices}, &out)
+	err := c.call(ctx, http.MethodPost, "/collectors/"+esc(collector)+"/probe", nil, r, &out)
 	return out, err
 }
 

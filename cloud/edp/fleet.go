@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"lwc/junos"
@@ -55,6 +56,40 @@ func loadFleet(ctx context.Context, q querier, collector string) (Fleet, error) 
 		return d, r.Scan(jsonColumn{&d})
 	}, `SELECT body FROM devices WHERE collector = $1 ORDER BY id`, collector)
 	return f, err
+}
+
+// InGroups returns the ids of devices that are in one of these groups, with those
+// of ids, each once. ErrNotFound names a group that no device is in.
+func (f Fleet) InGroups(ids, groups []string) ([]string, error) {
+	out := slices.Clone(ids)
+	for _, g := range groups {
+		n := len(out)
+		for _, d := range f.Devices {
+			if slices.Contains(d.Groups, g) {
+				out = append(out, d.ID)
+			}
+		}
+		if len(out) == n {
+			return nil, fmt.Errorf("no device of collector %s is in the group %.80q (groups: %s): %w", f.Collector, g, orNone(f.Groups()), ErrNotFound)
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(out))), nil
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return nothing
+	}
+	return strings.Join(names, ", ")
+}
+
+// Groups lists the groups that devices are in.
+func (f Fleet) Groups() []string {
+	var out []string
+	for _, d := range f.Devices {
+		out = append(out, d.Groups...)
+	}
+	return slices.Compact(slices.Sorted(slices.Values(out)))
 }
 
 // PutFleet makes f the desired configuration of a collector, and says what that

@@ -31,6 +31,7 @@ type collectorData struct {
 	C       apitype.Collector
 	Fleet   apitype.Fleet
 	Devices int
+	Groups  []string
 	Runs    []apitype.Run
 	Events  []apitype.Event
 	// Violations are the last ones at the ports.
@@ -48,7 +49,7 @@ func (p *Portal) collector(v *visit) error {
 	if err != nil && !errors.Is(err, edp.ErrNotFound) {
 		return err
 	}
-	d.Fleet, d.Devices = view.Fleet(f), len(f.Devices)
+	d.Fleet, d.Devices, d.Groups = view.Fleet(f), len(f.Devices), f.Groups()
 	runs, err := p.cfg.Store.Runs(ctx, edp.RunFilter{Collector: id, Limit: latestRuns})
 	if err != nil {
 		return err

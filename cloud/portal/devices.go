@@ -18,14 +18,14 @@ import (
 )
 
 // filter chooses devices.
-type filter struct{ Query, Collector, State string }
+type filter struct{ Query, Collector, Group, State string }
 
 func readFilter(r *http.Request) filter {
-	return filter{strings.TrimSpace(r.FormValue("q")), r.FormValue("collector"), r.FormValue("state")}
+	return filter{strings.TrimSpace(r.FormValue("q")), r.FormValue("collector"), r.FormValue("group"), r.FormValue("state")}
 }
 
 func (f filter) keeps(d apitype.Device) bool {
-	if f.State != "" && d.State != f.State {
+	if (f.State != "" && d.State != f.State) || (f.Group != "" && !slices.Contains(d.Groups, f.Group)) {
 		return false
 	}
 	text := strings.ToLower(strings.Join([]string{d.ID, d.HostName, d.Address, d.Model, d.Serial, d.Version, d.Collector}, "\n"))
@@ -48,6 +48,7 @@ func (v *visit) chosen(f filter) ([]apitype.Device, error) {
 type devicesData struct {
 	Filter     filter
 	Collectors []string
+	Groups     []string // of all devices of these collectors
 	States     []string
 	Devices    []apitype.Device
 }
@@ -58,10 +59,22 @@ func (p *Portal) devices(v *visit) error {
 	if d.Collectors, err = v.collectorIDs(); err != nil {
 		return err
 	}
-	if d.Devices, err = v.chosen(d.Filter); err != nil {
+	all, err := v.chosen(filter{Collector: d.Filter.Collector})
+	if err != nil {
 		return err
 	}
+	d.Groups = groupsOf(all)
+	d.Devices = slices.DeleteFunc(all, func(x apitype.Device) bool { return !d.Filter.keeps(x) })
 	return v.render("devices", "devices", d)
+}
+
+// groupsOf lists the groups that devices are in.
+func groupsOf(devices []apitype.Device) []string {
+	var out []string
+	for _, d := range devices {
+		out = append(out, d.Groups...)
+	}
+	return slices.Compact(slices.Sorted(slices.Values(out)))
 }
 
 // deviceData is the data of the page "device".

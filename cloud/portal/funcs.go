@@ -95,6 +95,10 @@ func short(s string) string {
 // tone is the colour of a word.
 func tone(word string) string {
 	switch word {
+	case "beating":
+		return "good"
+	case "lost":
+		return "bad"
 	case "ok", "complete", "done", "online", "open", "active":
 		return "good"
 	case "failed", "refused", "denied", "blocked", "malformed", "interrupted", "device-error", "rejected", "revoked",

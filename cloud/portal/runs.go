@@ -55,12 +55,21 @@ func (p *Portal) run(v *visit) error {
 	return v.render("run", "runs", runData{R: shown, Collector: r.Collector, Results: shown.Devices, Documents: view.Each(docs, view.Document)})
 }
 
-// collect makes a job of all devices, or of the one that the form names.
+// collect makes a job of all devices, or of the one or the group that the form names.
 func (p *Portal) collect(v *visit) error {
 	collector := v.r.PathValue("collector")
 	n := edp.NewJob{Collector: collector, Kind: wire.JobCollect, By: v.user.Name, TTL: api.CollectTTL}
 	if d := v.r.PostFormValue("device"); d != "" {
 		n.Devices = []string{d}
+	}
+	if g := v.r.PostFormValue("group"); g != "" {
+		f, err := p.cfg.Store.GetFleet(v.r.Context(), collector)
+		if err != nil {
+			return err
+		}
+		if n.Devices, err = f.InGroups(nil, []string{g}); err != nil {
+			return err
+		}
 	}
 	j, err := p.cfg.Store.CreateJob(v.r.Context(), n)
 	if err != nil {

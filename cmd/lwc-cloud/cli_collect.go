@@ -25,18 +25,22 @@ func collectCmd() clientCmd {
 			collector := fs.String("collector", "", "collector `ID` (may be left out where there is one)")
 			var devices several
 			fs.Var(&devices, "device", "only this device `ID`; may be given again")
+			var groups several
+			fs.Var(&groups, "group", "all devices of this group `NAME`; may be given again")
 			wait := fs.Bool("wait", false, "wait for the end, and show progress")
-			return func(ctx context.Context, c *call) error { return collect(ctx, c, *collector, devices, *wait) }
+			return func(ctx context.Context, c *call) error {
+				return collect(ctx, c, *collector, apitype.CollectRequest{Devices: devices, Groups: groups}, *wait)
+			}
 		},
 	}
 }
 
-func collect(ctx context.Context, c *call, collector string, devices []string, wait bool) error {
+func collect(ctx context.Context, c *call, collector string, which apitype.CollectRequest, wait bool) error {
 	at, err := theCollector(ctx, c, collector)
 	if err != nil {
 		return err
 	}
-	job, err := c.Collect(ctx, at.ID, devices)
+	job, err := c.Collect(ctx, at.ID, which)
 	if err != nil {
 		return err
 	}

@@ -23,14 +23,16 @@ func probeCmd() clientCmd {
 			"the test did not come to its end.",
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			collector := fs.String("collector", "", "collector `ID` (may be left out where there is one)")
+			var groups several
+			fs.Var(&groups, "group", "all devices of this group `NAME`; may be given again")
 			wait := fs.Bool("wait", false, "wait for the end, and show the stages")
 			asJSON := fs.Bool("json", false, "with --wait: print a JSON array when all is there")
-			return func(ctx context.Context, c *call) error { return probe(ctx, c, *collector, *wait, *asJSON) }
+			return func(ctx context.Context, c *call) error { return probe(ctx, c, *collector, groups, *wait, *asJSON) }
 		},
 	}
 }
 
-func probe(ctx context.Context, c *call, collector string, wait, asJSON bool) error {
+func probe(ctx context.Context, c *call, collector string, groups []string, wait, asJSON bool) error {
 	if asJSON && !wait {
 		return usageErrorf("probe --json shows results: it needs --wait")
 	}
@@ -38,7 +40,7 @@ func probe(ctx context.Context, c *call, collector string, wait, asJSON bool) er
 	if err != nil {
 		return err
 	}
-	job, err := c.Probe(ctx, at.ID, c.args)
+	job, err := c.Probe(ctx, at.ID, apitype.ProbeRequest{Devices: c.args, Groups: groups})
 	if err != nil {
 		return err
 	}

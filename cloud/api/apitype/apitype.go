@@ -29,6 +29,8 @@ type Collector struct {
 	Ports              wire.PortState   `json:"ports"`
 	PortsNeed          []string         `json:"ports_need,omitempty" doc:"What an operator has to know of the ports, and to do; nothing when they are open, separated, and the kernel can do all of it."`
 	Health             *wire.Health     `json:"health,omitempty" doc:"Its last heartbeat."`
+	LostAt             time.Time        `json:"lost_at,omitzero" doc:"When it fell silent, or its connection broke; absent while it is online, and after a good-bye."`
+	HealthNeed         []string         `json:"health_need,omitempty" doc:"What an operator has to know of its health, and to do; nothing when all is well."`
 	LastRun            *Run             `json:"last_run,omitempty"`
 	ItemErrors         []wire.ItemError `json:"item_errors,omitempty" doc:"Entries of the configuration that it cannot use."`
 }
@@ -129,12 +131,14 @@ type EnrolToken struct {
 
 // CollectRequest asks for a collection now.
 type CollectRequest struct {
-	Devices []string `json:"devices,omitempty" doc:"Device ids; none means all."`
+	Devices []string `json:"devices,omitempty" doc:"Device ids; neither devices nor groups means all."`
+	Groups  []string `json:"groups,omitempty" doc:"Names of groups: all devices that are in one of them."`
 }
 
 // ProbeRequest asks for the diagnosis of devices.
 type ProbeRequest struct {
-	Devices []string `json:"devices,omitempty" doc:"Device ids; none means all."`
+	Devices []string `json:"devices,omitempty" doc:"Device ids; neither devices nor groups means all."`
+	Groups  []string `json:"groups,omitempty" doc:"Names of groups: all devices that are in one of them."`
 }
 
 // Probe is the staged diagnosis of one device.
