@@ -38,7 +38,6 @@ func accept(d wire.Desired, ref wire.ConfigRef, key wire.BootKey, maskKey []byte
 	a := &accepting{d: d, key: key, fleet: &fleet{ref: ref, limits: d.Limits,
 		devices: map[string]*device{}, bad: map[string]badDevice{}, creds: map[string]*credential{}},
 		profiles: map[string]profile{}, bastions: map[string]*hop{}}
-	a.schedule()
 	a.limits()
 	a.egress()
 	a.fleet.allowCLI = d.AllowCLI
@@ -50,16 +49,9 @@ func accept(d wire.Desired, ref wire.ConfigRef, key wire.BootKey, maskKey []byte
 	}
 	a.checkVia()
 	a.devices()
+	a.schedules()
+	a.fleet.profiles = a.profiles
 	return a.fleet, a
-}
-
-func (a *accepting) schedule() {
-	s, err := parseSchedule(a.d.Schedule)
-	if err != nil {
-		a.faults.add("schedule", "%v; until then nothing is collected by schedule", err)
-		return
-	}
-	a.fleet.schedule = s
 }
 
 // maxConcurrency is where file descriptors and memory of a small appliance end.

@@ -76,7 +76,7 @@ func TestBadEntriesAreLeftOut(t *testing.T) {
 			got[e.Path] = e.Error
 		}
 		want := map[string]string{
-			"schedule":                            "time of day",
+			"schedules/daily":                     "time of day",
 			"limits/concurrency":                  "between",
 			"profiles/two/show-moon-phase":        "does not know",
 			"profiles/none/show-nothing":          "does not know",

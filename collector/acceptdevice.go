@@ -79,8 +79,5 @@ func (a *accepting) device(d wire.Device, sameID int) (*device, error) {
 	}
 	out := &device{Device: d, via: via, items: p.items, refused: p.refused,
 		login: login{d.Credential, a.d.Credentials[d.Credential].Version, realm(via)}}
-	if a.fleet.schedule.on {
-		out.offset = offset(d.ID, a.fleet.schedule.window)
-	}
 	return out, nil
 }

@@ -61,7 +61,7 @@ func (c *Collector) apply(d desired) {
 	c.pace.keep(f)
 	c.records.keep(f)
 	c.refusals.keep(f)
-	c.main.plan.forget(f)
+	c.plan.configure(f, d.Done, c.clock.now())
 	c.reportUnknown(checked.unknown)
 	c.log.Info("configuration applied", "version", d.ref.Version, "devices", len(f.devices),
 		"left_out", len(checked.faults.items))

@@ -70,6 +70,7 @@ type Collector struct {
 	inbox    *inbox
 	counters counters
 	chain    *chain
+	plan     *plan
 	machines machineJobs
 	tasks    sync.WaitGroup // devices, runs and jobs
 
@@ -83,8 +84,7 @@ type Collector struct {
 
 // mainState belongs to the main loop.
 type mainState struct {
-	plan      *plan
-	scheduled *run      // of the window that is open
+	timetable timetable
 	wanted    uint64    // version that the cloud wants to be used
 	later     *desired  // not yet valid
 	held      []heldJob // jobs that wait for a configuration
@@ -104,8 +104,8 @@ func New(conf Config) *Collector {
 		slots: newBudget(DefaultConcurrency), buffers: newBeginnings(),
 		bastions: newBastions(), busy: newBusy(), refusals: newRefusals(), pins: newPins(),
 		pace: newPace(), records: newRecords(), maskKey: newMaskKey(),
-		inbox: newInbox(), chain: newChain(),
-		main: mainState{plan: newPlan(), jobs: newJobLog()},
+		inbox: newInbox(), chain: newChain(), plan: newPlan(conf.Collector),
+		main: mainState{timetable: timetable{runs: map[string]*run{}}, jobs: newJobLog()},
 	}
 }
 
@@ -168,34 +168,6 @@ func (c *Collector) tick(ctx context.Context) time.Duration {
 	c.counters.noteNext(due)
 	c.watchClock()
 	return max(next.Sub(now), time.Millisecond)
-}
-
-// schedule starts the devices whose time has come, and returns when the next
-// one's comes.
-func (c *Collector) schedule(ctx context.Context, now time.Time) time.Time {
-	m := &c.main
-	f := c.current()
-	if f == nil {
-		return time.Time{}
-	}
-	s := m.plan.step(f, now)
-	if m.scheduled != nil && !m.scheduled.window.Equal(s.window.start) {
-		m.scheduled.seal()
-		m.scheduled = nil
-	}
-	if len(s.due) > 0 {
-		if m.scheduled == nil {
-			m.scheduled = c.newRun(ctx, &run{id: wire.NewID(), window: s.window.start})
-		}
-		for _, id := range s.due {
-			c.start(ctx, m.scheduled, id)
-		}
-	}
-	if m.scheduled != nil && !s.pending {
-		m.scheduled.seal()
-		m.scheduled = nil
-	}
-	return s.next
 }
 
 // current returns the fleet in use, nil before the first configuration.

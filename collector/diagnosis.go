@@ -15,10 +15,13 @@ const (
 	phaseAuth    = "auth"
 	phaseCollect = "collect"
 	phaseStore   = "store"
+	// phaseSchedule is before a visit: the device never had its turn.
+	phaseSchedule = "schedule"
 	// phaseSubsystem follows the log-in at the device.
 	phaseSubsystem = "subsystem"
 
 	kindUnknownDevice = "unknown-device"
+	kindOverrun       = "overrun"
 	kindBadConfig     = "bad-configuration"
 	kindNotTried      = "not-tried"
 	kindDeadline      = "deadline"

@@ -65,23 +65,17 @@ func (c *Collector) account(ctx context.Context, r *run, m wire.Manifest) (fault
 		return why
 	}
 	log.Info("section complete")
-	c.noteDone(m)
+	c.retract(r, m)
 	return ""
 }
 
-// noteDone tells the plan which devices the cloud has wholly.
-func (c *Collector) noteDone(m wire.Manifest) {
-	noted := c.inbox.put(func(context.Context) {
-		for _, d := range m.Devices {
-			if d.OK {
-				// Not the end: receipts may have come long after the device was
-				// collected, in the next window even.
-				c.main.plan.completed(d.Device, m.Started)
-			}
+// retract has the plan forget devices that seemed whole when their visit was over,
+// and of which the cloud did not take everything.
+func (c *Collector) retract(r *run, m wire.Manifest) {
+	for _, d := range m.Devices {
+		if !d.OK {
+			c.plan.retract(r.schedule, d.Device, r.started)
 		}
-	})
-	if !noted {
-		c.log.Warn("what a run completed was not noted: the main loop is behind; its devices may be collected again in this window")
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"lwc/junos"
 	"lwc/transport/wire"
@@ -14,16 +13,17 @@ import (
 // fleet is a checked configuration: every reference in it resolves. It is
 // never changed; a newer one takes its place.
 type fleet struct {
-	ref      wire.ConfigRef
-	schedule schedule
-	devices  map[string]*device
-	order    []string // ids, as configured
-	bad      map[string]badDevice
-	creds    map[string]*credential
-	limits   wire.CollectLimits
-	egress   egress
-	allowCLI bool
-	mask     *junos.Mask
+	ref       wire.ConfigRef
+	schedules []*schedule // that collect, in the order of the configuration
+	profiles  map[string]profile
+	devices   map[string]*device
+	order     []string // ids, as configured
+	bad       map[string]badDevice
+	creds     map[string]*credential
+	limits    wire.CollectLimits
+	egress    egress
+	allowCLI  bool
+	mask      *junos.Mask
 
 	// mu guards users and retired. The credentials are in clear until both
 	// say that nobody needs them any more.
@@ -41,7 +41,6 @@ type device struct {
 	via     []hop
 	items   []junos.Item
 	refused []string // items of its profile that this version does not know
-	offset  time.Duration
 }
 
 // badDevice is one that stands in the configuration and cannot be used.

@@ -90,9 +90,7 @@ func (c *Collector) welcomed(w wire.Welcome) {
 			"the cloud's clock differs by %s from this collector's; the cloud's is used", step.Round(time.Second)))
 	}
 	c.main.wanted = max(c.main.wanted, w.Config.Version)
-	for id, at := range w.LastComplete {
-		c.main.plan.completed(id, at)
-	}
+	c.main.timetable.open = w.OpenRuns
 	c.chain.offer(w.LastManifest)
 }
 

@@ -78,12 +78,11 @@ func (c *Collector) startJob(ctx context.Context, f *fleet, j wire.Job) {
 		c.refuse(j, noneKnown(ids))
 		return
 	}
-	r := c.newRun(ctx, &run{id: j.Run, job: j.ID, total: len(ids), single: len(j.Devices) > 0 && len(ids) == 1})
+	r := c.newRun(ctx, &run{id: j.Run, job: j.ID, total: len(ids), single: len(j.Devices) > 0 && len(ids) == 1,
+		line: newQueue(orDefault(f.limits.Concurrency, DefaultConcurrency))})
 	c.jobStatus(r.status(c, wire.JobAccepted))
 	c.jobStatus(r.status(c, wire.JobRunning))
-	for _, id := range ids {
-		c.start(ctx, r, id)
-	}
+	c.start(ctx, r, ids...)
 	r.seal()
 }
 

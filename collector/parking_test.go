@@ -19,7 +19,7 @@ func watching(t *testing.T) (*budget, *progress, *patience) {
 		t.Fatal(err)
 	}
 	_, patience := newPatience(t.Context(), time.Hour)
-	p := watchProgress(l, patience)
+	p := watchProgress(&berth{slot: l}, patience)
 	t.Cleanup(func() { p.end(); patience.end(); l.release() })
 	return b, p, patience
 }

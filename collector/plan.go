@@ -1,87 +1,236 @@
 package collector
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
 
-// plan knows which devices the schedule owes a collection. It is used by the
-// main loop only.
+	"lwc/transport/wire"
+)
+
+// onDemand is the name under which collections count that a job asked for.
+const onDemand = ""
+
+// plan knows what the schedules owe, and what was collected for them. A device
+// that two schedules want is collected by both, one after the other; but where one
+// wants all that the other does, and comes in time, it stands for both.
 type plan struct {
-	since     time.Time // when a schedule was first held
-	attempted map[string]time.Time
-	complete  map[string]time.Time
+	collector string
+
+	mu      sync.Mutex // guards what follows
+	fleet   *fleet     // nil before the first configuration
+	agendas map[string]*agenda
+	ledgers map[string]*ledger // by name of the schedule
+	wider   map[[2]string]bool // profiles that have all items of another, and that one
 }
 
-func newPlan() *plan {
-	return &plan{attempted: map[string]time.Time{}, complete: map[string]time.Time{}}
+// ledger is what is known of the collections by one schedule.
+type ledger struct {
+	done  map[string]time.Time     // start of the run of the last whole collection
+	took  map[string]time.Duration // how long a device took
+	under map[string]int           // visits that are to come or under way, by device
 }
 
-// completed notes a time at which a device's complete collection was under way,
-// or had just ended.
-func (p *plan) completed(device string, at time.Time) {
-	if p.complete[device].Before(at) {
-		p.complete[device] = at
+func newPlan(collector string) *plan {
+	return &plan{collector: collector, agendas: map[string]*agenda{}, ledgers: map[string]*ledger{}}
+}
+
+// ledger returns that of a name. The caller holds mu.
+func (p *plan) ledger(name string) *ledger {
+	l := p.ledgers[name]
+	if l == nil {
+		l = &ledger{done: map[string]time.Time{}, took: map[string]time.Duration{}, under: map[string]int{}}
+		p.ledgers[name] = l
+	}
+	return l
+}
+
+// configure takes over a configuration and what the cloud has.
+func (p *plan) configure(f *fleet, done map[string]map[string]wire.Done, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, devices := range done {
+		p.ledger(name).merge(f, devices, now)
+	}
+	first := p.fleet == nil
+	p.fleet, p.wider = f, f.wider()
+	for name, a := range p.agendas {
+		if a.s = f.scheduleNamed(name); a.s == nil && a.begun.day < dayNumber(now)-maxAway {
+			delete(p.agendas, name)
+			delete(p.ledgers, name)
+		}
+	}
+	for _, s := range f.schedules {
+		a := p.agendas[s.name]
+		if a == nil {
+			a = newAgenda(p)
+			p.agendas[s.name] = a
+		}
+		a.configure(s, first, now)
 	}
 }
 
-// step is what the schedule wants now and when to ask it again.
-type step struct {
-	window  window
-	due     []string  // devices to start now; they count as attempted
-	pending bool      // others of this window follow
-	next    time.Time // zero: never
-}
+// maxAway is for how many days a schedule that is not configured any more is
+// remembered: one that comes back shall not collect again what it has collected.
+const maxAway = 8
 
-// step returns the devices whose turn has come at now. Each device is returned
-// once for each window, and not at all when it was completely collected since
-// the window began.
-func (p *plan) step(f *fleet, now time.Time) step {
-	if !f.schedule.on {
-		p.since = time.Time{}
-		return step{}
-	}
-	if p.since.IsZero() {
-		p.since = now
-	}
-	s := step{window: f.schedule.current(now), next: f.schedule.next(now).start}
-	for _, id := range f.order {
-		d := f.devices[id]
-		if d == nil || !p.owed(id, s.window, now) {
+// merge takes over what the cloud has. What is newer here stays: the cloud may not
+// have heard of it when it wrote that.
+func (l *ledger) merge(f *fleet, done map[string]wire.Done, now time.Time) {
+	for id, d := range done {
+		if f.devices[id] == nil {
 			continue
 		}
-		at := s.window.start.Add(d.offset)
-		if at.After(now) {
-			s.pending = true
-			if at.Before(s.next) {
-				s.next = at
-			}
-			continue
+		if d.At.After(now) {
+			d.At = now // by a clock that was ahead: it would stand for windows to come
 		}
-		p.attempted[id] = s.window.start
-		s.due = append(s.due, id)
+		if d.At.After(l.done[id]) {
+			l.done[id] = d.At
+		}
+		if _, known := l.took[id]; !known && d.Seconds > 0 {
+			l.took[id] = time.Duration(min(d.Seconds, maxTook.Seconds()) * float64(time.Second))
+		}
 	}
-	return s
 }
 
-// owed tells whether a device has still to be collected for a window. After its
-// end, a window is caught up by devices that have missed it: those collected
-// before, and those that this collector has held a schedule for since before it.
-// A device that was only just configured waits for the next window.
-func (p *plan) owed(id string, w window, now time.Time) bool {
-	if !p.attempted[id].Before(w.start) || !p.complete[id].Before(w.start) {
+// expect notes that a job is about to visit a device.
+func (p *plan) expect(device string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ledger(onDemand).under[device]++
+}
+
+// passed notes that a visit is over, or will not be.
+func (p *plan) passed(name, device string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.ledger(name)
+	if l.under[device]--; l.under[device] <= 0 {
+		delete(l.under, device)
+	}
+}
+
+// visited notes how a visit ended. A whole one counts by the start of its run, and
+// not by its end: receipts may come long after, in the next window even.
+func (p *plan) visited(name string, res wire.DeviceResult, began time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fleet == nil || p.fleet.devices[res.Device] == nil {
+		return
+	}
+	l := p.ledger(name)
+	if took := time.Duration(res.Seconds * float64(time.Second)); took > 0 {
+		l.took[res.Device] = min(took, maxTook)
+	}
+	if res.OK && began.After(l.done[res.Device]) {
+		l.done[res.Device] = began
+	}
+}
+
+// retract takes back what visited noted, since the cloud did not take it all.
+func (p *plan) retract(name, device string, began time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if l := p.ledger(name); l.done[device].Equal(began) {
+		delete(l.done, device)
+	}
+}
+
+// has tells whether a device was wholly collected for a schedule at or after a
+// moment, by the schedule itself or by what covers it.
+func (p *plan) has(name, device string, since time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a := p.agendas[name]
+	if a == nil || a.s == nil {
 		return false
 	}
-	return now.Before(w.end) || !p.since.After(w.start) || !p.complete[id].IsZero()
+	return !a.last(device).Before(since)
 }
 
-// forget drops what is known of devices that are no longer configured.
-func (p *plan) forget(f *fleet) {
-	for id := range p.attempted {
-		if f.devices[id] == nil {
-			delete(p.attempted, id)
+// covering yields the names by which a collection of a device has all items that
+// s wants of it. The caller holds mu.
+func (p *plan) covering(s *schedule, d *device) []string {
+	out := []string{s.name}
+	if p.covers(d.profile(), s.profileOf(d)) {
+		out = append(out, onDemand)
+	}
+	for _, o := range p.fleet.schedules {
+		if o != s && p.covers(o.profileOf(d), s.profileOf(d)) {
+			out = append(out, o.name)
 		}
 	}
-	for id := range p.complete {
-		if f.devices[id] == nil {
-			delete(p.complete, id)
+	return out
+}
+
+// covers tells whether a collection of one profile has all items of another.
+func (p *plan) covers(one, other string) bool { return one == other || p.wider[[2]string{one, other}] }
+
+// rewind takes note of a clock that was ahead: what was done by it is not of times
+// to come. The caller holds mu.
+func (p *plan) rewind(now time.Time) {
+	for _, l := range p.ledgers {
+		for id, at := range l.done {
+			if at.After(now) {
+				l.done[id] = now
+			}
 		}
 	}
+}
+
+// step is what one schedule wants now.
+type step struct {
+	s       *schedule
+	window  window // the newest that has begun; day 0: none
+	due     []turn // devices to start now; at is when each was last collected
+	pending bool   // others of this window follow
+	next    time.Time
+}
+
+// steps returns what the schedules want, in the order of the configuration.
+func (p *plan) steps(now time.Time) []step {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fleet == nil {
+		return nil
+	}
+	var out []step
+	for _, s := range p.fleet.schedules {
+		p.agendas[s.name].refresh(now)
+	}
+	for _, s := range p.fleet.schedules {
+		a := p.agendas[s.name]
+		due := a.due(now)
+		out = append(out, step{s: s, window: a.begun, due: due, pending: a.pending(), next: a.next(now)})
+	}
+	return out
+}
+
+// adopt takes note of the runs of earlier boots that no manifest has ended.
+func (p *plan) adopt(runs []wire.OpenRun, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range runs {
+		if a := p.agendas[o.Schedule]; a != nil && a.s != nil {
+			a.adopt(o.Window, now)
+		}
+	}
+}
+
+// prune forgets devices that are configured no more, but for those of which an
+// agenda still knows: one that comes back is not collected again that day.
+func (l *ledger) prune(f *fleet) {
+	gone := func(id string) bool { return f.devices[id] == nil }
+	maps.DeleteFunc(l.done, func(id string, _ time.Time) bool { return gone(id) })
+	maps.DeleteFunc(l.took, func(id string, _ time.Duration) bool { return gone(id) })
+}
+
+// scheduleNamed returns nil where there is none.
+func (f *fleet) scheduleNamed(name string) *schedule {
+	i := slices.IndexFunc(f.schedules, func(s *schedule) bool { return s.name == name })
+	if i < 0 {
+		return nil
+	}
+	return f.schedules[i]
 }

@@ -15,7 +15,7 @@ func TestScheduleSpreadsOverTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		d := r.desired(1, 30)
-		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h", Timezone: "Europe/Berlin"}
+		d.Schedules = []wire.Schedule{wire.Schedule{Start: "02:00", Window: "1h", Timezone: "Europe/Berlin"}}
 		begin := time.Now().Add(time.Hour) // 02:00 in Berlin is 01:00 UTC
 		r.apply(d)
 		r.sleep(3 * time.Hour)
@@ -23,7 +23,7 @@ func TestScheduleSpreadsOverTheWindow(t *testing.T) {
 			t.Fatalf("manifests %+v", r.up.runs())
 		}
 		for _, dial := range r.site.log() {
-			want := begin.Add(offset(dial.device, time.Hour))
+			want := begin.Add(offset(testCollector, dial.device, time.Hour))
 			if late := dial.at.Sub(want); late < 0 || late > time.Second {
 				t.Errorf("%s started %v after its time", dial.device, late)
 			}
@@ -45,12 +45,13 @@ func TestRestartInTheWindowSkipsWhatIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		now := time.Now().Add(150 * time.Minute) // 02:30
-		r.c.Welcomed(wire.Welcome{Time: now, LastComplete: map[string]time.Time{
-			"edge-01": now.Add(-20 * time.Minute), // in this window
-			"edge-02": now.Add(-25 * time.Hour),   // in yesterday's
-		}})
+		r.c.Welcomed(wire.Welcome{Time: now})
 		d := r.desired(1, 3)
-		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
+		d.Done = map[string]map[string]wire.Done{"daily": {
+			"edge-01": {At: now.Add(-20 * time.Minute)}, // in this window
+			"edge-02": {At: now.Add(-25 * time.Hour)},   // in yesterday's
+		}}
+		d.Schedules = []wire.Schedule{wire.Schedule{Start: "02:00", Window: "1h"}}
 		r.apply(d)
 		r.sleep(2 * time.Hour)
 		got := r.site.dialledDevices()
@@ -68,13 +69,14 @@ func TestMissedWindowIsCaughtUpOnce(t *testing.T) {
 		r := newRig(t, nil)
 		now := time.Now().Add(10 * time.Hour)
 		r.site.behave["edge-01"] = behaviour{dial: func(int) error { return &dialError{phase: "connect", kind: "connect", hop: "edge-01"} }}
-		r.c.Welcomed(wire.Welcome{Time: now, LastComplete: map[string]time.Time{
-			"edge-01": now.Add(-32 * time.Hour), "edge-02": now.Add(-32 * time.Hour)}})
+		r.c.Welcomed(wire.Welcome{Time: now})
 		d := r.desired(1, 3)
-		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
+		d.Done = map[string]map[string]wire.Done{"daily": {
+			"edge-01": {At: now.Add(-32 * time.Hour)}, "edge-02": {At: now.Add(-32 * time.Hour)}}}
+		d.Schedules = []wire.Schedule{wire.Schedule{Start: "02:00", Window: "1h"}}
 		r.apply(d)
 		r.sleep(time.Minute)
-		r.c.Welcomed(wire.Welcome{Time: now.Add(time.Minute), LastComplete: map[string]time.Time{"edge-01": now.Add(-32 * time.Hour)}})
+		r.c.Welcomed(wire.Welcome{Time: now.Add(time.Minute)})
 		d.Version = 2
 		r.apply(d) // neither a reconnect nor a new configuration repeats it
 		r.sleep(10 * time.Hour)
@@ -94,14 +96,14 @@ func TestScheduleChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		d := r.desired(1, 20)
-		d.Schedule = wire.Schedule{Start: "02:00", Window: "2h"}
+		d.Schedules = []wire.Schedule{wire.Schedule{Start: "02:00", Window: "2h"}}
 		r.apply(d)
 		r.sleep(3 * time.Hour) // half of the window is over
 		half := len(r.site.log())
 		if half < 5 || half > 15 {
 			t.Fatalf("%d devices in half of the window", half)
 		}
-		d.Version, d.Schedule = 2, wire.Schedule{}
+		d.Version, d.Schedules = 2, nil
 		r.apply(d)
 		synctest.Wait()
 		if len(r.up.runs()) != 1 || len(r.up.runs()[0].Devices) != half {
@@ -119,11 +121,11 @@ func TestDeviceAddedInTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		d := r.desired(1, 2)
-		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
+		d.Schedules = []wire.Schedule{wire.Schedule{Start: "02:00", Window: "1h"}}
 		r.apply(d)
 		r.sleep(150 * time.Minute)
 		d = r.desired(2, 3)
-		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
+		d.Schedules = []wire.Schedule{wire.Schedule{Start: "02:00", Window: "1h"}}
 		r.apply(d)
 		r.sleep(time.Hour)
 		got := r.site.dialledDevices()
@@ -162,7 +164,7 @@ func TestLateReceiptsDoNotCountForTheNextWindow(t *testing.T) {
 		r := newRig(t, nil)
 		r.up.hold = true
 		d := r.desired(1, 20)
-		d.Schedule = wire.Schedule{Start: "02:00", Window: "2h"}
+		d.Schedules = []wire.Schedule{wire.Schedule{Start: "02:00", Window: "2h"}}
 		r.apply(d)
 		r.sleep(26*time.Hour + 30*time.Minute)
 		r.up.release()

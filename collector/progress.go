@@ -20,7 +20,7 @@ const (
 // progress watches whether a device goes on, and lends its slot out while it
 // does not. Time in which the collector itself waits does not count.
 type progress struct {
-	slot     *lease
+	slot     *berth
 	patience *patience
 	bytes    atomic.Int64
 
@@ -32,7 +32,7 @@ type progress struct {
 }
 
 // watchProgress begins to watch. The caller calls end.
-func watchProgress(slot *lease, p *patience) *progress {
+func watchProgress(slot *berth, p *patience) *progress {
 	w := &progress{slot: slot, patience: p, at: time.Now()}
 	w.mu.Lock()
 	defer w.mu.Unlock()

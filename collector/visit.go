@@ -179,7 +179,7 @@ func (v *visit) takeTurn(ctx context.Context) (release func(), err error) {
 		return nil, err
 	}
 	held = append(held, v.ticket.leave)
-	slot, err := v.c.slots.acquire(ctx, 1)
+	slot, err := v.berth(ctx)
 	if err != nil {
 		release()
 		return nil, err
@@ -197,9 +197,9 @@ func (v *visit) attemptNow(ctx context.Context) (verdict, failure) {
 		return verdict{}, v.unknown()
 	}
 	defer fleet.drop()
-	d := fleet.devices[v.id]
+	d, f := v.find(fleet)
 	if d == nil {
-		return verdict{}, v.unusable(fleet)
+		return verdict{}, f
 	}
 	if v.device == nil {
 		v.device, v.todo = d, slices.Clone(d.items)
