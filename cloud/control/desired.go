@@ -23,6 +23,7 @@ type dispatched struct {
 	at      time.Time // when
 	settled uint64    // the version that the collector said its last word on
 	jobs    map[string]time.Time
+	held    map[string]time.Time // decisions on held documents
 }
 
 // again makes what the collector said nothing about due at once: the connection
@@ -32,6 +33,7 @@ func (d *dispatched) again() {
 	for id := range d.jobs {
 		d.jobs[id] = time.Time{}
 	}
+	clear(d.held)
 }
 
 // sync sends what the collector lacks: the configuration first, then jobs.
@@ -46,11 +48,14 @@ func (l *line) sync(ctx context.Context, reload bool) error {
 		return nil
 	}
 	if l.sent.boot != l.entry.Boot {
-		l.sent = dispatched{boot: l.entry.Boot, jobs: map[string]time.Time{}}
+		l.sent = dispatched{boot: l.entry.Boot, jobs: map[string]time.Time{}, held: map[string]time.Time{}}
 	}
 	err := l.sendDesired(ctx)
 	if err == nil && l.ready() {
 		err = l.sendJobs(ctx)
+	}
+	if err == nil {
+		err = l.sendDecisions(ctx)
 	}
 	if errors.Is(err, broker.ErrOffline) {
 		return nil // it will be back, and say hello
@@ -80,7 +85,12 @@ func (l *line) sendDesired(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the fleet: %w", err)
 	}
+	done, err := l.hub.cfg.Store.Done(ctx, l.id)
+	if err != nil {
+		return err
+	}
 	d, err := l.desired(fleet)
+	d.Done = done
 	if err != nil {
 		l.alert(ctx, EventVault, l.entry.Boot, err.Error())
 	}

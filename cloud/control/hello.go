@@ -1,20 +1,15 @@
 package control
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
+	"lwc/cloud/edp"
 	"lwc/cloud/tidy"
 	"lwc/transport/wire"
 )
-
-// maxLastComplete bounds the times in a welcome, in bytes of JSON: signed, they
-// must fit in a frame. The newest are kept.
-const maxLastComplete = 64 << 10
 
 // hello checks who is there, answers, and sends what the collector lacks.
 func (l *line) hello(ctx context.Context, payload []byte) error {
@@ -26,8 +21,13 @@ func (l *line) hello(ctx context.Context, payload []byte) error {
 		return fmt.Errorf("reading a hello: %w", err)
 	}
 	tidyPorts(&h.Ports)
-	clone := l.supersede(l.entry.Boot, h.Boot)
-	if err := l.hub.cfg.Store.SawHello(ctx, h); err != nil {
+	err := l.hub.cfg.Store.SawHello(ctx, h)
+	if errors.Is(err, edp.ErrSuperseded) {
+		l.alert(ctx, EventClone, h.Boot,
+			"two starts of this collector are there at once: its identity was copied to a second machine, or one machine was restored from an image. The newer start is served, the older one is not. Revoke it and enrol both anew; if there is but one machine, restart its lwcd")
+		l.hub.cfg.Bus.Kick(l.id) // it took the line from the newer one
+	}
+	if err != nil {
 		return err
 	}
 	l.heard = time.Now()
@@ -37,10 +37,6 @@ func (l *line) hello(ctx context.Context, payload []byte) error {
 	l.setOnline(true)
 	l.sent.again()
 	l.hub.log.Info("collector online", "collector", l.id, "boot", h.Boot, "conn", h.Conn, "firmware", tidy.Text(h.Firmware, 64))
-	if clone {
-		l.alert(ctx, EventClone, h.Boot,
-			"two starts of this collector take turns: its identity was copied to a second machine, or one machine was restored from an image. Revoke it and enrol both anew")
-	}
 	if err := l.load(ctx, true); err != nil {
 		return err
 	}
@@ -73,36 +69,15 @@ func (l *line) welcome(ctx context.Context, h wire.Hello) error {
 	if err != nil {
 		return err
 	}
-	complete, err := cfg.Store.LastComplete(ctx, l.id)
+	open, err := cfg.Store.OpenRuns(ctx, l.id, h.Boot)
 	if err != nil {
 		return err
 	}
 	return l.hub.send(ctx, l.id, wire.KindWelcome, wire.Welcome{
 		V: wire.Version, Collector: l.id, Boot: h.Boot, Nonce: h.Nonce, Time: time.Now().UTC(),
-		Limits: wire.Limits{WindowBytes: cfg.Window, MaxFrame: wire.MaxFrame,
+		Limits: wire.Limits{WindowBytes: l.stream.Window(), MaxFrame: wire.MaxFrame,
 			HeartbeatSeconds: int(cfg.Heartbeat / time.Second)},
 		Config:    wire.ConfigRef{Version: l.entry.ConfigVersion},
-		IngestKey: cfg.IngestKey, LastComplete: newest(complete, maxLastComplete), LastManifest: last,
+		IngestKey: cfg.IngestKey, OpenRuns: open, LastManifest: last,
 	})
-}
-
-// newest keeps the newest entries that fit into a number of bytes as JSON.
-func newest(all map[string]time.Time, bytes int) map[string]time.Time {
-	const each = len(`"":"2006-01-02T15:04:05Z",`)
-	devices := make([]string, 0, len(all))
-	for d := range all {
-		devices = append(devices, d)
-	}
-	slices.SortFunc(devices, func(a, b string) int {
-		return cmp.Or(all[b].Compare(all[a]), cmp.Compare(a, b))
-	})
-	out := make(map[string]time.Time, len(all))
-	for _, d := range devices {
-		bytes -= each + 2*len(d) // some characters are escaped
-		if bytes < 0 {
-			break
-		}
-		out[d] = all[d].UTC().Truncate(time.Second)
-	}
-	return out
 }

@@ -37,16 +37,12 @@ type Config struct {
 	// Heartbeat is how often collectors report, in whole seconds; 0 means 30 s.
 	// One that is silent for three of them counts as offline.
 	Heartbeat time.Duration
-	// Window bounds the bytes a collector sends without a receipt; 0 means
-	// 16 MiB.
-	Window int64
 	// Logger gets what an operator should know; nil discards it.
 	Logger *slog.Logger
 }
 
 const (
 	defaultHeartbeat = 30 * time.Second
-	defaultWindow    = 16 << 20
 	missedBeats      = 3
 )
 
@@ -73,9 +69,6 @@ func New(cfg Config) (*Hub, error) {
 	}
 	if cfg.Heartbeat < time.Second {
 		return nil, fmt.Errorf("making the hub: a heartbeat of %v is below one second", cfg.Heartbeat)
-	}
-	if cfg.Window == 0 {
-		cfg.Window = defaultWindow
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -120,6 +113,10 @@ func (h *Hub) FleetChanged(collector string) { h.wake(collector) }
 // JobCreated makes the hub send a collector its open jobs. It does not block.
 func (h *Hub) JobCreated(collector string) { h.wake(collector) }
 
+// HeldDecided makes the hub tell a collector which held documents were approved or
+// declined. It does not block.
+func (h *Hub) HeldDecided(collector string) { h.wake(collector) }
+
 // Revoked ends the session of a collector that was revoked in the store.
 func (h *Hub) Revoked(collector string) {
 	h.wake(collector)
@@ -140,8 +137,14 @@ func (h *Hub) wake(collector string) {
 	h.mu.Unlock()
 }
 
+// receivePatience is how long a full queue holds up its sender. A broker inside this
+// process acknowledges nothing meanwhile, and a collector takes a line that is
+// silent for 12 s for a dead one.
+const receivePatience = 5 * time.Second
+
 // receive takes one message from the bus. It blocks while the collector's queue
-// is full.
+// is full, for receivePatience at most; then the message is dropped. What matters
+// has no receipt then, and comes again; the window becomes smaller.
 func (h *Hub) receive(topic string, payload []byte) {
 	id, dir, kind, err := h.cfg.Topics.Parse(topic)
 	if err != nil || dir != wire.Up {
@@ -156,9 +159,15 @@ func (h *Hub) receive(topic string, payload []byte) {
 			return
 		}
 	}
+	patience := time.NewTimer(receivePatience)
+	defer patience.Stop()
 	select {
 	case l.queue <- message{kind, payload}:
 	case <-h.ended:
+	case <-patience.C:
+		l.overrun.Store(true)
+		l.handled()
+		h.log.Warn("a message is dropped: the store does not keep up", "collector", id, "kind", kind)
 	}
 }
 

@@ -35,7 +35,7 @@ func (l *line) sendJobs(ctx context.Context) error {
 // an earlier boot may have done the rest.
 func (l *line) sendJob(ctx context.Context, j edp.Job) error {
 	out := wire.Job{V: wire.Version, ID: j.ID, Collector: l.id, Boot: l.entry.Boot, Kind: j.Kind,
-		Expires: j.Expires, Run: j.Run, Devices: j.Devices}
+		Expires: j.Expires, Run: j.Run, Devices: j.Devices, Release: j.Release, Source: j.Source}
 	left, err := l.remaining(ctx, j)
 	if err != nil {
 		return err
@@ -79,7 +79,7 @@ func (l *line) jobStatus(ctx context.Context, payload []byte) error {
 	if !slices.Contains(jobStates(), s.State) { // it would neither end nor expire
 		return fmt.Errorf("reading the state of a job: %.40q is none", s.State)
 	}
-	s.Error = tidy.Text(s.Error, tidy.MaxText)
+	s.Error, s.Detail = tidy.Text(s.Error, tidy.MaxText), tidy.Text(s.Detail, tidy.MaxText)
 	if s.Device != nil {
 		tidy.Result(s.Device)
 	}

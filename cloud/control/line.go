@@ -5,7 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"slices"
+	"sync/atomic"
 	"time"
 
 	"lwc/cloud/edp"
@@ -32,6 +32,8 @@ type line struct {
 	id    string
 	queue chan message
 	poke  chan struct{}
+	// overrun says that a message found no room in the queue.
+	overrun atomic.Bool
 
 	// Guarded by Hub.mu.
 	pending int // messages between the bus and the end of their handling
@@ -45,7 +47,6 @@ type line struct {
 	heard   time.Time // last message that proved life
 	synced  time.Time // last look for something to send
 	stream  *ingest.Stream
-	past    []string // boots that were followed by another
 	sent    dispatched
 	notices notices
 }
@@ -142,6 +143,9 @@ func (l *line) dispatch(ctx context.Context, m message) error {
 		return l.state(ctx, m.payload)
 	case wire.KindFact, wire.KindRun:
 		l.heard = time.Now()
+		if l.overrun.Swap(false) {
+			l.stream.Overrun()
+		}
 		return l.stream.Take(ctx, m.kind, m.payload)
 	case wire.KindJob:
 		return l.jobStatus(ctx, m.payload)
@@ -182,6 +186,7 @@ func (l *line) load(ctx context.Context, now bool) error {
 		l.stream = l.hub.cfg.Ingest.Stream(l.id, key)
 	}
 	l.stream.SetKey(key)
+	l.stream.SetBoot(c.Boot)
 	return nil
 }
 
@@ -212,22 +217,3 @@ func (l *line) gone(ctx context.Context) error {
 	l.heard = time.Time{}
 	return errors.Join(l.stream.Flush(ctx), l.hub.cfg.Store.SawBye(ctx, l.id, l.entry.Boot))
 }
-
-// supersede remembers that boot was followed by another, and tells whether the
-// other, next, was itself followed before: then two machines use this id.
-func (l *line) supersede(boot, next string) (clone bool) {
-	if boot == "" || boot == next {
-		return false
-	}
-	clone = slices.Contains(l.past, next)
-	if !slices.Contains(l.past, boot) {
-		l.past = append(l.past, boot)
-	}
-	if len(l.past) > maxPast {
-		l.past = l.past[1:]
-	}
-	return clone
-}
-
-// maxPast is how many boots are remembered of one collector.
-const maxPast = 16

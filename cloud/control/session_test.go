@@ -41,7 +41,7 @@ func TestRunFromHelloToComplete(t *testing.T) {
 		t.Errorf("run %+v, %v", run, err)
 	}
 	w = b.hello()
-	if len(w.LastComplete) != 2 || w.LastManifest == "" {
+	if len(w.OpenRuns) != 0 || w.LastManifest == "" {
 		t.Errorf("the next welcome knows nothing of the run: %+v", w)
 	}
 }
@@ -230,7 +230,9 @@ func TestHeartbeatOfAnUnknownBootIsAskedForHello(t *testing.T) {
 	}
 }
 
-func TestClonesRaiseAnAlert(t *testing.T) {
+// Of two machines with one identity the one that started later is served, and an
+// alert tells of the other.
+func TestTheNewerOfTwoClonesWins(t *testing.T) {
 	c := startCloud(t, setup{})
 	b := c.enrol(t, alpha)
 	first := *b
@@ -246,8 +248,15 @@ func TestClonesRaiseAnAlert(t *testing.T) {
 	b.cut()
 	first.conn = 1
 	first.connect()
-	first.hello()
+	first.signed(wire.KindHello, first.newHello(), first.key)
 	eventually(t, "an event tells", func() bool { return c.hasEvent(t, alpha, EventClone) })
+	b.connect()
+	if w := b.hello(); w.Boot != b.boot {
+		t.Errorf("the newer boot has the welcome %+v", w)
+	}
+	if e, err := c.store.Collector(t.Context(), alpha); err != nil || e.Boot != b.boot {
+		t.Errorf("the registry has boot %s, %v", e.Boot, err)
+	}
 }
 
 func TestRevokedCollectorIsOut(t *testing.T) {
@@ -356,21 +365,6 @@ func TestRestartOfTheCloudKeepsTheSession(t *testing.T) {
 		t.Errorf("desired %+v", d)
 	}
 	b.none(wire.KindNeed)
-}
-
-func TestNewestKeepsWhatFits(t *testing.T) {
-	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
-	all := map[string]time.Time{"a": at, "b": at.Add(time.Hour), "c": at.Add(-time.Hour)}
-	got := newest(all, 60)
-	if _, ok := got["b"]; !ok || len(got) != 2 {
-		t.Errorf("kept %v", got)
-	}
-	if got["b"].Nanosecond() != 0 {
-		t.Errorf("time %v", got["b"])
-	}
-	if n := len(newest(all, maxLastComplete)); n != 3 {
-		t.Errorf("kept %d of 3", n)
-	}
 }
 
 func TestNewRefusesAnIncompleteConfig(t *testing.T) {

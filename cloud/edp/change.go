@@ -203,6 +203,9 @@ func applyDevice(ctx context.Context, t *sql.Tx, f Fleet, c Change) error {
 		if _, err := exec(ctx, t, `DELETE FROM devices WHERE collector = $1 AND id = $2`, f.Collector, c.ID); err != nil {
 			return err
 		}
+		if _, err := exec(ctx, t, `DELETE FROM done WHERE collector = $1 AND device = $2`, f.Collector, c.ID); err != nil {
+			return err
+		}
 		return dropFromRuns(ctx, t, f.Collector, c.ID)
 	}
 	d := f.Devices[slices.IndexFunc(f.Devices, func(x Device) bool { return x.ID == c.ID })]
@@ -220,9 +223,10 @@ func dropFromRuns(ctx context.Context, t *sql.Tx, collector, device string) erro
 	ids, err := all(ctx, t, scanString, `SELECT DISTINCT r.id FROM runs r JOIN run_items i ON i.run = r.id
 		WHERE r.collector = $1 AND r.state = $2 AND i.device = $3 AND i.status = 'expected'`, collector, RunRunning, device)
 	for i := 0; i < len(ids) && err == nil; i++ {
-		err = giveUp(ctx, t, ids[i], device, "the device was taken out of the fleet")
+		var n counters
+		n, err = giveUp(ctx, t, ids[i], device, "the device was taken out of the fleet")
 		if err == nil {
-			err = recount(ctx, t, ids[i])
+			err = n.write(ctx, t, ids[i])
 		}
 		if err == nil {
 			err = complete(ctx, t, ids[i], time.Now())

@@ -76,8 +76,9 @@ func (s *Store) AllOffline(ctx context.Context) error {
 }
 
 // SawHello notes that an active collector connected; ErrNotFound when there is
-// none. A new boot ends what the boot before it left behind: its scheduled runs
-// are interrupted, its runs on demand that lack nothing are complete.
+// none. The runs on demand that lack nothing are complete when a new boot comes.
+// A boot that was followed by another is not the collector's any more: two machines
+// use one identity, the newer wins, and ErrSuperseded says so.
 func (s *Store) SawHello(ctx context.Context, h wire.Hello) error {
 	capabilities, err := asJSON(h.Capabilities)
 	if err != nil {
@@ -90,6 +91,9 @@ func (s *Store) SawHello(ctx context.Context, h wire.Hello) error {
 	err = s.tx(ctx, func(t *sql.Tx) error {
 		old, err := one(ctx, t, scanString, `SELECT boot FROM collectors WHERE id = $1 AND state = $2`, h.Collector, CollectorActive)
 		if err != nil {
+			return err
+		}
+		if err := enterBoot(ctx, t, h, old); err != nil {
 			return err
 		}
 		_, err = exec(ctx, t, `UPDATE collectors SET boot = $1, conn = $2, boot_key = $3, capabilities = $4, firmware = $5,
@@ -107,6 +111,31 @@ func (s *Store) SawHello(ctx context.Context, h wire.Hello) error {
 	return nil
 }
 
+// keptBoots is how many starts are remembered of each collector.
+const keptBoots = 256
+
+// enterBoot notes a boot that is new, and refuses one that another followed.
+func enterBoot(ctx context.Context, t *sql.Tx, h wire.Hello, current string) error {
+	conn, err := one(ctx, t, scanInt, `SELECT conn FROM boots WHERE collector = $1 AND boot = $2`, h.Collector, h.Boot)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if err == nil && h.Boot != current {
+		if h.Conn <= uint64(conn) {
+			return fmt.Errorf("an old hello came again: %w", ErrConflict)
+		}
+		return ErrSuperseded
+	}
+	if _, err := exec(ctx, t, `INSERT INTO boots (collector, boot, conn, seen_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (collector, boot) DO UPDATE SET conn = excluded.conn, seen_at = excluded.seen_at`,
+		h.Collector, h.Boot, h.Conn, micros(time.Now())); err != nil {
+		return err
+	}
+	_, err = exec(ctx, t, `DELETE FROM boots WHERE collector = $1 AND seq <=
+		(SELECT seq FROM boots WHERE collector = $1 ORDER BY seq DESC LIMIT 1 OFFSET $2)`, h.Collector, keptBoots)
+	return err
+}
+
 func newBoot(ctx context.Context, t *sql.Tx, h wire.Hello) error {
 	status := wire.ConfigState("")
 	if h.Config.Version > 0 {
@@ -118,10 +147,8 @@ func newBoot(ctx context.Context, t *sql.Tx, h wire.Hello) error {
 		return err
 	}
 	now := micros(time.Now())
-	if _, err := exec(ctx, t, `UPDATE runs SET state = $1, finished_at = $2
-		WHERE collector = $3 AND kind = $4 AND state = $5 AND boot <> $6`,
-		RunInterrupted, now, h.Collector, RunSchedule, RunRunning, h.Boot); err != nil {
-		return err
+	if _, err := exec(ctx, t, `DELETE FROM held WHERE collector = $1 AND boot <> $2`, h.Collector, h.Boot); err != nil {
+		return err // their bodies were in the memory of that boot
 	}
 	// The boot that stored the last item died before its manifest.
 	ids, err := all(ctx, t, scanString, `UPDATE runs SET state = $1, finished_at = $2

@@ -51,6 +51,13 @@ func scanDevice(r row) (d DeviceRow, err error) {
 // SetIdentity notes what a device says of itself. What id does not know stays as
 // it was. A device that left the fleet is passed over.
 func (s *Store) SetIdentity(ctx context.Context, collector, device string, id junos.Identity) error {
+	if err := setIdentity(ctx, s.write, collector, device, id); err != nil {
+		return fmt.Errorf("noting the identity of device %.80q: %w", device, err)
+	}
+	return nil
+}
+
+func setIdentity(ctx context.Context, q querier, collector, device string, id junos.Identity) error {
 	serials, err := asJSON(id.Serials)
 	if err != nil {
 		return err
@@ -58,14 +65,11 @@ func (s *Store) SetIdentity(ctx context.Context, collector, device string, id ju
 	if len(id.Serials) == 0 {
 		serials = ""
 	}
-	_, err = exec(ctx, s.write, `UPDATE devices SET
+	_, err = exec(ctx, q, `UPDATE devices SET
 		host_name = CASE WHEN $1 = '' THEN host_name ELSE $1 END, model = CASE WHEN $2 = '' THEN model ELSE $2 END,
 		version = CASE WHEN $3 = '' THEN version ELSE $3 END, serials = CASE WHEN $4 = '' THEN serials ELSE $4 END
 		WHERE collector = $5 AND id = $6`, id.HostName, id.Model, id.Version, serials, collector, device)
-	if err != nil {
-		return fmt.Errorf("noting the identity of device %.80q: %w", device, err)
-	}
-	return nil
+	return err
 }
 
 // SetDeviceResult notes how the collection of a device ended at a time. An older
@@ -78,7 +82,7 @@ func (s *Store) SetDeviceResult(ctx context.Context, collector, run string, at t
 	return nil
 }
 
-func setResult(ctx context.Context, t *sql.Tx, collector, run string, at time.Time, r wire.DeviceResult) error {
+func setResult(ctx context.Context, t querier, collector, run string, at time.Time, r wire.DeviceResult) error {
 	r, err := judged(ctx, t, collector, run, r)
 	if err != nil {
 		return err
@@ -107,23 +111,4 @@ func setResult(ctx context.Context, t *sql.Tx, collector, run string, at time.Ti
 		return err
 	}
 	return setAccess(ctx, t, collector, r.Device, r.Access)
-}
-
-// LastComplete returns the time of each device's last successful collection that
-// a manifest accounts for.
-func (s *Store) LastComplete(ctx context.Context, collector string) (map[string]time.Time, error) {
-	type last struct {
-		id string
-		at time.Time
-	}
-	scan := func(r row) (l last, err error) { return l, r.Scan(&l.id, moment{&l.at}) }
-	list, err := all(ctx, s.read, scan, `SELECT id, last_complete FROM devices WHERE collector = $1 AND last_complete > 0`, collector)
-	if err != nil {
-		return nil, fmt.Errorf("listing complete collections: %w", err)
-	}
-	out := make(map[string]time.Time, len(list))
-	for _, l := range list {
-		out[l.id] = l.at
-	}
-	return out, nil
 }

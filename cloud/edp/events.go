@@ -15,6 +15,14 @@ const keptEvents = 5000
 
 // AddEvent keeps an event, and forgets the oldest of that collector beyond 5,000.
 func (s *Store) AddEvent(ctx context.Context, e wire.Event) error {
+	err := s.tx(ctx, func(t *sql.Tx) error { return addEvent(ctx, t, e) })
+	if err != nil {
+		return fmt.Errorf("keeping an event of collector %.80q: %w", e.Collector, err)
+	}
+	return nil
+}
+
+func addEvent(ctx context.Context, q querier, e wire.Event) error {
 	violation := ""
 	if e.Violation != nil {
 		var err error
@@ -22,20 +30,14 @@ func (s *Store) AddEvent(ctx context.Context, e wire.Event) error {
 			return err
 		}
 	}
-	err := s.tx(ctx, func(t *sql.Tx) error {
-		_, err := exec(ctx, t, `INSERT INTO events (`+eventColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			e.Collector, e.Boot, micros(e.Time), e.Kind, e.Device, e.Text, violation)
-		if err != nil {
-			return err
-		}
-		_, err = exec(ctx, t, `DELETE FROM events WHERE collector = $1 AND id <=
-			(SELECT id FROM events WHERE collector = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)`, e.Collector, keptEvents)
-		return err
-	})
+	_, err := exec(ctx, q, `INSERT INTO events (`+eventColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		e.Collector, e.Boot, micros(e.Time), e.Kind, e.Device, e.Text, violation)
 	if err != nil {
-		return fmt.Errorf("keeping an event of collector %.80q: %w", e.Collector, err)
+		return err
 	}
-	return nil
+	_, err = exec(ctx, q, `DELETE FROM events WHERE collector = $1 AND id <=
+		(SELECT id FROM events WHERE collector = $1 ORDER BY id DESC LIMIT 1 OFFSET $2)`, e.Collector, keptEvents)
+	return err
 }
 
 // Events returns the newest events of a collector, or of all when collector is

@@ -45,7 +45,7 @@ func createJob(ctx context.Context, t *sql.Tx, n NewJob, now time.Time) (Job, er
 		return Job{}, fmt.Errorf("the collector is revoked: %w", ErrConflict)
 	}
 	j := Job{ID: wire.NewID(), Collector: n.Collector, Kind: n.Kind, By: n.By, State: JobQueued,
-		Devices: n.Devices, Created: now.UTC(), Expires: now.Add(n.TTL).UTC()}
+		Devices: n.Devices, Created: now.UTC(), Expires: now.Add(n.TTL).UTC(), Release: n.Release, Source: n.Source}
 	switch n.Kind {
 	case wire.JobCollect:
 		err = createRun(ctx, t, &j)
@@ -59,9 +59,9 @@ func createJob(ctx context.Context, t *sql.Tx, n NewJob, now time.Time) (Job, er
 	if err != nil {
 		return Job{}, err
 	}
-	_, err = exec(ctx, t, `INSERT INTO jobs (id, collector, kind, run, devices, asked_by, state, total, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		j.ID, j.Collector, j.Kind, j.Run, devices, j.By, j.State, j.Total, micros(j.Created), micros(j.Expires))
+	_, err = exec(ctx, t, `INSERT INTO jobs (id, collector, kind, run, devices, asked_by, state, total, created_at, expires_at, release, source)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, j.ID, j.Collector, j.Kind, j.Run, devices,
+		j.By, j.State, j.Total, micros(j.Created), micros(j.Expires), j.Release, j.Source)
 	return j, err
 }
 
@@ -112,11 +112,12 @@ func (f Fleet) choose(ids []string) ([]Device, error) {
 	return out, nil
 }
 
-const jobColumns = `id, collector, kind, run, devices, asked_by, state, error, done, total, created_at, expires_at, finished_at`
+const jobColumns = `id, collector, kind, run, devices, asked_by, state, error, done, total, created_at, expires_at, finished_at, release, source, detail`
 
 func scanJob(r row) (j Job, err error) {
 	return j, r.Scan(&j.ID, &j.Collector, &j.Kind, &j.Run, jsonColumn{&j.Devices}, &j.By, &j.State, &j.Error,
-		&j.Done, &j.Total, moment{&j.Created}, moment{&j.Expires}, moment{&j.Finished})
+		&j.Done, &j.Total, moment{&j.Created}, moment{&j.Expires}, moment{&j.Finished},
+		&j.Release, &j.Source, &j.Detail)
 }
 
 // Job returns one job.
@@ -182,8 +183,9 @@ func advance(ctx context.Context, t *sql.Tx, j Job, st wire.JobStatus, now time.
 	if over(st.State) {
 		finished = now
 	}
-	_, err := exec(ctx, t, `UPDATE jobs SET state = $1, error = $2, done = $3, total = $4, finished_at = $5 WHERE id = $6`,
-		st.State, st.Error, max(st.Done, 0), max(st.Total, 0), micros(finished), j.ID)
+	_, err := exec(ctx, t, `UPDATE jobs SET state = $1, error = $2, done = $3, total = $4, finished_at = $5,
+		detail = CASE WHEN $6 = '' THEN detail ELSE $6 END WHERE id = $7`,
+		st.State, st.Error, max(st.Done, 0), max(st.Total, 0), micros(finished), st.Detail, j.ID)
 	if err != nil || j.Run == "" || (st.State != wire.JobFailed && st.State != wire.JobRefused) {
 		return err
 	}
@@ -193,14 +195,15 @@ func advance(ctx context.Context, t *sql.Tx, j Job, st wire.JobStatus, now time.
 }
 
 // finishJobOf closes the job of a run that is complete.
-func finishJobOf(ctx context.Context, t *sql.Tx, run string) error {
+func finishJobOf(ctx context.Context, t querier, run string) error {
 	_, err := exec(ctx, t, `UPDATE jobs SET state = $1, done = total, finished_at = $2 WHERE run = $3 AND state IN ($4, $5, $6)`,
 		wire.JobDone, micros(time.Now()), run, JobQueued, wire.JobAccepted, wire.JobRunning)
 	return err
 }
 
 // Sweep forgets what has expired: sessions, links, tokens, jobs that no
-// collector took, and diagnoses of devices that are gone. The serving process calls it now and then.
+// collector took, diagnoses of devices that are gone, documents that never became
+// whole, and scheduled runs that nobody ended. The serving process calls it now and then.
 func (s *Store) Sweep(ctx context.Context) error {
 	err := s.tx(ctx, func(t *sql.Tx) error {
 		now := micros(time.Now())
@@ -220,6 +223,12 @@ func (s *Store) Sweep(ctx context.Context) error {
 		}
 		// A device that left its fleet may come back; its diagnoses are no use by then.
 		if err := forgetGone(ctx, t, old); err != nil {
+			return err
+		}
+		if err := forgetUnfinished(ctx, t, time.Now()); err != nil {
+			return err
+		}
+		if err := endStale(ctx, t, time.Now()); err != nil {
 			return err
 		}
 		return expireJobs(ctx, t, now)

@@ -87,7 +87,7 @@ func TestADoneJobIsOpenUntilItsRunIsComplete(t *testing.T) {
 	if d := must[[]edp.DeviceRow](t)(s.Devices(ctx, site))[0]; d.State != edp.DeviceFailed || d.LastRun != job.Run {
 		t.Errorf("%+v", d)
 	}
-	must[[]string](t)(s.PutManifest(ctx, nil, manifest(job.Run, []wire.DeviceResult{bad("edge-1", "no answer")}), "h"))
+	must[[]string](t)(s.PutManifest(ctx, manifest(job.Run, []wire.DeviceResult{bad("edge-1", "no answer")}), edp.SignedManifest{Hash: "h"}))
 	if open := must[[]edp.Job](t)(s.OpenJobs(ctx, site)); len(open) != 0 {
 		t.Fatalf("%+v", open)
 	}
@@ -138,8 +138,12 @@ func TestANewBootEndsWhatTheOldOneLeft(t *testing.T) {
 		t.Fatalf("a reconnect: %v", got)
 	}
 	hello("boot-2")
-	if got := states(); got != [3]edp.RunState{edp.RunComplete, edp.RunRunning, edp.RunInterrupted} {
+	if got := states(); got != [3]edp.RunState{edp.RunComplete, edp.RunRunning, edp.RunRunning} {
 		t.Fatalf("a restart: %v", got)
+	}
+	runs := must[[]wire.OpenRun](t)(s.OpenRuns(ctx, site, "boot-2"))
+	if len(runs) != 1 || runs[0].Run != scheduled {
+		t.Fatalf("open runs: %+v", runs)
 	}
 	if open := must[[]edp.Job](t)(s.OpenJobs(ctx, site)); len(open) != 1 || open[0].ID != part.ID {
 		t.Fatalf("%+v", open)

@@ -2,7 +2,6 @@ package edp
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -10,45 +9,53 @@ import (
 	"lwc/transport/wire"
 )
 
-// PutManifest takes the manifest of a run; raw is its signed form and hash its
-// name. If it calls documents stored that are not in the store, their ids are
-// returned and nothing is changed. Otherwise it is kept, each of its entries
-// accounts for one item, its devices get their results, and the run is complete
-// when nothing of its expected set remains. Taking it twice changes nothing.
+// PutManifest takes one section of the account of a run, with its signed form. If
+// it calls documents stored that are not in the store, their ids are returned and
+// nothing is changed. Otherwise it is kept, each of its entries accounts for one
+// item, and its devices get their results. A run on demand is complete when nothing
+// of its expected set remains; one by schedule when the last section of a boot, and
+// all before it, are there. Taking a section twice changes nothing.
 //
 // ErrConflict says that it contradicts what is stored: another hash for a
 // document, or a run of another collector.
-func (s *Store) PutManifest(ctx context.Context, raw []byte, m wire.Manifest, hash string) (missing []string, err error) {
-	packed := s.enc.EncodeAll(raw, nil)
-	err = s.tx(ctx, func(t *sql.Tx) error {
-		_, err := one(ctx, t, scanString, `SELECT hash FROM manifests WHERE collector = $1 AND hash = $2`, m.Collector, hash)
+func (s *Store) PutManifest(ctx context.Context, m wire.Manifest, signed SignedManifest) (missing []string, err error) {
+	if m.Section == 0 { // it is the whole account of its boot
+		m.Section, m.Last = 1, true
+	}
+	packed := s.enc.EncodeAll(signed.Plain, nil)
+	err = s.txCached(ctx, func(c *cached) error {
+		_, err := one(ctx, c, scanString, `SELECT hash FROM manifests WHERE collector = $1 AND hash = $2`, m.Collector, signed.Hash)
 		if !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		if missing, err = absent(ctx, t, m); err != nil || len(missing) > 0 {
+		if missing, err = absent(ctx, c, m); err != nil || len(missing) > 0 {
 			return err
 		}
-		return takeManifest(ctx, t, packed, m, hash)
+		return takeManifest(ctx, c, m, signed, packed)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("taking the manifest of run %.40q: %w", m.Run, err)
+		return nil, fmt.Errorf("taking a manifest of run %.40q: %w", m.Run, err)
 	}
 	return missing, nil
 }
 
 // absent returns the ids of documents that a manifest calls stored and the store
 // does not have.
-func absent(ctx context.Context, t *sql.Tx, m wire.Manifest) ([]string, error) {
-	have, err := storedOf(ctx, t, m)
-	if err != nil {
-		return nil, err
-	}
+func absent(ctx context.Context, q querier, m wire.Manifest) ([]string, error) {
+	have := stored{of: map[string]hashes{}, places: map[place]bool{}}
+	read := map[string]bool{}
 	var missing []string
 	for _, e := range m.Documents {
 		if e.Status != wire.EntryStored && e.Status != wire.EntryDuplicate {
 			continue
 		}
-		ok, err := have.holds(ctx, t, m.Collector, e)
+		if !read[e.Device] {
+			read[e.Device] = true
+			if err := have.load(ctx, q, m, e.Device); err != nil {
+				return nil, err
+			}
+		}
+		ok, err := have.holds(ctx, q, m.Collector, e)
 		if err != nil {
 			return nil, err
 		}
@@ -67,25 +74,29 @@ type hashes struct{ sha, raw string }
 
 func scanHashes(r row) (h hashes, err error) { return h, r.Scan(&h.sha, &h.raw) }
 
-// stored is what the store has of one run.
+// stored is what the store has of some devices of one run.
 type stored struct {
 	of     map[string]hashes // by id
 	places map[place]bool
 }
 
-func storedOf(ctx context.Context, q querier, m wire.Manifest) (stored, error) {
-	type doc struct {
-		id string
-		hashes
-		place
+// load adds what is there of a device.
+func (have stored) load(ctx context.Context, q querier, m wire.Manifest, device string) error {
+	rows, err := q.QueryContext(ctx, `SELECT id, sha256, raw_sha256, item FROM documents
+		WHERE collector = $1 AND run = $2 AND device = $3`, m.Collector, m.Run, device)
+	if err != nil {
+		return err
 	}
-	scan := func(r row) (d doc, err error) { return d, r.Scan(&d.id, &d.sha, &d.raw, &d.device, &d.item) }
-	docs, err := all(ctx, q, scan, `SELECT id, sha256, raw_sha256, device, item FROM documents WHERE collector = $1 AND run = $2`, m.Collector, m.Run)
-	have := stored{map[string]hashes{}, map[place]bool{}}
-	for _, d := range docs {
-		have.of[d.id], have.places[d.place] = d.hashes, true
+	defer rows.Close()
+	for rows.Next() {
+		var id, item string
+		var h hashes
+		if err := rows.Scan(&id, &h.sha, &h.raw, &item); err != nil {
+			return err
+		}
+		have.of[id], have.places[place{device, item}] = h, true
 	}
-	return have, err
+	return rows.Err()
 }
 
 // holds tells whether the document of an entry is in the store. A duplicate may
@@ -113,64 +124,88 @@ func (have stored) holds(ctx context.Context, q querier, collector string, e wir
 	return true, nil
 }
 
-func takeManifest(ctx context.Context, t *sql.Tx, packed []byte, m wire.Manifest, hash string) error {
-	if err := enterRun(ctx, t, m.Collector, m.Run, m.Boot, m.Started); err != nil {
+func takeManifest(ctx context.Context, q querier, m wire.Manifest, signed SignedManifest, packed []byte) error {
+	if err := enterRun(ctx, q, m.Collector, m.Run, m.Boot, m.Started); err != nil {
 		return err
 	}
-	_, err := exec(ctx, t, `INSERT INTO manifests (collector, hash, run, boot, previous, received_at, raw)
-		VALUES ($1, $2, $3, $4, $5, $6, $7)`, m.Collector, hash, m.Run, m.Boot, m.Previous, micros(time.Now()), packed)
-	if err != nil {
+	if err := keepManifest(ctx, q, m, signed, packed); err != nil {
 		return err
 	}
-	if _, err := exec(ctx, t, `UPDATE collectors SET last_manifest = $1 WHERE id = $2`, hash, m.Collector); err != nil {
+	var n counters
+	if err := accountAll(ctx, q, m, &n); err != nil {
 		return err
-	}
-	for _, e := range m.Documents {
-		if err := account(ctx, t, m, e); err != nil {
-			return err
-		}
 	}
 	if now := time.Now(); m.Finished.After(now) {
 		m.Finished = now // by our clock, so that the next run is newer
 	}
 	for _, r := range m.Devices {
-		if err := takeResult(ctx, t, m, r); err != nil {
+		given, err := takeResult(ctx, q, m, r)
+		if err != nil {
 			return err
 		}
+		n.stored, n.failed = n.stored+given.stored, n.failed+given.failed
 	}
-	if err := recount(ctx, t, m.Run); err != nil {
+	if err := n.write(ctx, q, m.Run); err != nil {
 		return err
 	}
-	return complete(ctx, t, m.Run, m.Finished)
+	if err := conclude(ctx, q, m); err != nil {
+		return err
+	}
+	return complete(ctx, q, m.Run, m.Finished)
 }
 
-// account enters what a manifest says of one item. What is stored stays stored.
-func account(ctx context.Context, t *sql.Tx, m wire.Manifest, e wire.ManifestEntry) error {
-	status, outcome := e.Status, ""
-	switch status {
-	case wire.EntryStored, wire.EntryDuplicate:
-		status = wire.EntryStored
-		if err := noteMasked(ctx, t, m, e); err != nil {
+// accountAll enters what a manifest says of its items, and counts what changed.
+func accountAll(ctx context.Context, q querier, m wire.Manifest, n *counters) error {
+	known := map[string]map[string]wire.EntryStatus{}
+	for _, e := range m.Documents {
+		if known[e.Device] == nil {
+			var err error
+			if known[e.Device], err = itemsOf(ctx, q, m.Run, e.Device); err != nil {
+				return err
+			}
+		}
+		to, err := account(ctx, q, m, e)
+		if err != nil {
 			return err
 		}
+		old := known[e.Device][e.Item]
+		if old == wire.EntryStored {
+			continue // what is stored stays stored
+		}
+		if _, err := setItem(ctx, q, m.Run, e.Device, e.Item, to); err != nil {
+			return err
+		}
+		n.move(old, to.status)
+		known[e.Device][e.Item] = to.status
+	}
+	return nil
+}
+
+// account reads what a manifest says of one item.
+func account(ctx context.Context, q querier, m wire.Manifest, e wire.ManifestEntry) (item, error) {
+	to := item{status: e.Status, reason: e.Reason}
+	switch e.Status {
+	case wire.EntryStored, wire.EntryDuplicate:
+		to.status = wire.EntryStored
+		return to, noteMasked(ctx, q, m, e)
 	case wire.EntrySkipped:
 		var err error
-		if outcome, err = beforehand(ctx, t, m.Collector, e.Device, e.Item); err != nil {
-			return err
+		to.outcome, err = beforehand(ctx, q, m.Collector, e.Device, e.Item)
+		return to, err
+	case wire.EntryWithheld:
+		if e.ID == "" {
+			return to, nil
 		}
+		return to, forgetHeld(ctx, q, m.Collector, e.ID)
 	case wire.EntryFailed, wire.EntryLost, wire.EntryRejected:
-	default:
-		return fmt.Errorf("its entry %s/%s has the status %.40q: %w", e.Device, e.Item, e.Status, ErrInvalid)
+		return to, nil
 	}
-	_, err := exec(ctx, t, `INSERT INTO run_items (run, device, item, status, reason, outcome) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (run, device, item) DO UPDATE SET status = excluded.status, reason = excluded.reason, outcome = excluded.outcome
-		WHERE run_items.status <> 'stored'`, m.Run, e.Device, e.Item, status, e.Reason, outcome)
-	return err
+	return to, fmt.Errorf("its entry %s/%s has the status %.40q: %w", e.Device, e.Item, e.Status, ErrInvalid)
 }
 
 // noteMasked keeps with a document how many values were replaced in it; its
 // frames do not tell.
-func noteMasked(ctx context.Context, t *sql.Tx, m wire.Manifest, e wire.ManifestEntry) error {
+func noteMasked(ctx context.Context, q querier, m wire.Manifest, e wire.ManifestEntry) error {
 	if len(e.Masked) == 0 {
 		return nil
 	}
@@ -178,30 +213,27 @@ func noteMasked(ctx context.Context, t *sql.Tx, m wire.Manifest, e wire.Manifest
 	if err != nil {
 		return err
 	}
-	_, err = exec(ctx, t, `UPDATE documents SET masked = $1 WHERE collector = $2 AND id = $3`, counts, m.Collector, e.ID)
+	_, err = exec(ctx, q, `UPDATE documents SET masked = $1 WHERE collector = $2 AND id = $3`, counts, m.Collector, e.ID)
 	return err
 }
 
 // takeResult notes how a device ended. The collector is done with it: items that
 // no entry names will not come any more.
-func takeResult(ctx context.Context, t *sql.Tx, m wire.Manifest, r wire.DeviceResult) error {
-	r, err := judged(ctx, t, m.Collector, m.Run, r)
+func takeResult(ctx context.Context, q querier, m wire.Manifest, r wire.DeviceResult) (counters, error) {
+	r, err := judged(ctx, q, m.Collector, m.Run, r)
 	if err != nil {
-		return err
+		return counters{}, err
 	}
-	if err := setResult(ctx, t, m.Collector, m.Run, m.Finished, r); err != nil {
-		return err
+	if err := setResult(ctx, q, m.Collector, m.Run, m.Finished, r); err != nil {
+		return counters{}, err
 	}
 	reason := r.Error
 	if reason == "" {
 		reason = "the collector sent no reply for it and gave no reason"
 	}
-	if err := giveUp(ctx, t, m.Run, r.Device, reason); err != nil || !r.OK {
-		return err
+	n, err := giveUp(ctx, q, m.Run, r.Device, reason)
+	if err != nil || !r.OK {
+		return n, err
 	}
-	// A collection counts by its start: one that began before a window and whose
-	// manifest came in it must not stand for that window.
-	_, err = exec(ctx, t, `UPDATE devices SET last_complete = CASE WHEN last_complete < $1 THEN $1 ELSE last_complete END
-		WHERE collector = $2 AND id = $3`, micros(m.Started), m.Collector, r.Device)
-	return err
+	return n, noteDone(ctx, q, m, r)
 }

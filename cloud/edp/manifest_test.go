@@ -79,7 +79,7 @@ func TestPutManifest(t *testing.T) {
 				entries = append(entries, storedEntry(d))
 			}
 			devices, entries := c.make(entries)
-			got, err := s.PutManifest(t.Context(), []byte("raw"), manifest(job.Run, devices, entries...), "hash-1")
+			got, err := s.PutManifest(t.Context(), manifest(job.Run, devices, entries...), edp.SignedManifest{Hash: "hash-1", Plain: []byte("raw")})
 			if !errors.Is(err, c.err) || !slices.Equal(got, c.missing) {
 				t.Fatalf("missing %v, error %v; want %v, %v", got, err, c.missing, c.err)
 			}
@@ -108,7 +108,7 @@ func TestAManifestTakenTwiceChangesNothing(t *testing.T) {
 	s, job := collecting(t, "edge-1")
 	m := manifest(job.Run, []wire.DeviceResult{bad("edge-1", "down")})
 	for range 2 {
-		if missing, err := s.PutManifest(t.Context(), []byte("raw"), m, "hash-1"); err != nil || missing != nil {
+		if missing, err := s.PutManifest(t.Context(), m, edp.SignedManifest{Hash: "hash-1", Plain: []byte("raw")}); err != nil || missing != nil {
 			t.Fatal(missing, err)
 		}
 	}
@@ -121,7 +121,7 @@ func TestAManifestOfAForeignRunIsRefused(t *testing.T) {
 	s, job := collecting(t, "edge-1")
 	m := manifest(job.Run, []wire.DeviceResult{bad("edge-1", "down")})
 	m.Collector = other
-	if _, err := s.PutManifest(t.Context(), nil, m, "hash-1"); !errors.Is(err, edp.ErrConflict) {
+	if _, err := s.PutManifest(t.Context(), m, edp.SignedManifest{Hash: "hash-1"}); !errors.Is(err, edp.ErrConflict) {
 		t.Fatal(err)
 	}
 	if r := run(t, s, job.Run); r.State != edp.RunRunning || r.Failed != 0 {
@@ -140,7 +140,7 @@ func TestResultsOfDevicesFollowTheManifest(t *testing.T) {
 	before := time.Now().Add(-time.Minute)
 	m := manifest(job.Run, []wire.DeviceResult{good("edge-1"), bad("edge-2", "the password was refused")}, entries...)
 	m.Finished = time.Now().Add(24 * time.Hour) // a clock that is wrong
-	if _, err := s.PutManifest(t.Context(), nil, m, "hash-1"); err != nil {
+	if _, err := s.PutManifest(t.Context(), m, edp.SignedManifest{Hash: "hash-1"}); err != nil {
 		t.Fatal(err)
 	}
 	rows := must[[]edp.DeviceRow](t)(s.Devices(t.Context(), site))
@@ -151,9 +151,9 @@ func TestResultsOfDevicesFollowTheManifest(t *testing.T) {
 	if two.State != edp.DeviceFailed || two.Error != "the password was refused" || two.Phase != "auth" || !two.LastSuccess.IsZero() {
 		t.Errorf("%+v", two)
 	}
-	last := must[map[string]time.Time](t)(s.LastComplete(t.Context(), site))
-	if len(last) != 1 || !last["edge-1"].Equal(m.Started.Truncate(time.Microsecond)) {
-		t.Errorf("last complete: %v", last)
+	done := must[map[string]map[string]wire.Done](t)(s.Done(t.Context(), site))
+	if len(done) != 1 || len(done[""]) != 1 || !done[""]["edge-1"].At.Equal(m.Started.UTC().Truncate(time.Millisecond)) {
+		t.Errorf("done: %v", done)
 	}
 	if r := run(t, s, job.Run); len(r.Devices) != 2 || r.Devices[0].Documents != 2 || r.Devices[1].Error == "" {
 		t.Errorf("%+v", r.Devices)
@@ -169,7 +169,7 @@ func TestAScheduledRunIsCompleteByItsManifest(t *testing.T) {
 		t.Fatalf("%+v", r)
 	}
 	m := manifest(id, []wire.DeviceResult{good("edge-1")}, storedEntry(d), entry("edge-1", "show-system-uptime", wire.EntryFailed, "stalled"))
-	if missing, err := s.PutManifest(t.Context(), nil, m, "hash-2"); err != nil || missing != nil {
+	if missing, err := s.PutManifest(t.Context(), m, edp.SignedManifest{Hash: "hash-2"}); err != nil || missing != nil {
 		t.Fatal(missing, err)
 	}
 	if r := run(t, s, id); r.State != edp.RunComplete || r.Expected != 2 || r.Stored != 1 || r.Failed != 1 {
@@ -180,7 +180,7 @@ func TestAScheduledRunIsCompleteByItsManifest(t *testing.T) {
 // A document that was called failed may still come: from the next boot, or late.
 func TestAFailedItemMayStillBeStored(t *testing.T) {
 	s, job := collecting(t, "edge-1")
-	must[[]string](t)(s.PutManifest(t.Context(), nil, manifest(job.Run, []wire.DeviceResult{bad("edge-1", "down")}), "h"))
+	must[[]string](t)(s.PutManifest(t.Context(), manifest(job.Run, []wire.DeviceResult{bad("edge-1", "down")}), edp.SignedManifest{Hash: "h"}))
 	put(t, s, doc(site, job.Run, "edge-1", "show-version"))
 	if r := run(t, s, job.Run); r.Expected != 2 || r.Stored != 1 || r.Failed != 1 {
 		t.Fatalf("%+v", r)

@@ -70,7 +70,7 @@ func forgetGone(ctx context.Context, t *sql.Tx, until int64) error {
 	return err
 }
 
-func setAccess(ctx context.Context, t *sql.Tx, collector, device string, a *wire.Access) error {
+func setAccess(ctx context.Context, t querier, collector, device string, a *wire.Access) error {
 	body, err := asJSON(a)
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func (s *Store) RemainingProbes(ctx context.Context, job string) ([]string, erro
 }
 
 // beforehand is what a device said of an item in its newest document.
-func beforehand(ctx context.Context, t *sql.Tx, collector, device, item string) (string, error) {
+func beforehand(ctx context.Context, t querier, collector, device, item string) (string, error) {
 	out, err := one(ctx, t, scanString, `SELECT d.outcome FROM latest_documents l JOIN documents d
 		ON d.collector = l.collector AND d.id = l.document WHERE l.collector = $1 AND l.device = $2 AND l.item = $3`,
 		collector, device, item)

@@ -7,6 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // querier is a transaction or a pool.
@@ -31,6 +34,29 @@ func (s *Store) snapshot(ctx context.Context, f func(*sql.Tx) error) error {
 }
 
 func inTx(ctx context.Context, db *sql.DB, o *sql.TxOptions, f func(*sql.Tx) error) error {
+	err := tryTx(ctx, db, o, f)
+	if unavailable(err) {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}
+
+// unavailable tells whether an error is of the disk or of another process, and not
+// of what was asked for (https://www.sqlite.org/rescode.html).
+func unavailable(err error) bool {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Code() & 0xff { // the rest tells more of the same
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED,
+		sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL:
+		return true
+	}
+	return false
+}
+
+func tryTx(ctx context.Context, db *sql.DB, o *sql.TxOptions, f func(*sql.Tx) error) error {
 	t, err := db.BeginTx(ctx, o)
 	if err != nil {
 		return fmt.Errorf("beginning a transaction: %w", err)
@@ -68,10 +94,15 @@ func all[T any](ctx context.Context, q querier, scan func(row) (T, error), query
 // one scans the only row of a query; no row is ErrNotFound.
 func one[T any](ctx context.Context, q querier, scan func(row) (T, error), query string, args ...any) (T, error) {
 	v, err := scan(q.QueryRowContext(ctx, query, args...))
+	return v, noRows(err)
+}
+
+// noRows makes ErrNotFound of the driver's word for it.
+func noRows(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrNotFound
+		return ErrNotFound
 	}
-	return v, err
+	return err
 }
 
 // exec runs a statement and returns how many rows it touched.

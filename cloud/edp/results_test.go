@@ -29,7 +29,7 @@ func TestSkippedItemsAreAccountedFor(t *testing.T) {
 		entry("edge-1", "show-system-uptime", wire.EntrySkipped, "not asked: the device does not know it"),
 		entry("edge-2", "show-version", wire.EntrySkipped, "not asked: busy"),
 		entry("edge-2", "show-system-uptime", wire.EntryFailed, "time-out"))
-	if missing := must[[]string](t)(s.PutManifest(t.Context(), []byte("m"), m, strings.Repeat("a", 64))); len(missing) != 0 {
+	if missing := must[[]string](t)(s.PutManifest(t.Context(), m, edp.SignedManifest{Hash: strings.Repeat("a", 64), Plain: []byte("m")})); len(missing) != 0 {
 		t.Fatalf("missing %v", missing)
 	}
 	r := run(t, s, second.Run)
@@ -62,7 +62,7 @@ func TestLeftNamesTheFirstDevices(t *testing.T) {
 			entries = append(entries, entry(n, item, wire.EntrySkipped, "busy"))
 		}
 	}
-	must[[]string](t)(s.PutManifest(t.Context(), []byte("m"), manifest(job.Run, nil, entries...), strings.Repeat("b", 64)))
+	must[[]string](t)(s.PutManifest(t.Context(), manifest(job.Run, nil, entries...), edp.SignedManifest{Hash: strings.Repeat("b", 64), Plain: []byte("m")}))
 	r := run(t, s, job.Run)
 	if len(r.Left) != 1 || r.Left[0].Items != 14 || r.Left[0].Of != 7 || len(r.Left[0].Devices) != 5 || r.State != edp.RunComplete {
 		t.Errorf("run %+v", r)
@@ -78,11 +78,11 @@ func TestMaskedDocuments(t *testing.T) {
 	put(t, s, d)
 	e := storedEntry(d)
 	e.Masked, e.RawSHA256 = map[string]int{"user-names": 2}, strings.Repeat("d", 64)
-	if _, err := s.PutManifest(t.Context(), []byte("m"), manifest(job.Run, nil, e), strings.Repeat("e", 64)); !errors.Is(err, edp.ErrConflict) {
+	if _, err := s.PutManifest(t.Context(), manifest(job.Run, nil, e), edp.SignedManifest{Hash: strings.Repeat("e", 64), Plain: []byte("m")}); !errors.Is(err, edp.ErrConflict) {
 		t.Errorf("a manifest with another hash of the device's bytes: %v", err)
 	}
 	e.RawSHA256 = d.RawSHA256
-	must[[]string](t)(s.PutManifest(t.Context(), []byte("m"), manifest(job.Run, nil, e), strings.Repeat("f", 64)))
+	must[[]string](t)(s.PutManifest(t.Context(), manifest(job.Run, nil, e), edp.SignedManifest{Hash: strings.Repeat("f", 64), Plain: []byte("m")}))
 	got := must[edp.Document](t)(s.Document(t.Context(), d.ID))
 	if got.RawSHA256 != d.RawSHA256 || got.RawSize != d.RawSize || got.Masked["user-names"] != 2 {
 		t.Errorf("document %+v", got)
@@ -109,7 +109,7 @@ func TestOnlyMalformedDocumentsAreNoSuccess(t *testing.T) {
 				put(t, s, bad, half, fine)
 			}
 			m := manifest(job.Run, []wire.DeviceResult{good("edge-1"), good("edge-2")}, storedEntry(bad), storedEntry(half), storedEntry(fine))
-			must[[]string](t)(s.PutManifest(t.Context(), []byte("m"), m, strings.Repeat("a", 64)))
+			must[[]string](t)(s.PutManifest(t.Context(), m, edp.SignedManifest{Hash: strings.Repeat("a", 64), Plain: []byte("m")}))
 			one, two := must[edp.DeviceRow](t)(s.Device(t.Context(), site, "edge-1")), must[edp.DeviceRow](t)(s.Device(t.Context(), site, "edge-2"))
 			if one.State != edp.DeviceFailed || one.Kind != "malformed" || one.Error == "" || two.State != edp.DeviceOK {
 				t.Errorf("edge-1 %+v, edge-2 %+v", one, two)
@@ -118,7 +118,7 @@ func TestOnlyMalformedDocumentsAreNoSuccess(t *testing.T) {
 			if r.Devices[0].OK || !r.Devices[1].OK || r.Devices[1].Outcomes["malformed"] != 1 || r.Devices[1].Outcomes["ok"] != 1 {
 				t.Errorf("results %+v", r.Devices)
 			}
-			if last := must[map[string]time.Time](t)(s.LastComplete(t.Context(), site)); len(last) != 1 || last["edge-2"].IsZero() {
+			if last := must[map[string]map[string]wire.Done](t)(s.Done(t.Context(), site))[""]; len(last) != 1 || last["edge-2"].At.IsZero() {
 				t.Errorf("complete: %v", last)
 			}
 		})
@@ -131,7 +131,7 @@ func TestOnlyUnsupportedDocumentsAreNoFailure(t *testing.T) {
 	d := doc(site, job.Run, "edge-1", "show-version")
 	d.Outcome = "unsupported"
 	put(t, s, d)
-	must[[]string](t)(s.PutManifest(t.Context(), []byte("m"), manifest(job.Run, []wire.DeviceResult{good("edge-1")}, storedEntry(d)), strings.Repeat("a", 64)))
+	must[[]string](t)(s.PutManifest(t.Context(), manifest(job.Run, []wire.DeviceResult{good("edge-1")}, storedEntry(d)), edp.SignedManifest{Hash: strings.Repeat("a", 64), Plain: []byte("m")}))
 	if row := must[edp.DeviceRow](t)(s.Device(t.Context(), site, "edge-1")); row.State != edp.DeviceOK {
 		t.Errorf("device %+v", row)
 	}
@@ -224,8 +224,8 @@ func TestMigrationKeepsWhatIsThere(t *testing.T) {
 	put(t, s, d)
 	e := storedEntry(d)
 	e.Masked = map[string]int{"secrets": 1}
-	must[[]string](t)(s.PutManifest(t.Context(), []byte("m"), manifest(job.Run, nil, e,
-		entry("edge-1", "show-system-uptime", wire.EntrySkipped, "busy")), strings.Repeat("a", 64)))
+	must[[]string](t)(s.PutManifest(t.Context(), manifest(job.Run, nil, e,
+		entry("edge-1", "show-system-uptime", wire.EntrySkipped, "busy")), edp.SignedManifest{Hash: strings.Repeat("a", 64), Plain: []byte("m")}))
 	test := must[edp.Job](t)(s.CreateJob(t.Context(), edp.NewJob{Collector: site, Kind: wire.JobProbe}))
 	ok(t, s.SawJobStatus(t.Context(), wire.JobStatus{ID: test.ID, Collector: site, State: wire.JobDone, Probe: &wire.Probe{Device: "edge-1", Access: &wire.Access{Port: 830}}}))
 	ok(t, s.Close())

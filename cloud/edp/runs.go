@@ -8,11 +8,13 @@ import (
 	"time"
 )
 
-const runColumns = `id, collector, job, kind, state, started_at, finished_at, expected, stored, failed, skipped, bytes`
+const runColumns = `id, collector, job, kind, state, started_at, finished_at, expected, stored, failed, skipped, bytes,
+	withheld, unchanged, schedule, window, mode, reason`
 
 func scanRun(r row) (x Run, err error) {
 	return x, r.Scan(&x.ID, &x.Collector, &x.Job, &x.Kind, &x.State, moment{&x.Started}, moment{&x.Finished},
-		&x.Expected, &x.Stored, &x.Failed, &x.Skipped, &x.Bytes)
+		&x.Expected, &x.Stored, &x.Failed, &x.Skipped, &x.Bytes,
+		&x.Withheld, &x.Unchanged, &x.Schedule, moment{&x.Window}, &x.Mode, &x.Reason)
 }
 
 // Runs returns the runs that f chooses, newest first.
@@ -77,7 +79,7 @@ var errForeignRun = fmt.Errorf("that run belongs to another collector: %w", ErrC
 
 // enterRun makes sure that a run is in the store and belongs to a collector. One
 // that no job made was started by the collector's schedule.
-func enterRun(ctx context.Context, t *sql.Tx, collector, run, boot string, started time.Time) error {
+func enterRun(ctx context.Context, t querier, collector, run, boot string, started time.Time) error {
 	n, err := exec(ctx, t, `UPDATE runs SET boot = $1 WHERE id = $2 AND collector = $3`, boot, run, collector)
 	if err != nil || n == 1 {
 		return err
@@ -94,33 +96,17 @@ func enterRun(ctx context.Context, t *sql.Tx, collector, run, boot string, start
 	return err
 }
 
-// recount brings the counters of a run in line with its items and documents.
-func recount(ctx context.Context, t *sql.Tx, run string) error {
-	_, err := exec(ctx, t, `UPDATE runs SET
-		expected = (SELECT COUNT(*) FROM run_items i WHERE i.run = runs.id),
-		stored = (SELECT COUNT(*) FROM run_items i WHERE i.run = runs.id AND i.status = 'stored'),
-		failed = (SELECT COUNT(*) FROM run_items i WHERE i.run = runs.id AND i.status NOT IN ('stored', 'expected', 'skipped')),
-		skipped = (SELECT COUNT(*) FROM run_items i WHERE i.run = runs.id AND i.status = 'skipped'),
-		bytes = (SELECT COALESCE(SUM(d.size), 0) FROM documents d WHERE d.collector = runs.collector AND d.run = runs.id)
-		WHERE id = $1`, run)
+// recount brings the counters of a new run in line with its items.
+func recount(ctx context.Context, t querier, run string) error {
+	_, err := exec(ctx, t, `UPDATE runs SET expected = (SELECT COUNT(*) FROM run_items i WHERE i.run = runs.id) WHERE id = $1`, run)
 	return err
 }
 
-// giveUp accounts for all items of a device that are still expected.
-func giveUp(ctx context.Context, t *sql.Tx, run, device, reason string) error {
-	_, err := exec(ctx, t, `UPDATE run_items SET status = 'failed', reason = $1
-		WHERE run = $2 AND device = $3 AND status = 'expected'`, reason, run, device)
-	return err
-}
-
-// complete finishes a run if nothing of its expected set remains.
-func complete(ctx context.Context, t *sql.Tx, run string, at time.Time) error {
-	left, err := one(ctx, t, scanInt, `SELECT COUNT(*) FROM run_items WHERE run = $1 AND status = 'expected'`, run)
-	if err != nil || left > 0 {
-		return err
-	}
-	if _, err := exec(ctx, t, `UPDATE runs SET state = $1, finished_at = $2 WHERE id = $3`,
-		RunComplete, micros(at), run); err != nil {
+// complete finishes a run on demand if nothing of its expected set remains.
+func complete(ctx context.Context, t querier, run string, at time.Time) error {
+	n, err := exec(ctx, t, `UPDATE runs SET state = $1, finished_at = $2
+		WHERE id = $3 AND kind = $4 AND expected <= stored + failed + skipped + withheld`, RunComplete, micros(at), run, RunDemand)
+	if err != nil || n == 0 {
 		return err
 	}
 	return finishJobOf(ctx, t, run)

@@ -15,6 +15,11 @@ import (
 var (
 	ErrNotFound = errors.New("not found")
 	ErrConflict = errors.New("conflict")
+	// ErrUnavailable says that the database cannot do it now, as with a full disk:
+	// nothing was changed, and the same may work later.
+	ErrUnavailable = errors.New("the database is not available")
+	// ErrSuperseded says that a boot of a collector was followed by another.
+	ErrSuperseded = errors.New("it is of a boot that was followed by another")
 	// ErrDenied hides which of several things was wrong: name or password,
 	// token id or secret.
 	ErrDenied = errors.New("access denied")

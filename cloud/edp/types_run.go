@@ -3,6 +3,7 @@ package edp
 import (
 	"time"
 
+	"lwc/junos"
 	"lwc/transport/wire"
 )
 
@@ -13,6 +14,8 @@ type NewJob struct {
 	Devices   []string // collect, probe: which; empty means all of the fleet
 	By        string   // who asked
 	TTL       time.Duration
+	Release   string // update: the version wanted; empty: the newest
+	Source    string // update: URL of the release's manifest; empty: the updater's own
 }
 
 // JobQueued is the state of a job that no collector has answered yet. It never
@@ -28,7 +31,9 @@ type Job struct {
 	By                         string
 	State                      wire.JobState
 	Error                      string
-	Done, Total                int // devices
+	Detail                     string // progress or result in words
+	Release, Source            string // of an update
+	Done, Total                int    // devices
 	Created, Expires, Finished time.Time
 }
 
@@ -45,9 +50,9 @@ const (
 type RunState string
 
 // The states of a run. It is complete when each item that was expected of it
-// is stored, or accounted for by a manifest. It is interrupted when a restart
-// of the collector ended a scheduled run, or its job expired; failed when the
-// collector refused it or gave up.
+// is stored, or accounted for by a manifest, and the collector has ended it. It is
+// interrupted when the collector ended it early, for Reason, or its job expired;
+// failed when the collector refused it or gave up.
 const (
 	RunRunning     RunState = "running"
 	RunComplete    RunState = "complete"
@@ -63,12 +68,18 @@ type Run struct {
 	State             RunState
 	Started, Finished time.Time
 	// Items. Failed are accounted for without a document, Skipped were not asked
-	// for: the three and what is still under way make up Expected.
-	Expected, Stored, Failed, Skipped int
-	Bytes                             int64
-	Devices                           []DeviceResult // by Run only
-	Left                              []Left         // what has no document, and why; by Run only
-	Manifests                         []string       // hashes, oldest first; by Run only
+	// for: these, Withheld and what is still under way make up Expected.
+	// Withheld are documents whose bodies did not leave the site.
+	Expected, Stored, Failed, Skipped, Withheld int
+	Unchanged                                   int // of Stored: their bytes were there already
+	Bytes                                       int64
+	Schedule                                    string         // by which it was made; empty: a job asked
+	Window                                      time.Time      // start of the schedule's window
+	Mode                                        string         // of the egress
+	Reason                                      string         // why it was cut off
+	Devices                                     []DeviceResult // by Run only
+	Left                                        []Left         // what has no document, and why; by Run only
+	Manifests                                   []string       // hashes, oldest first; by Run only
 }
 
 // DeviceResult is how a device of a run ended, with the outcomes of its
@@ -116,6 +127,13 @@ type Document struct {
 	Masked                  map[string]int
 	CollectedAt, ReceivedAt time.Time
 	Body                    []byte `json:"-"` // plain; in lists nil
+	// Unchanged says that the bytes are those of an older document of the same
+	// item, which was sent; to Put, that Body is not there.
+	Unchanged bool
+	// Held says to Put that Body stays in the collector until it is approved.
+	Held bool `json:"-"`
+	// Identity is what the bytes tell of the device, for Put to note; nil: nothing.
+	Identity *junos.Identity `json:"-"`
 }
 
 // PutStatus is what became of one document of a batch.
@@ -127,6 +145,14 @@ const (
 	PutStored    PutStatus = "stored"
 	PutDuplicate PutStatus = "duplicate"
 	PutRefused   PutStatus = "refused"
+	PutOffered   PutStatus = "offered"   // held: its header is kept
+	PutBase      PutStatus = "base"      // unchanged, and no document has these bytes
+	PutKept      PutStatus = "kept"      // a part: stored, and more are to come
+	PutWhole     PutStatus = "whole"     // a part: all are stored, Finish is to come
+	PutLost      PutStatus = "lost"      // parts that were stored are not there any more
+	PutBusy      PutStatus = "busy"      // too many documents of the collector are not whole
+	PutTooLarge  PutStatus = "too-large" // its parts are more than a document may have
+	PutMalformed PutStatus = "malformed" // its bytes are not those that its header tells of
 )
 
 // DocumentFilter chooses documents, newest first. Zero values choose all.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"lwc/cloud/edp"
-	"lwc/junos"
 	"lwc/transport/wire"
 )
 
@@ -17,32 +17,59 @@ func (s *Stream) Flush(ctx context.Context) error {
 	return errors.Join(err, s.answer(ctx))
 }
 
-// commit stores the batch in one transaction. If that fails, each document has
-// a transaction of its own, so that one that cannot be stored does not hold up
-// the others.
+// commit stores the batch in one transaction. If that fails for a reason that is
+// not the store's, each frame has a transaction of its own, so that one that cannot
+// be stored does not hold up the others.
 func (s *Stream) commit(ctx context.Context) error {
-	batch := s.batch
-	s.batch, s.bytes = nil, 0
+	docs, parts := s.docs, s.parts
+	s.docs, s.parts, s.frames, s.bytes = nil, nil, 0, 0
 	defer s.discharge()
-	if len(batch) == 0 {
+	if len(docs)+len(parts) == 0 {
 		return nil
 	}
-	whole := s.store(ctx, batch)
-	if whole == nil {
-		return s.identifyAll(ctx, batch)
+	begun := time.Now()
+	err := s.store(ctx, docs, parts)
+	if err == nil {
+		s.window.committed(time.Since(begun))
+		return nil
 	}
+	s.window.refused()
+	if !errors.Is(err, edp.ErrUnavailable) && len(docs)+len(parts) > 1 {
+		return s.oneByOne(ctx, docs, parts)
+	}
+	s.refuseBatch(docs, parts)
+	return err
+}
+
+func (s *Stream) oneByOne(ctx context.Context, docs []edp.Document, parts []edp.Part) error {
 	var last error
-	for i := range batch {
-		one := whole
-		if len(batch) > 1 {
-			one = s.store(ctx, batch[i:i+1])
+	for i := range docs {
+		if err := s.store(ctx, docs[i:i+1], nil); err != nil {
+			last = err
+			s.refuseBatch(docs[i:i+1], nil)
 		}
-		if one != nil {
-			last = one
-			s.refuse(batch[i].Boot, batch[i].ID, CodeStore, true)
+	}
+	for i := range parts {
+		if err := s.store(ctx, nil, parts[i:i+1]); err != nil {
+			last = err
+			s.refuseBatch(nil, parts[i:i+1])
 		}
 	}
 	return last
+}
+
+// refuseBatch asks for frames again. Of a document in parts one answer is enough.
+func (s *Stream) refuseBatch(docs []edp.Document, parts []edp.Part) {
+	for _, d := range docs {
+		s.refuse(d.Boot, d.ID, CodeStore, true)
+	}
+	told := map[string]bool{}
+	for _, p := range parts {
+		if !told[p.Header.ID] {
+			told[p.Header.ID] = true
+			s.refuse(p.Header.Boot, p.Header.ID, CodeStore, true)
+		}
+	}
 }
 
 func (s *Stream) discharge() {
@@ -50,50 +77,79 @@ func (s *Stream) discharge() {
 	s.charged = 0
 }
 
-// store commits documents and notes what became of each.
-func (s *Stream) store(ctx context.Context, docs []edp.Document) error {
-	statuses, err := s.in.cfg.Store.PutDocuments(ctx, docs)
+// store commits frames and notes what became of each.
+func (s *Stream) store(ctx context.Context, docs []edp.Document, parts []edp.Part) error {
+	statuses, kept, err := s.in.cfg.Store.Put(ctx, docs, parts)
 	if err != nil {
-		return fmt.Errorf("storing %d documents: %w", len(docs), err)
+		return err
 	}
 	for i, d := range docs {
 		s.answers = append(s.answers, answer{d.Boot, receipt(d.ID, statuses[i])})
 	}
-	return nil
+	return s.progress(ctx, parts, kept)
 }
 
-func receipt(id string, p edp.PutStatus) wire.Receipt {
-	switch p {
-	case edp.PutStored:
-		return wire.Receipt{ID: id, Status: wire.Stored}
-	case edp.PutDuplicate:
-		return wire.Receipt{ID: id, Status: wire.Duplicate}
+// progress answers parts: of each document its newest state, once.
+func (s *Stream) progress(ctx context.Context, parts []edp.Part, kept []edp.PartStatus) error {
+	newest := map[string]int{}
+	for i, p := range parts {
+		newest[p.Header.ID] = i
 	}
-	return wire.Receipt{ID: id, Status: wire.Rejected, Code: CodeRefused}
-}
-
-// identifyAll keeps the facts by which the devices of a committed batch are
-// known. A duplicate says what was said before.
-func (s *Stream) identifyAll(ctx context.Context, docs []edp.Document) error {
 	var all error
-	for _, d := range docs {
-		all = errors.Join(all, s.identify(ctx, d))
+	for i, p := range parts {
+		h, st := p.Header, kept[i]
+		switch {
+		case newest[h.ID] != i:
+			continue
+		case st.Status == edp.PutWhole:
+			all = errors.Join(all, s.finish(ctx, h))
+		case st.Status == edp.PutKept && st.Kept == 0:
+			continue // the first part is to come yet
+		case st.Status == edp.PutKept:
+			s.answers = append(s.answers, answer{h.Boot, wire.Receipt{ID: h.ID, Status: wire.Kept, Parts: st.Kept}})
+		default:
+			s.answers = append(s.answers, answer{h.Boot, receipt(h.ID, st.Status)})
+		}
 	}
 	return all
 }
 
-func (s *Stream) identify(ctx context.Context, d edp.Document) error {
-	if d.Outcome != string(junos.OK) && d.Outcome != string(junos.Partial) {
-		return nil
+// finish has a document checked whose parts are all there.
+func (s *Stream) finish(ctx context.Context, h wire.Header) error {
+	st, err := s.in.cfg.Store.Finish(ctx, s.collector, h.ID, s.in.cfg.MaxDocument)
+	if err != nil {
+		s.window.refused()
+		s.refuse(h.Boot, h.ID, CodeStore, true)
+		return fmt.Errorf("storing a large document: %w", err)
 	}
-	id, err := junos.ParseIdentity(d.Item, d.Body)
-	if err != nil { // its text may quote the document
-		return fmt.Errorf("device %s: the reply to %s is not XML that tells who it is", d.Device, d.Item)
+	s.answers = append(s.answers, answer{h.Boot, receipt(h.ID, st)})
+	s.touch()
+	return nil
+}
+
+func receipt(id string, p edp.PutStatus) wire.Receipt {
+	r := wire.Receipt{ID: id, Status: wire.Rejected}
+	switch p {
+	case edp.PutStored:
+		r.Status = wire.Stored
+	case edp.PutDuplicate:
+		r.Status = wire.Duplicate
+	case edp.PutOffered:
+		r.Status = wire.Offered
+	case edp.PutBase:
+		r.Code = CodeBase
+	case edp.PutLost:
+		r.Code = CodeParts
+	case edp.PutMalformed:
+		r.Code = CodeFrame
+	case edp.PutTooLarge:
+		r.Code = CodeTooLarge
+	case edp.PutBusy:
+		r.Code, r.Retryable = CodeBusy, true
+	default:
+		r.Code = CodeRefused
 	}
-	if id.HostName == "" && id.Model == "" && id.Version == "" && len(id.Serials) == 0 {
-		return nil
-	}
-	return s.in.cfg.Store.SetIdentity(ctx, s.collector, d.Device, id)
+	return r
 }
 
 // answer sends the receipts that wait, those of one boot together.
@@ -113,7 +169,7 @@ func (s *Stream) answer(ctx context.Context) error {
 }
 
 func (s *Stream) sendReceipts(ctx context.Context, as []answer) error {
-	m := wire.Receipts{V: wire.Version, Collector: s.collector, Boot: as[0].boot}
+	m := wire.Receipts{V: wire.Version, Collector: s.collector, Boot: as[0].boot, WindowBytes: s.window.now}
 	for _, a := range as {
 		m.Receipts = append(m.Receipts, a.Receipt)
 	}

@@ -28,24 +28,39 @@ type Config struct {
 	Key    crypto.Signer // the config-signing key; it signs receipts
 	// IngestKey opens sealed bodies; its zero value refuses them.
 	IngestKey wire.BootKey
-	// MaxDocument bounds one document, in bytes; 0 means 64 MiB.
+	// MaxDocument bounds one document, in bytes; 0 means 1 GiB.
 	MaxDocument int64
 	// Memory bounds the documents of all streams between their inflation and
-	// their commit, in bytes; 0 means 256 MiB. It is at least MaxDocument.
+	// their commit, in bytes; 0 means 256 MiB. It is at least 64 MiB, which a
+	// manifest may have. Large documents do not count: they are never in memory.
 	Memory int64
+	// Window bounds what a collector sends without a receipt, in bytes, while the
+	// store keeps up; 0 means 16 MiB.
+	Window int64
 }
 
 const (
-	defaultMaxDocument = 64 << 20
+	defaultMaxDocument = 1 << 30
 	defaultMemory      = 256 << 20
+	defaultWindow      = 16 << 20
 )
 
-// A batch is committed when it has maxBatch documents or maxBatchBytes, or when
+// A batch is committed when it has maxBatch frames or maxBatchBytes, or when
 // its first answer has waited for maxDelay.
 const (
-	maxBatch      = wire.MaxReceipts
+	maxBatch      = 64
 	maxBatchBytes = 16 << 20
 	maxDelay      = 250 * time.Millisecond
+)
+
+const (
+	// wholeBytes is how large a document may be that is inflated in memory. One that
+	// is larger, or has parts, goes to the store as it came.
+	wholeBytes = 1 << 20
+	// sharedBytes bounds the bodies that share a frame: 32 of up to 128 KiB.
+	sharedBytes = wire.MaxDocs * (128 << 10)
+	// maxManifest bounds one section: 64 devices take half of a megabyte.
+	maxManifest = 64 << 20
 )
 
 // Ingest makes streams that share a store and a memory budget.
@@ -65,15 +80,19 @@ func New(cfg Config) (*Ingest, error) {
 	if cfg.Memory == 0 {
 		cfg.Memory = defaultMemory
 	}
-	cfg.Memory = max(cfg.Memory, cfg.MaxDocument)
+	if cfg.Window == 0 {
+		cfg.Window = defaultWindow
+	}
+	cfg.Memory = max(cfg.Memory, maxManifest)
 	return &Ingest{cfg: cfg, memory: semaphore.NewWeighted(cfg.Memory)}, nil
 }
 
 // Stream returns the stream of one collector, whose manifests must be signed by
 // key.
 func (i *Ingest) Stream(collector string, key crypto.PublicKey) *Stream {
-	return &Stream{in: i, collector: collector, key: key,
-		asm: wire.Assembler{MaxSize: i.cfg.MaxDocument, Key: i.cfg.IngestKey}}
+	s := &Stream{in: i, collector: collector, key: key, window: newWindow(i.cfg.Window),
+		asm: wire.Assembler{MaxSize: maxManifest, Key: i.cfg.IngestKey}}
+	return s
 }
 
 // send signs a message and publishes it.

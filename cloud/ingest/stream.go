@@ -6,14 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 
 	"lwc/cloud/edp"
+	"lwc/junos"
 	"lwc/transport/wire"
 )
 
-// chargeAbove is the size from which a document counts against the common
-// memory budget; smaller ones are bounded by the batch.
+// chargeAbove is the size from which a frame counts against the common memory
+// budget; smaller ones are bounded by the batch.
 const chargeAbove = 64 << 10
 
 // Stream takes the frames of one collector. It is not safe for concurrent use.
@@ -21,9 +23,14 @@ type Stream struct {
 	in        *Ingest
 	collector string
 	key       crypto.PublicKey
+	boot      string // of the newest hello; empty: not known
 	asm       wire.Assembler
+	ledger    ledger
+	window    window
 
-	batch   []edp.Document
+	docs    []edp.Document
+	parts   []edp.Part
+	frames  int   // of the batch
 	bytes   int64 // of the batch
 	charged int64 // of the batch, to the common budget
 	answers []answer
@@ -38,6 +45,17 @@ type answer struct {
 
 // SetKey changes the key that manifests must be signed by.
 func (s *Stream) SetKey(key crypto.PublicKey) { s.key = key }
+
+// SetBoot tells which boot of the collector is its newest: only that one goes on
+// with the chain of manifests.
+func (s *Stream) SetBoot(boot string) { s.boot = boot }
+
+// Window is how many bytes the collector may send without a receipt, as things
+// stand.
+func (s *Stream) Window() int64 { return s.window.now }
+
+// Overrun says that more came than could be taken: the window becomes smaller.
+func (s *Stream) Overrun() { s.window.refused() }
 
 // Deadline is when Flush is due; zero when nothing waits.
 func (s *Stream) Deadline() time.Time {
@@ -63,17 +81,25 @@ func (s *Stream) Take(ctx context.Context, k wire.Kind, frame []byte) error {
 		return err
 	}
 	if err := s.check(k, h); err != nil {
-		s.refuse(h.Boot, h.ID, CodeHeader, false)
+		s.refuseAll(h, CodeHeader, false)
 		return err
 	}
-	w, err := s.assemble(ctx, h, body)
-	if err != nil || w == nil {
-		return err
+	switch {
+	case k == wire.KindRun:
+		return s.account(ctx, h, body)
+	case len(h.Docs) > 0:
+		return s.shared(ctx, h, body)
+	case bare(h):
+		return s.header(ctx, h, body)
+	case h.Parts == 1 && h.Size <= wholeBytes:
+		return s.whole(ctx, h, body)
 	}
-	if k == wire.KindRun {
-		return s.manifest(ctx, w)
-	}
-	return s.add(ctx, w)
+	return s.part(ctx, h, body)
+}
+
+// bare tells whether a document comes without its body.
+func bare(h wire.Header) bool {
+	return slices.Contains(h.Flags, wire.FlagUnchanged) || slices.Contains(h.Flags, wire.FlagHeld)
 }
 
 func (s *Stream) check(k wire.Kind, h wire.Header) error {
@@ -82,41 +108,131 @@ func (s *Stream) check(k wire.Kind, h wire.Header) error {
 		return fmt.Errorf("reading a frame: it is of collector %.80q", h.Collector)
 	case h.Type != k:
 		return fmt.Errorf("reading a frame: a %.20q on the topic of a %s", h.Type, k)
-	case k == wire.KindFact && (!names.MatchString(h.Device) || !names.MatchString(h.Item)):
-		return fmt.Errorf("reading a frame: device %.80q or item %.80q is not a name", h.Device, h.Item)
-	}
-	if (h.RawSHA256 != "" && !digests.MatchString(h.RawSHA256)) || h.RawSize < 0 {
-		return errors.New("reading a frame: its raw_sha256 or raw_size is none")
 	}
 	if err := wire.CheckID(h.Run); err != nil {
 		return fmt.Errorf("reading a frame: run: %w", err)
 	}
+	if k != wire.KindFact {
+		return nil
+	}
+	if len(h.Docs) == 0 {
+		return checkDocument(h.Device, wire.DocOf(h))
+	}
+	for _, d := range h.Docs {
+		if err := checkDocument(h.Device, d); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// assemble returns the whole body, or nil while parts are missing.
-func (s *Stream) assemble(ctx context.Context, h wire.Header, body []byte) (*wire.Whole, error) {
+func checkDocument(device string, d wire.Doc) error {
+	if !names.MatchString(device) || !names.MatchString(d.Item) {
+		return fmt.Errorf("reading a frame: device %.80q or item %.80q is not a name", device, d.Item)
+	}
+	if (d.RawSHA256 != "" && !digests.MatchString(d.RawSHA256)) || d.RawSize < 0 {
+		return errors.New("reading a frame: its raw_sha256 or raw_size is none")
+	}
+	return nil
+}
+
+// shared takes a frame of several documents.
+func (s *Stream) shared(ctx context.Context, h wire.Header, body []byte) error {
+	if h.Size > sharedBytes {
+		s.refuseAll(h, CodeTooLarge, false)
+		return fmt.Errorf("reading a frame: %d bytes share it, more than %d: %w", h.Size, sharedBytes, wire.ErrTooLarge)
+	}
+	w, charge, err := s.inflate(ctx, h, body)
+	if err != nil {
+		return err
+	}
+	docs, err := wire.Docs(*w)
+	if err != nil {
+		s.in.memory.Release(charge)
+		s.refuseAll(h, CodeFrame, false)
+		return err
+	}
+	s.charged += charge
+	for _, d := range docs {
+		s.docs = append(s.docs, s.document(d))
+	}
+	return s.added(ctx, h.Size)
+}
+
+// whole takes a small document in one frame.
+func (s *Stream) whole(ctx context.Context, h wire.Header, body []byte) error {
+	w, charge, err := s.inflate(ctx, h, body)
+	if err != nil {
+		return err
+	}
+	s.charged += charge
+	s.docs = append(s.docs, s.document(*w))
+	return s.added(ctx, h.Size)
+}
+
+// header takes a document that comes without its body.
+func (s *Stream) header(ctx context.Context, h wire.Header, body []byte) error {
+	if len(body) > 0 && h.Enc == wire.EncIdentity || !digests.MatchString(h.SHA256) || h.Parts > 1 {
+		s.refuse(h.Boot, h.ID, CodeHeader, false)
+		return errors.New("reading a frame: a document without a body has one, or no hash")
+	}
+	s.docs = append(s.docs, s.document(wire.Whole{Header: h}))
+	return s.added(ctx, 0)
+}
+
+// part takes a piece of a document, or a large one, as it is.
+func (s *Stream) part(ctx context.Context, h wire.Header, body []byte) error {
+	open, err := wire.OpenBody(h, body, s.in.cfg.IngestKey)
+	if err != nil {
+		code, retry := s.fault(err)
+		s.refuse(h.Boot, h.ID, code, retry)
+		return err
+	}
+	s.parts = append(s.parts, edp.Part{Header: h, Body: open, Max: s.in.cfg.MaxDocument, ReceivedAt: time.Now()})
+	return s.added(ctx, int64(len(open)))
+}
+
+func (s *Stream) document(w wire.Whole) edp.Document {
+	d := edp.Document{
+		ID: w.ID, Collector: s.collector, Boot: w.Boot, Run: w.Run, Device: w.Device, Item: w.Item,
+		Outcome: w.Outcome, SHA256: w.SHA256, Flags: w.Flags, Size: w.Size,
+		RawSHA256: w.RawSHA256, RawSize: w.RawSize,
+		CollectedAt: w.CollectedAt, ReceivedAt: time.Now(), Body: w.Plain,
+		Unchanged: slices.Contains(w.Flags, wire.FlagUnchanged), Held: slices.Contains(w.Flags, wire.FlagHeld),
+	}
+	if d.Unchanged || d.Held || (d.Outcome != string(junos.OK) && d.Outcome != string(junos.Partial)) {
+		return d
+	}
+	// One that is no XML tells nothing; it is stored all the same.
+	if id, err := junos.ParseIdentity(d.Item, d.Body); err == nil && (id.HostName != "" || id.Model != "" || id.Version != "" || len(id.Serials) > 0) {
+		d.Identity = &id
+	}
+	return d
+}
+
+// inflate returns the body of a frame, and what it was charged.
+func (s *Stream) inflate(ctx context.Context, h wire.Header, body []byte) (*wire.Whole, int64, error) {
 	charge, err := s.charge(ctx, h.Size)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	w, err := s.asm.Add(time.Now(), h, body)
-	if w == nil {
-		s.in.memory.Release(charge)
-	} else {
-		s.charged += charge
+	if err == nil && w == nil {
+		err = wire.ErrFrame // one part is always whole
 	}
 	if err != nil {
-		code, retry := s.fault(h, err)
-		s.refuse(h.Boot, h.ID, code, retry)
+		s.in.memory.Release(charge)
+		code, retry := s.fault(err)
+		s.refuseAll(h, code, retry)
+		return nil, 0, err
 	}
-	return w, err
+	return w, charge, nil
 }
 
 // charge takes size from the common budget, after giving back what this stream
 // holds: a stream that waits holds nothing, so that none waits for ever.
 func (s *Stream) charge(ctx context.Context, size int64) (int64, error) {
-	if size < chargeAbove || size > s.in.cfg.MaxDocument {
+	if size < chargeAbove {
 		return 0, nil
 	}
 	if s.in.memory.TryAcquire(size) {
@@ -129,17 +245,12 @@ func (s *Stream) charge(ctx context.Context, size int64) (int64, error) {
 	return size, flushed
 }
 
-// add puts a document into the batch.
-func (s *Stream) add(ctx context.Context, w *wire.Whole) error {
-	s.batch = append(s.batch, edp.Document{
-		ID: w.ID, Collector: s.collector, Boot: w.Boot, Run: w.Run, Device: w.Device, Item: w.Item,
-		Outcome: w.Outcome, SHA256: w.SHA256, Flags: w.Flags, Size: w.Size,
-		RawSHA256: w.RawSHA256, RawSize: w.RawSize,
-		CollectedAt: w.CollectedAt, ReceivedAt: time.Now(), Body: w.Plain,
-	})
-	s.bytes += w.Size
+// added counts a frame into the batch.
+func (s *Stream) added(ctx context.Context, bytes int64) error {
+	s.frames++
+	s.bytes += bytes
 	s.touch()
-	if len(s.batch) >= maxBatch || s.bytes >= maxBatchBytes {
+	if s.frames >= maxBatch || s.bytes >= maxBatchBytes {
 		return s.Flush(ctx)
 	}
 	return nil

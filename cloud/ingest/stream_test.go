@@ -148,7 +148,11 @@ func TestReceiptsFollowTheCommit(t *testing.T) {
 // and all is stored.
 func TestStreamsShareTheMemoryBudget(t *testing.T) {
 	const size = 1 << 20
-	k := newKit(t, func(c *Config) { c.MaxDocument, c.Memory = size, 2*size })
+	k := newKit(t, nil)
+	if !k.memory.TryAcquire(k.cfg.Memory - 2*size) {
+		t.Fatal("no memory at all")
+	}
+	defer k.memory.Release(k.cfg.Memory - 2*size)
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
@@ -177,9 +181,10 @@ func TestStreamsShareTheMemoryBudget(t *testing.T) {
 	if len(got) != 24 {
 		t.Errorf("%d receipts", len(got))
 	}
-	if !k.memory.TryAcquire(k.cfg.Memory) {
+	if !k.memory.TryAcquire(2 * size) {
 		t.Error("some of the budget was not given back")
 	}
+	k.memory.Release(2 * size)
 }
 
 // The budget is given back whatever happens to a frame.
@@ -296,8 +301,8 @@ func TestNeedsAreSplit(t *testing.T) {
 }
 
 func TestTakeEndsWithItsContext(t *testing.T) {
-	k := newKit(t, func(c *Config) { c.MaxDocument, c.Memory = 1<<20, 1<<20 })
-	if !k.memory.TryAcquire(1 << 20) {
+	k := newKit(t, nil)
+	if !k.memory.TryAcquire(k.cfg.Memory) {
 		t.Fatal("no memory at all")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -89,7 +89,7 @@ func TestSkippedAndMaskedPages(t *testing.T) {
 	for _, item := range []string{"show-version", "show-chassis-alarms"} {
 		m.Documents = append(m.Documents, wire.ManifestEntry{Device: "edge-1", Item: item, Status: wire.EntrySkipped, Reason: "not asked: a routing engine is busy"})
 	}
-	_, err = c.Store.PutManifest(t.Context(), nil, m, "0123")
+	_, err = c.Store.PutManifest(t.Context(), m, edp.SignedManifest{Hash: "0123"})
 	must(t, err)
 	v := user(t, c, edp.RoleStandard)
 	page := html.UnescapeString(v.page("/runs/" + job.Run))

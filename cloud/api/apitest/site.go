@@ -129,7 +129,7 @@ func (c *Cloud) Work(job edp.Job) {
 		c.check(c.Store.SawJobStatus(c.ctx(), wire.JobStatus{V: wire.Version, ID: job.ID, Collector: job.Collector, Boot: boot,
 			State: wire.JobRunning, Done: i + 1, Total: len(job.Devices), Device: &r}))
 	}
-	missing, err := c.Store.PutManifest(c.ctx(), []byte(`{"signed":true}`), m, wire.Digest([]byte(job.Run)))
+	missing, err := c.Store.PutManifest(c.ctx(), m, edp.SignedManifest{Hash: wire.Digest([]byte(job.Run)), Plain: []byte(`{"signed":true}`)})
 	c.check(err)
 	if len(missing) > 0 {
 		c.tb.Fatalf("documents are missing: %v", missing)
