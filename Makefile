@@ -4,13 +4,13 @@ GO ?= go
 BIN := bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-PKGS := ./... ./testdata/need ./testdata/kernels/... ./testdata/badline/...
+PKGS := ./... ./testdata/need ./testdata/kernels/... ./testdata/badline/... ./testdata/outproxy
 export CGO_ENABLED ?= 0
 export LWC_BIN := $(CURDIR)/$(BIN)
 FUZZTIME ?= 1m
 
 # What the tests use beside Go: real peers, and the programs that judge.
-TEST_DEPS := openssh-server openssh-client mosquitto chromium python3-junos-eznc nftables netbase iproute2 dnsmasq-base tinyproxy-bin chrony
+TEST_DEPS := openssh-server openssh-client mosquitto chromium python3-junos-eznc nftables netbase iproute2 dnsmasq-base tinyproxy-bin squid chrony
 
 # What running tests under other kernels needs besides, and whose kernels: Debian 12
 # has 6.1, without tables that outlive their owner; Debian 13 has the appliance's.
@@ -18,7 +18,7 @@ KERNEL_DEPS := qemu-system-x86 xz-utils nftables netbase iproute2 dnsmasq-base
 KERNELS ?= bookworm trixie
 KERNEL_PKGS ?= ./netguard/...
 
-.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults bench bench-fleet bench-scan bench-collect bench-netguard clean
+.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -74,7 +74,7 @@ screenshot: build ## take the README's picture of the portal from a running site
 	@.ci/deps chromium
 	LWC_SCREENSHOT=$(CURDIR)/docs/images/portal.png $(GO) test -count=1 -run PortalShowsInventory ./cmd/lwc-demo/site
 
-bench: bench-fleet bench-scan bench-collect bench-netguard ## run the benchmarks
+bench: bench-fleet bench-scan bench-collect bench-netguard bench-uplink ## run the benchmarks
 
 bench-fleet: ## memory of 1,000 simulated devices, each with a session, clients included
 	$(GO) test -run '^$$' -bench Fleet1000 -benchtime 1x ./junos/junostest | .ci/goal junosim-1000-devices-mb BenchmarkFleet1000 MB 1024
@@ -88,6 +88,9 @@ bench-collect: build ## what collecting costs beside a raw SSH client and PyEZ; 
 
 bench-netguard: build ## what guarding the ports costs and how fast it acts: 4 minutes; PARTS=fix,dial measures these only
 	$(BIN)/lwc-bench netguard $(if $(PARTS),--only $(PARTS))
+
+bench-uplink: build ## what delivery costs from memory to the receipt, and the whole cycle on 10,000 devices; PARTS=speed,unchanged measures these only
+	$(BIN)/lwc-bench uplink $(if $(PARTS),--only $(PARTS))
 
 clean: ## remove what the targets made
 	rm -rf $(BIN) dist

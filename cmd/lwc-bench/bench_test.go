@@ -18,7 +18,7 @@ import (
 
 // TestMain is one of its processes where the program starts itself anew.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{"client", "netguard", "guard", "dialer"}, os.Args[1]) {
+	if len(os.Args) > 1 && slices.Contains([]string{"client", "netguard", "guard", "dialer", "sink"}, os.Args[1]) {
 		main()
 		return
 	}
@@ -69,7 +69,7 @@ func TestThirtyRequests(t *testing.T) {
 
 func TestCommandLine(t *testing.T) {
 	for _, args := range [][]string{{"nonsense"}, {"collect", "--rounds", "0"}, {"collect", "--only", "nothing"}, {"collect", "--bogus"},
-		{"netguard", "--events", "0"}, {"netguard", "--only", "nothing"}, {"netguard", "--bogus"}} {
+		{"uplink", "--only", "nothing"}, {"uplink", "--bogus"}, {"netguard", "--events", "0"}, {"netguard", "--only", "nothing"}, {"netguard", "--bogus"}} {
 		if err := run(t.Context(), args, nil, &bytes.Buffer{}, os.Stderr); !errors.Is(err, errUsage) {
 			t.Errorf("%q: %v", args, err)
 		}
@@ -83,14 +83,7 @@ func TestCommandLine(t *testing.T) {
 // One small round of everything that needs few devices, so that the benchmark
 // still runs when somebody needs it.
 func TestMeasures(t *testing.T) {
-	dir := os.Getenv("LWC_BIN")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "bin")
-	}
-	sim := filepath.Join(dir, "junosim")
-	if _, err := os.Stat(sim); err != nil {
-		need.Missing(t, "the programs in bin/ (make build)")
-	}
+	sim := builtProgram(t, "junosim")
 	need.Program(t, "sshd")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -100,6 +93,37 @@ func TestMeasures(t *testing.T) {
 		t.Fatalf("%v\n%s", err, &out)
 	}
 	for _, name := range []string{"collect-sequential-to-raw", "whole-to-pyez", "bastion-to-direct"} {
+		if !strings.Contains(out.String(), "\ngoal "+name+" ") {
+			t.Errorf("no goal %s in\n%s", name, &out)
+		}
+	}
+}
+
+// builtProgram is one of the programs that make build makes.
+func builtProgram(t *testing.T, name string) string {
+	t.Helper()
+	dir := os.Getenv("LWC_BIN")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "bin")
+	}
+	path := filepath.Join(dir, name)
+	if _, err := os.Stat(path); err != nil {
+		need.Missing(t, "the programs in bin/ (make build)")
+	}
+	return path
+}
+
+// One small round of delivery, with the real cloud.
+func TestMeasuresDelivery(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	var out bytes.Buffer
+	err := run(ctx, []string{"uplink", "--rounds", "1", "--devices", "4", "--documents", "60", "--fleet", "4",
+		"--junosim", builtProgram(t, "junosim"), "--cloud", builtProgram(t, "lwc-cloud")}, nil, &out, os.Stderr)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &out)
+	}
+	for _, name := range []string{"uplink-to-paho-rate", "unchanged-bytes-each", "cycle-cpu-to-raw", "cycle-limited-rss-mib"} {
 		if !strings.Contains(out.String(), "\ngoal "+name+" ") {
 			t.Errorf("no goal %s in\n%s", name, &out)
 		}

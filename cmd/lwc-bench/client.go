@@ -19,7 +19,7 @@ import (
 
 // order is what the parent asks of a client process, on its standard input.
 type order struct {
-	Mode     string // raw, ours, whole, product or idle
+	Mode     string // raw, ours, whole, product, idle, uplink, paho, tls, unchanged or cycle
 	Depth    int    // requests under way in a session
 	InFlight int    // devices at once
 	Items    []string
@@ -27,6 +27,9 @@ type order struct {
 	Bastion  *bastionHost // before every device; nil: direct
 	Limit    int64        // soft limit of the heap, as lwcd sets it; zero: none
 	Profile  string       // file for a CPU profile; empty: none
+	Times    int          // uplink, paho, tls: devices to send for; unchanged: documents
+	Token    string       // of enrolment, for clients that talk to a cloud
+	Ask      *asking      // cycle: how to ask for the collection
 }
 
 // measure is its answer.
@@ -103,6 +106,16 @@ func carryOut(ctx context.Context, o order) (measure, error) {
 		return product(ctx, o)
 	case "idle":
 		return idle(ctx, o)
+	case "uplink":
+		return sendAll(ctx, o)
+	case "paho":
+		return pahoAll(ctx, o)
+	case "tls":
+		return tlsAll(ctx, o)
+	case "unchanged":
+		return unchangedAll(ctx, o)
+	case "cycle":
+		return cycle(ctx, o)
 	case "ours", "whole":
 		c, err := newOurs(o)
 		if err != nil {
