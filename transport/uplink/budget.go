@@ -23,18 +23,19 @@ const (
 )
 
 // budget counts the bytes of documents without receipt, and hands them out in the
-// order of the requests. Lanes that go on come before new ones. While nothing
-// that it counts is under way to the cloud, one request may go beyond the limit:
-// so there is always one that can go on, and what is in use exceeds the limit by
-// one frame. The outbox's mutex guards it.
+// order of the requests. Lanes that go on come before new ones. While no frame is
+// under way, for which the cloud could make room, one lane may go beyond the
+// limit: so there is always one that can go on, and what is in use exceeds the
+// limit by a seat and a frame at most. The outbox's mutex guards it.
 type budget struct {
 	limit  int64
-	lanes  int64 // that have a seat
-	hands  int64 // of seats, and granted for frames that are being made
-	moving int64 // frames of documents on their way
-	held   int64 // frames that wait for an approval
-	other  int64 // manifests
-	over   bool  // one request went beyond the limit
+	lanes  int64   // that have a seat
+	hands  int64   // of seats, and granted for frames that are being made
+	moving int64   // documents on their way
+	frames int     // of these; while there is one, the cloud will make room
+	held   int64   // frames that wait for an approval
+	other  int64   // manifests
+	over   *writer // who may go beyond the limit, until it is kept again
 
 	growing, entering []*claim
 	waits             int64 // requests that had to wait, ever
@@ -42,6 +43,7 @@ type budget struct {
 
 // claim is a request for n bytes.
 type claim struct {
+	by      *writer
 	n       int64
 	ready   chan struct{}
 	granted bool
@@ -50,14 +52,25 @@ type claim struct {
 func (b *budget) used() int64 { return b.hands + b.moving + b.held + b.other }
 
 // mayGrow tells whether a lane may have n more.
-func (b *budget) mayGrow(n int64) bool {
-	return b.used()+n <= b.limit || b.moving == 0 && !b.over
+func (b *budget) mayGrow(by *writer, n int64) bool {
+	return b.used()+n <= b.limit || b.frames == 0 && (b.over == nil || b.over == by)
+}
+
+// nextToGrow is the place in line of the claim that is to be served: the first, or
+// that of the one lane that may go beyond the limit. -1: none can be.
+func (b *budget) nextToGrow() int {
+	for i, c := range b.growing {
+		if b.mayGrow(c.by, c.n) && (i == 0 || c.by == b.over) {
+			return i
+		}
+	}
+	return -1
 }
 
 // mayEnter tells whether one more lane may have a seat. Seats take at most half of
 // what is not held, so that there is room for frames.
 func (b *budget) mayEnter() bool {
-	if b.lanes == 0 && b.moving == 0 && !b.over {
+	if b.lanes == 0 && b.frames == 0 {
 		return true
 	}
 	return b.used()+seat <= b.limit && (b.lanes+1)*seat <= (b.limit-b.held)/2
@@ -65,28 +78,37 @@ func (b *budget) mayEnter() bool {
 
 // serve grants what can be granted. It is called after everything that makes room.
 func (b *budget) serve() {
-	b.over = b.over && b.used() > b.limit
-	for len(b.growing) > 0 && b.mayGrow(b.growing[0].n) {
-		b.growing = b.grant(b.growing)
+	if b.used() <= b.limit {
+		b.over = nil
+	}
+	for i := b.nextToGrow(); i >= 0; i = b.nextToGrow() {
+		b.grant(b.growing[i])
+		b.growing = slices.Delete(b.growing, i, i+1)
 	}
 	for len(b.growing) == 0 && len(b.entering) > 0 && b.mayEnter() {
 		b.lanes++
-		b.entering = b.grant(b.entering)
+		b.grant(b.entering[0])
+		b.entering[0] = nil
+		b.entering = b.entering[1:]
 	}
 }
 
-// grant serves the first of a queue, and returns the others.
-func (b *budget) grant(queue []*claim) []*claim {
-	c := queue[0]
-	b.hands += c.n
-	b.over = b.over || b.used() > b.limit
+// grant serves a claim.
+func (b *budget) grant(c *claim) {
+	b.take(c.by, c.n)
 	c.granted = true
 	close(c.ready)
-	queue[0] = nil
-	return queue[1:]
 }
 
-// writer is who waits for memory: a run's, and what it wants to know of a wait.
+// take puts n bytes into a lane's hands.
+func (b *budget) take(by *writer, n int64) {
+	b.hands += n
+	if b.used() > b.limit {
+		b.over = by
+	}
+}
+
+// writer is who waits for memory, and what it wants to know of a wait.
 type writer struct {
 	run     string
 	waiting func() (resumed func()) // may be nil
@@ -96,25 +118,24 @@ type writer struct {
 var errFull = errors.New("the memory for documents without receipt is in use")
 
 // enter waits for a seat.
-func (o *outbox) enter(ctx context.Context, w writer) error {
-	return o.claim(ctx, w, &o.entering, &claim{n: seat, ready: make(chan struct{})})
+func (o *outbox) enter(ctx context.Context, w *writer) error {
+	return o.claim(ctx, &o.entering, &claim{by: w, n: seat, ready: make(chan struct{})})
 }
 
 // grow waits for n more bytes in hand.
-func (o *outbox) grow(ctx context.Context, w writer, n int64) error {
+func (o *outbox) grow(ctx context.Context, w *writer, n int64) error {
 	o.mu.Lock()
-	if len(o.growing) == 0 && o.mayGrow(n) {
-		o.hands += n
-		o.over = o.over || o.used() > o.limit
+	if len(o.growing) == 0 && o.mayGrow(w, n) {
+		o.take(w, n)
 		o.mu.Unlock()
 		return nil
 	}
 	o.mu.Unlock()
-	return o.claim(ctx, w, &o.growing, &claim{n: n, ready: make(chan struct{})})
+	return o.claim(ctx, &o.growing, &claim{by: w, n: n, ready: make(chan struct{})})
 }
 
 // claim waits in a queue.
-func (o *outbox) claim(ctx context.Context, w writer, queue *[]*claim, c *claim) error {
+func (o *outbox) claim(ctx context.Context, queue *[]*claim, c *claim) error {
 	o.mu.Lock()
 	*queue = append(*queue, c)
 	o.serve()
@@ -126,17 +147,17 @@ func (o *outbox) claim(ctx context.Context, w writer, queue *[]*claim, c *claim)
 	if granted {
 		return nil
 	}
-	if w.waiting != nil {
-		if resumed := w.waiting(); resumed != nil {
+	if c.by.waiting != nil {
+		if resumed := c.by.waiting(); resumed != nil {
 			defer resumed()
 		}
 	}
-	return o.wait(ctx, w, queue, c)
+	return o.wait(ctx, queue, c)
 }
 
 // wait waits until a claim is granted. Each time that it has waited for the
 // blocked time-out, documents of older runs make room.
-func (o *outbox) wait(ctx context.Context, w writer, queue *[]*claim, c *claim) error {
+func (o *outbox) wait(ctx context.Context, queue *[]*claim, c *claim) error {
 	t := time.NewTimer(o.blocked)
 	defer t.Stop()
 	for {
@@ -144,7 +165,7 @@ func (o *outbox) wait(ctx context.Context, w writer, queue *[]*claim, c *claim) 
 		case <-c.ready:
 			return nil
 		case <-t.C:
-			callAll(o.makeRoom(w.run, queue, c))
+			callAll(o.makeRoom(queue, c))
 			t.Reset(o.blocked)
 		case <-ctx.Done():
 			return o.giveUp(ctx, queue, c)
@@ -169,13 +190,22 @@ func (o *outbox) giveUp(ctx context.Context, queue *[]*claim, c *claim) error {
 	return fmt.Errorf("%w: %w", errFull, context.Cause(ctx))
 }
 
-// release gives back n bytes in hand, and the seat of a lane that closes.
-func (o *outbox) release(n int64, leaves bool) {
+// release gives back n bytes in hand.
+func (o *outbox) release(n int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.hands -= n
-	if leaves {
-		o.lanes--
+	o.serve()
+}
+
+// leaveSeat gives back the seat of a lane, of which n bytes are in hand still.
+func (o *outbox) leaveSeat(w *writer, n int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hands -= n
+	o.lanes--
+	if o.over == w {
+		o.over = nil
 	}
 	o.serve()
 }

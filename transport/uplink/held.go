@@ -8,12 +8,18 @@ import (
 	"lwc/transport/wire"
 )
 
+// holds tells whether n more bytes may be held: at most half of the budget, and
+// what leaves a quarter for frames on their way beside the seats that are taken.
+func (b *budget) holds(n int64) bool {
+	return b.held+n <= b.limit/2 && b.held+n+b.lanes*seat <= b.limit-b.limit/4
+}
+
 // hold takes one more frame of a body that waits for an approval. False says that
-// half of the budget is held already.
-func (o *outbox) hold(ctx context.Context, w writer, b *body, f []byte) (bool, error) {
+// there is no room for it.
+func (o *outbox) hold(ctx context.Context, w *writer, b *body, f []byte) (bool, error) {
 	n := int64(len(f)) + frameCost
 	o.mu.Lock()
-	full := o.held+n > o.limit/2
+	full := !o.holds(n)
 	o.mu.Unlock()
 	if full {
 		return false, nil
@@ -24,7 +30,7 @@ func (o *outbox) hold(ctx context.Context, w writer, b *body, f []byte) (bool, e
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.hands -= n
-	if o.held+n > o.limit/2 { // others were faster
+	if !o.holds(n) { // others were faster
 		o.serve()
 		return false, nil
 	}
@@ -111,7 +117,7 @@ func (u *Uplink) DropHeld(run string) { callAll(u.out.withhold(codeWaited, nil, 
 // makeRoom drops documents for a claim that has waited too long: those of runs
 // before the writer's, the oldest run's largest first, and no more than the
 // claims up to this one need. It returns what is to be called.
-func (o *outbox) makeRoom(run string, queue *[]*claim, c *claim) (done []func()) {
+func (o *outbox) makeRoom(queue *[]*claim, c *claim) (done []func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if c.granted {
@@ -129,7 +135,7 @@ func (o *outbox) makeRoom(run string, queue *[]*claim, c *claim) (done []func())
 			break
 		}
 	}
-	for _, old := range o.olderThan(run) {
+	for _, old := range o.olderThan(c.by.run) {
 		if want <= 0 {
 			break
 		}

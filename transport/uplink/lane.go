@@ -24,7 +24,7 @@ var errLarge = errors.New("the document is too large to be taken whole")
 // and the small documents that are to share a frame. One goroutine uses it.
 type Lane struct {
 	u       *Uplink
-	w       writer
+	w       *writer
 	device  string
 	inHand  int64 // of the budget
 	pending []pending
@@ -44,7 +44,7 @@ type pending struct {
 // each wait for memory; what it returns is called after it. The lane needs no
 // connection: what it takes leaves when there is one. Close gives the seat back.
 func (u *Uplink) Lane(ctx context.Context, run, device string, waiting func() (resumed func())) (*Lane, error) {
-	w := writer{run, waiting}
+	w := &writer{run, waiting}
 	if err := u.out.enter(ctx, w); err != nil {
 		return nil, fmt.Errorf("waiting to collect %s: %w", device, err)
 	}
@@ -274,6 +274,6 @@ func (l *Lane) Close() {
 		l.open.Abort()
 	}
 	l.Flush()
-	l.u.out.release(l.inHand, true)
+	l.u.out.leaveSeat(l.w, l.inHand)
 	l.inHand = 0
 }

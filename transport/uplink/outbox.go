@@ -118,6 +118,9 @@ func (o *outbox) append(p *parcel, b []byte) {
 	p.made++
 	p.frames = append(p.frames, f)
 	o.account(p.kind, f.cost())
+	if p.kind != wire.KindRun {
+		o.frames++
+	}
 	heap.Push(&o.ready, f)
 }
 

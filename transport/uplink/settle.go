@@ -206,6 +206,9 @@ func (o *outbox) forgetFrame(f *frame) {
 	if f.out {
 		o.out -= int64(len(f.bytes))
 	}
-	o.account(f.p.kind, -f.cost())
+	o.account(f.kind, -f.cost())
+	if f.kind != wire.KindRun {
+		o.frames--
+	}
 	f.p, f.out = nil, false
 }

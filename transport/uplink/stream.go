@@ -188,7 +188,7 @@ func (s *Stream) Abort() {
 	s.l.u.out.abort(s.d)
 	s.l.u.out.discard(&s.body)
 	if s.tail != nil {
-		s.l.u.out.release(int64(len(s.tail))+frameCost, false)
+		s.l.u.out.release(int64(len(s.tail)) + frameCost)
 		s.tail = nil
 	}
 }
