@@ -217,7 +217,7 @@ func (w *watch) silentFor(now time.Time) time.Duration {
 	var longest time.Duration
 	for _, r := range w.readers {
 		if r.where != "home" {
-			longest = max(longest, now.Sub(time.Unix(0, r.heard.Load())))
+			longest = max(longest, now.Sub(r.born)-time.Duration(r.heard.Load()))
 		}
 	}
 	return longest

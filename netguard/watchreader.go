@@ -40,7 +40,8 @@ type reader struct {
 	file     *os.File
 	own      uint32 // the port id of our own changes, which are no news; 0: none
 	canary   atomic.Uint32
-	heard    atomic.Int64 // when the last message came, in Unix nanoseconds
+	born     time.Time
+	heard    atomic.Int64 // when the last message came, after born: the clock may be set meanwhile
 }
 
 // openReader opens the socket in the namespace of the calling thread.
@@ -49,8 +50,7 @@ func openReader(where string, protocol int, groups []int) (*reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening watch of the %s namespace: %w", where, err)
 	}
-	r := &reader{where: where, protocol: protocol, file: os.NewFile(uintptr(fd), "netlink-"+where)}
-	r.heard.Store(time.Now().UnixNano())
+	r := &reader{where: where, protocol: protocol, file: os.NewFile(uintptr(fd), "netlink-"+where), born: time.Now()}
 	if err := subscribe(fd, groups); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening watch of the %s namespace: %w", where, privilege(err)), r.file.Close())
 	}
@@ -106,7 +106,7 @@ func (r *reader) read(w *watch) error {
 
 // took looks at a message just far enough to know the canary and our own changes.
 func (r *reader) took(w *watch, message []byte) {
-	r.heard.Store(time.Now().UnixNano())
+	r.heard.Store(int64(time.Since(r.born)))
 	if c := r.canary.Load(); c != 0 && r.sings(message, c) {
 		r.canary.Store(0)
 	}
