@@ -29,6 +29,9 @@ type Hub interface {
 	JobCreated(collector string)
 	// Revoked is called when a collector was revoked: its session ends.
 	Revoked(collector string)
+	// HeldDecided is called when held documents of a collector were approved or
+	// declined. It does not block.
+	HeldDecided(collector string)
 }
 
 // Config configures an API. All fields but Session and Logger must be set.
@@ -49,6 +52,8 @@ type API struct {
 	cfg  Config
 	mux  *http.ServeMux
 	huma huma.API
+	// exports holds a token for each ledger that is being exported.
+	exports chan struct{}
 }
 
 // New makes an API.
@@ -59,12 +64,14 @@ func New(cfg Config) *API {
 	if cfg.Session == nil {
 		cfg.Session = func(*http.Request) (edp.Principal, bool) { return edp.Principal{}, false }
 	}
-	a := &API{cfg: cfg, mux: http.NewServeMux()}
+	a := &API{cfg: cfg, mux: http.NewServeMux(), exports: make(chan struct{}, exportsAtOnce)}
 	a.huma = humago.New(a.mux, configuration())
 	a.huma.UseMiddleware(a.authorise)
 	a.registerCollectors()
 	a.registerFleets()
 	a.registerRuns()
+	a.registerHeld()
+	a.registerLedger()
 	a.registerAccess()
 	a.mux.HandleFunc("GET /api/docs", a.docs)
 	a.mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {

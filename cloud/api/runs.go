@@ -4,8 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -28,7 +31,8 @@ func (a *API) registerRuns() {
 	huma.Register(a.huma, read("list-documents", "/documents", "Documents, newest first, without their bytes", "documents"), a.listDocuments)
 	huma.Register(a.huma, read("get-document", "/documents/{id}", "What is known of one document", "documents"), a.getDocument)
 	raw := read("get-document-raw", "/documents/{id}/raw", "The bytes of one document, exactly as the collector sent them", "documents")
-	raw.Responses = map[string]*huma.Response{"200": {Description: "The document.", Content: map[string]*huma.MediaType{
+	raw.Responses = map[string]*huma.Response{"200": {Description: "The document.", Headers: map[string]*huma.Param{
+		"Repr-Digest": {Description: "SHA-256 of the bytes (RFC 9530).", Schema: &huma.Schema{Type: huma.TypeString}}}, Content: map[string]*huma.MediaType{
 		"application/xml": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}}
 	huma.Register(a.huma, raw, a.getRaw)
 }
@@ -135,39 +139,37 @@ func (a *API) listDocuments(ctx context.Context, in *documentsQuery) (*answer[ap
 }
 
 func (a *API) getDocument(ctx context.Context, in *one) (*answer[apitype.Document], error) {
-	d, err := a.cfg.Store.Document(ctx, in.ID)
+	d, err := a.cfg.Store.DocumentInfo(ctx, in.ID)
 	if err != nil {
 		return nil, a.fail("get-document", err)
 	}
 	return &answer[apitype.Document]{view.Document(d)}, nil
 }
 
-// rawDocument is a response with the bytes of a document. They come from a
-// device, so the headers keep a browser from showing them as a page.
-type rawDocument struct {
-	ContentType        string    `header:"Content-Type"`
-	ContentDisposition string    `header:"Content-Disposition"`
-	ReprDigest         string    `header:"Repr-Digest" doc:"SHA-256 of the bytes (RFC 9530)."`
-	LastModified       time.Time `header:"Last-Modified"`
-	Body               []byte
-}
-
-func (a *API) getRaw(ctx context.Context, in *one) (*rawDocument, error) {
-	d, err := a.cfg.Store.Document(ctx, in.ID)
+// getRaw streams the bytes of a document. They come from a device, so the headers
+// keep a browser from showing them as a page. A document that is damaged ends in
+// the middle: its answer is never whole.
+func (a *API) getRaw(ctx context.Context, in *one) (*huma.StreamResponse, error) {
+	d, body, err := a.cfg.Store.OpenDocument(ctx, in.ID)
 	if err != nil {
 		return nil, a.fail("get-document-raw", err)
 	}
 	sum, err := hex.DecodeString(d.SHA256)
 	if err != nil {
-		return nil, a.fail("get-document-raw", fmt.Errorf("reading the hash of document %s: %w", d.ID, err))
+		return nil, a.fail("get-document-raw", errors.Join(fmt.Errorf("reading the hash of document %s: %w", d.ID, err), body.Close()))
 	}
-	return &rawDocument{
-		ContentType:        "application/xml",
-		ContentDisposition: fmt.Sprintf("attachment; filename=%q", fileName(d)),
-		ReprDigest:         "sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":",
-		LastModified:       d.CollectedAt,
-		Body:               d.Body,
-	}, nil
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		hc.SetHeader("Content-Type", "application/xml")
+		hc.SetHeader("Content-Disposition", fmt.Sprintf("attachment; filename=%q", fileName(d)))
+		hc.SetHeader("Content-Length", strconv.FormatInt(d.Size, 10))
+		hc.SetHeader("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum)+":") // RFC 9530
+		hc.SetHeader("Last-Modified", d.CollectedAt.UTC().Format(http.TimeFormat))
+		_, err := io.Copy(newPatient(hc), body)
+		if err = errors.Join(err, body.Close()); err != nil && hc.Context().Err() == nil {
+			a.cfg.Logger.Error("sending a document", "document", d.ID, "error", err)
+			panic(http.ErrAbortHandler)
+		}
+	}}, nil
 }
 
 // fileName names a download. Every character that could end the quoted form of

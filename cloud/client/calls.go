@@ -3,6 +3,9 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -160,10 +163,17 @@ func (c *Client) Documents(ctx context.Context, f DocumentQuery) ([]apitype.Docu
 	return out.Documents, err
 }
 
-// Raw returns the bytes of a document, exactly as its collector
-// sent them.
-func (c *Client) Raw(ctx context.Context, id string) ([]byte, error) {
-	return c.send(ctx, http.MethodGet, "/documents/"+esc(id)+"/raw", nil, nil)
+// Raw writes the bytes of a document, exactly as its collector sent them.
+func (c *Client) Raw(ctx context.Context, id string, w io.Writer) error {
+	body, err := c.stream(ctx, "/documents/"+esc(id)+"/raw", nil)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, body)
+	if err = errors.Join(err, body.Close()); err != nil {
+		return fmt.Errorf("reading document %s: %w", id, err)
+	}
+	return nil
 }
 
 // Events returns events, newest first.

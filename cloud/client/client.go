@@ -9,6 +9,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -29,6 +30,7 @@ type Client struct {
 	base   string
 	bearer string
 	http   *http.Client
+	long   *http.Client // the same, for answers that may take long
 }
 
 // callTime bounds one call, the answer's body included.
@@ -51,11 +53,12 @@ func New(t wire.Token) (*Client, error) {
 		TLSHandshakeTimeout: 15 * time.Second,
 		IdleConnTimeout:     30 * time.Second,
 	}
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{
 		base:   strings.TrimSuffix(t.URL, "/") + apitype.Prefix,
 		bearer: apitype.Bearer(t),
-		http: &http.Client{Transport: transport, Timeout: callTime,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		http:   &http.Client{Transport: transport, Timeout: callTime, CheckRedirect: stay},
+		long:   &http.Client{Transport: transport, CheckRedirect: stay},
 	}, nil
 }
 
@@ -142,6 +145,69 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		return nil, problemOf(resp, answer)
 	}
 	return answer, nil
+}
+
+// silence bounds how long a streamed answer may stand still: the cloud hashes what
+// it stores while it writes an export.
+const silence = 5 * time.Minute
+
+// stream returns the body of an answer that may be too large for memory. It fails
+// when nothing comes for long.
+func (c *Client) stream(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	target := c.base + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(silence, func() { cancel(fmt.Errorf("the cloud sent nothing for %v", silence)) })
+	stop := func() { timer.Stop(); cancel(nil) }
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("making a request: %w", err)
+	}
+	req.Header.Set("Authorization", c.bearer)
+	resp, err := c.long.Do(req)
+	if err != nil {
+		stop()
+		return nil, explain(c.base, cmp.Or(context.Cause(ctx), err))
+	}
+	if resp.StatusCode < 300 {
+		return &streamed{resp.Body, ctx, timer, stop}, nil
+	}
+	defer stop()
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("reading the answer of %s: %w", target, err)
+	}
+	return nil, problemOf(resp, answer)
+}
+
+// streamed is a body whose every Read puts off its end by silence.
+type streamed struct {
+	io.ReadCloser
+	ctx   context.Context // of this one request
+	timer *time.Timer
+	stop  func()
+}
+
+// Read implements io.Reader.
+func (s *streamed) Read(b []byte) (int, error) {
+	n, err := s.ReadCloser.Read(b)
+	if n > 0 {
+		s.timer.Reset(silence)
+	}
+	if err != nil && err != io.EOF {
+		err = cmp.Or(context.Cause(s.ctx), err)
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (s *streamed) Close() error {
+	defer s.stop()
+	return s.ReadCloser.Close()
 }
 
 // problemOf reads an answer that is not a success.

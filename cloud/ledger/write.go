@@ -19,16 +19,20 @@ type Source interface {
 	// Manifests calls each with every signed manifest of the export, in the order of
 	// the chain.
 	Manifests(ctx context.Context, each func(Manifest) error) error
-	// Documents calls each with every stored document of the export, without the
-	// hash of its bytes.
+	// Documents calls each with every stored document of the export. Its hash and its
+	// size are not relied on.
 	Documents(ctx context.Context, each func(Record) error) error
 	// Open returns the stored bytes of a document. A Read that fails says that they
 	// are damaged.
 	Open(ctx context.Context, id string) (io.ReadCloser, error)
 }
 
-// batch is how many records one file holds.
-const batch = 500
+// batch is how many records one file holds, and maxBatch how many bytes their
+// documents have: nothing is written while they are hashed.
+const (
+	batch    = 500
+	maxBatch = 256 << 20
+)
 
 // Write writes an export. Documents that came after h.Exported are left out: the
 // manifests do not name them yet.
@@ -55,6 +59,7 @@ type writer struct {
 	manifests int
 	files     int      // of records
 	pending   []Record // for the next file
+	bytes     int64    // of these
 }
 
 func (x *writer) write(ctx context.Context) error {
@@ -76,7 +81,8 @@ func (x *writer) write(ctx context.Context) error {
 			return nil
 		}
 		x.pending = append(x.pending, r)
-		if len(x.pending) < batch {
+		x.bytes += r.Size
+		if len(x.pending) < batch && x.bytes < maxBatch {
 			return nil
 		}
 		return x.flush(ctx)
@@ -127,7 +133,7 @@ func (x *writer) flush(ctx context.Context) error {
 			return fmt.Errorf("document %s: %w", r.ID, err)
 		}
 	}
-	x.pending = x.pending[:0]
+	x.pending, x.bytes = x.pending[:0], 0
 	return nil
 }
 

@@ -39,6 +39,9 @@ type Hub interface {
 	JobCreated(collector string)
 	// Revoked is called when a collector was revoked: its session ends.
 	Revoked(collector string)
+	// HeldDecided is called when held documents of a collector were approved or
+	// declined. It does not block.
+	HeldDecided(collector string)
 }
 
 // Config configures a Portal. All fields but Logger must be set.

@@ -22,6 +22,7 @@ const (
 	exitFailed  = 1 // it could not be done
 	exitUsage   = 2 // the command line is wrong
 	exitDevices = 3 // collect --wait, probe --wait: it came to its end, and devices failed
+	exitLedger  = 5 // ledger verify: something is wrong
 	exitExcess  = 4 // probe --wait: every device can be collected, and an account can do too much
 )
 
@@ -65,11 +66,12 @@ func (c *call) table() *tabwriter.Writer { return tabwriter.NewWriter(c.stdout, 
 
 // clientCmds are the client commands, in the order of help.
 func clientCmds() []clientCmd {
-	return []clientCmd{
+	return append([]clientCmd{
 		enrolTokenCmd(), applyCmd(), collectCmd(), probeCmd(), collectorsCmd(), revokeCmd(), devicesCmd(),
 		factsListCmd(), factsGetCmd(), runsCmd(), runShowCmd(), eventsCmd(), maskingRotateCmd(),
-		catalogueCmd(), loginClassCmd(),
-	}
+		heldListCmd(), heldDecideCmd(true), heldDecideCmd(false), ledgerShowCmd(), ledgerVerifyCmd(), ledgerExportCmd(),
+		healthCmd(), catalogueCmd(), loginClassCmd(),
+	}, machineCmds()...)
 }
 
 // clientHelp lists the client commands.

@@ -135,12 +135,7 @@ func factsGet(ctx context.Context, c *call, q client.DocumentQuery, info bool) e
 	if info {
 		return printJSON(c, docs[0])
 	}
-	body, err := c.Raw(ctx, docs[0].ID)
-	if err != nil {
-		return err
-	}
-	_, err = c.stdout.Write(body)
-	return err
+	return c.Raw(ctx, docs[0].ID, c.stdout)
 }
 
 func itemNames() []string {

@@ -5,6 +5,7 @@ package apitest
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
@@ -35,7 +36,8 @@ type Cloud struct {
 	Hub    *Hub
 	URL    string
 
-	tb testing.TB
+	tb  testing.TB
+	key *ecdsa.PrivateKey // of the collectors
 }
 
 // Hub records what it is told.
@@ -66,6 +68,9 @@ func (h *Hub) JobCreated(collector string) {
 	}
 }
 
+// HeldDecided implements the hub of the API and the portal.
+func (h *Hub) HeldDecided(collector string) { h.note("held " + collector) }
+
 // Revoked implements the hub of the API and the portal.
 func (h *Hub) Revoked(collector string) { h.note("revoked " + collector) }
 
@@ -78,6 +83,7 @@ func Start(t testing.TB) *Cloud {
 	t.Cleanup(func() { _ = c.Store.Close() })
 	c.Vault = must(vault.Open(dir))(t)
 	c.PKI = must(pki.Open(dir))(t)
+	c.key = must(identity())(t)
 	c.Keeper = keeper.New(c.Store, c.Vault, func(id string) { c.Hub.note("fleet " + id) })
 	cert := must(c.PKI.ServerCertificate(nil))(t)
 	srv := httptest.NewUnstartedServer(nil)

@@ -155,6 +155,9 @@ type Job struct {
 	Kind      string         `json:"kind"`
 	State     string         `json:"state" doc:"queued, accepted, running, done, failed, or refused."`
 	Error     string         `json:"error,omitempty"`
+	Detail    string         `json:"detail,omitempty" doc:"Progress or result in words."`
+	Release   string         `json:"release,omitempty" doc:"Of an update: the version wanted."`
+	Source    string         `json:"source,omitempty" doc:"Of an update: where from."`
 	Run       string         `json:"run,omitempty" doc:"The run that collects for it."`
 	By        string         `json:"by,omitempty" doc:"Who asked."`
 	Done      int            `json:"done" doc:"Devices finished."`
@@ -178,6 +181,12 @@ type Run struct {
 	Stored    int            `json:"stored"`
 	Failed    int            `json:"failed" doc:"Documents that could not be collected."`
 	Skipped   int            `json:"skipped" doc:"Documents that were not asked for: see left."`
+	Withheld  int            `json:"withheld" doc:"Documents that were collected, and whose bytes stayed at the site: see left."`
+	Unchanged int            `json:"unchanged" doc:"Stored documents that were told without their bytes, being those of the time before."`
+	Schedule  string         `json:"schedule,omitempty" doc:"By which it was made."`
+	Window    time.Time      `json:"window,omitzero" doc:"Start of the schedule's window."`
+	Mode      string         `json:"mode,omitempty" doc:"What may leave: send, dry-run or hold."`
+	Reason    string         `json:"reason,omitempty" doc:"Why it was cut off."`
 	Bytes     int64          `json:"bytes"`
 	Devices   []DeviceResult `json:"devices,omitempty"`
 	Left      []Left         `json:"left,omitempty" doc:"What has no document, by reason."`
@@ -192,7 +201,7 @@ type DeviceResult struct {
 
 // Left is one reason why items of a run have no document.
 type Left struct {
-	Status  string   `json:"status" doc:"failed, lost, rejected or skipped."`
+	Status  string   `json:"status" doc:"failed, withheld, lost, rejected or skipped."`
 	Before  string   `json:"before,omitempty" doc:"Of a skipped item: the outcome of the document before."`
 	Reason  string   `json:"reason"`
 	Items   int      `json:"items" doc:"Of all devices together."`
@@ -215,6 +224,7 @@ type Document struct {
 	RawSHA256   string         `json:"raw_sha256,omitempty" doc:"Of the bytes as the device sent them, where they are not those of the document."`
 	RawSize     int64          `json:"raw_size,omitempty" doc:"Of the same."`
 	Masked      map[string]int `json:"masked,omitempty" doc:"Values that were replaced, by class."`
+	Unchanged   bool           `json:"unchanged,omitempty" doc:"It was told without its bytes, being those of the time before."`
 	CollectedAt time.Time      `json:"collected_at"`
 	ReceivedAt  time.Time      `json:"received_at"`
 }

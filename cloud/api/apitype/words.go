@@ -14,6 +14,9 @@ import (
 // not be collected".
 func (r Run) Account() string {
 	parts := []string{fmt.Sprintf("%d of %d documents stored", r.Stored, r.Expected)}
+	if r.Unchanged > 0 {
+		parts[0] += fmt.Sprintf(" (%d unchanged)", r.Unchanged)
+	}
 	unknown := 0
 	for _, l := range r.Left {
 		if l.Unknown() {
@@ -26,7 +29,10 @@ func (r Run) Account() string {
 	if rest := r.Skipped - unknown; rest > 0 {
 		parts = append(parts, fmt.Sprintf("%d skipped", rest))
 	}
-	if r.Failed > 0 || r.Skipped == 0 {
+	if r.Withheld > 0 {
+		parts = append(parts, fmt.Sprintf("%d withheld at the site", r.Withheld))
+	}
+	if r.Failed > 0 || r.Skipped+r.Withheld == 0 {
 		parts = append(parts, fmt.Sprintf("%d could not be collected", r.Failed))
 	}
 	return strings.Join(parts, ", ")

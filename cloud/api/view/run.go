@@ -15,7 +15,7 @@ import (
 func Job(j edp.Job, run *edp.Run, probes []edp.Probe) apitype.Job {
 	out := apitype.Job{
 		ID: j.ID, Collector: j.Collector, Kind: string(j.Kind), State: string(j.State), Error: j.Error,
-		Run: j.Run, By: j.By, Done: j.Done, Total: j.Total, Created: j.Created, Expires: j.Expires,
+		Detail: j.Detail, Release: j.Release, Source: j.Source, Run: j.Run, By: j.By, Done: j.Done, Total: j.Total, Created: j.Created, Expires: j.Expires,
 	}
 	if run != nil {
 		out.Results = Each(run.Devices, result)
@@ -31,7 +31,8 @@ func Run(r edp.Run) apitype.Run {
 	out := apitype.Run{
 		ID: r.ID, Collector: r.Collector, Job: r.Job, Kind: string(r.Kind), State: string(r.State),
 		Started: r.Started, Finished: r.Finished, Expected: r.Expected, Stored: r.Stored, Failed: r.Failed,
-		Skipped: r.Skipped, Bytes: r.Bytes, Manifests: r.Manifests,
+		Skipped: r.Skipped, Withheld: r.Withheld, Unchanged: r.Unchanged,
+		Schedule: r.Schedule, Window: r.Window, Mode: r.Mode, Reason: r.Reason, Bytes: r.Bytes, Manifests: r.Manifests,
 	}
 	if len(r.Devices) > 0 {
 		out.Devices = Each(r.Devices, result)
@@ -48,6 +49,13 @@ func result(d edp.DeviceResult) apitype.DeviceResult {
 
 func left(l edp.Left) apitype.Left {
 	return apitype.Left{Status: string(l.Status), Before: l.Outcome, Reason: l.Reason, Items: l.Items, Devices: l.Devices, Of: l.Of}
+}
+
+// Held converts a held document.
+func Held(h edp.Held) apitype.Held {
+	return apitype.Held{ID: h.ID, Collector: h.Collector, Run: h.Run, Device: h.Device, Item: h.Item, Outcome: h.Outcome,
+		SHA256: h.SHA256, Size: h.Size, RawSHA256: h.RawSHA256, RawSize: h.RawSize, Flags: h.Flags, CollectedAt: h.CollectedAt,
+		OfferedAt: h.OfferedAt, State: string(h.State), By: h.By, DecidedAt: h.DecidedAt}
 }
 
 // Probe converts a diagnosis.

@@ -85,7 +85,7 @@ func Fleet(f edp.Fleet) apitype.Fleet {
 func Document(d edp.Document) apitype.Document {
 	return apitype.Document{
 		ID: d.ID, Collector: d.Collector, Run: d.Run, Device: d.Device, Item: d.Item, Outcome: d.Outcome,
-		Flags: d.Flags, SHA256: d.SHA256, Size: d.Size, RawSHA256: d.RawSHA256, RawSize: d.RawSize, Masked: d.Masked,
+		Flags: d.Flags, SHA256: d.SHA256, Size: d.Size, RawSHA256: d.RawSHA256, RawSize: d.RawSize, Masked: d.Masked, Unchanged: d.Unchanged,
 		CollectedAt: d.CollectedAt, ReceivedAt: d.ReceivedAt,
 	}
 }

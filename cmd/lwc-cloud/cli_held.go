@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"slices"
+	"time"
+
+	"lwc/cloud/api/apitype"
+)
+
+// waitsForDecision is the state of a held document that nobody decided on.
+const waitsForDecision = "waiting"
+
+func heldListCmd() clientCmd {
+	return listing("held list", "List the documents that wait at a site for an approval",
+		func(fs *flag.FlagSet) func(context.Context, *call) ([]apitype.Held, error) {
+			collector := fs.String("collector", "", "only of this collector `ID`")
+			return func(ctx context.Context, c *call) ([]apitype.Held, error) { return c.Held(ctx, *collector) }
+		},
+		"ID\tCOLLECTOR\tDEVICE\tITEM\tBYTES\tCOLLECTED\tSTATE\tSHA-256",
+		func(h apitype.Held) []any {
+			return []any{h.ID, h.Collector, h.Device, h.Item, h.Size, h.CollectedAt.UTC().Format(time.DateTime), h.State, h.SHA256}
+		})
+}
+
+func heldDecideCmd(approve bool) clientCmd {
+	verb, summary, what := "decline", "Leave documents at the site: their bytes are dropped there", "declined"
+	if approve {
+		verb, summary, what = "approve", "Let documents that wait at a site leave it", "approved"
+	}
+	return clientCmd{
+		name: "held " + verb, args: "[ID…]", many: true, summary: summary,
+		details: "Either ids, as held list shows them, or all that wait and are chosen by the flags.",
+		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
+			var f heldFilter
+			fs.StringVar(&f.collector, "collector", "", "all that wait of this collector `ID`")
+			fs.StringVar(&f.run, "run", "", "all that wait of this run `ID`")
+			fs.StringVar(&f.device, "device", "", "all that wait of this device `ID`")
+			fs.StringVar(&f.item, "item", "", "all that wait of this `ITEM` of the catalogue")
+			fs.BoolVar(&f.all, "all", false, "all that wait")
+			return func(ctx context.Context, c *call) error {
+				ids, err := f.ids(ctx, c)
+				if err != nil {
+					return err
+				}
+				if len(ids) == 0 {
+					_, err := fmt.Fprintln(c.stdout, "no document waits")
+					return err
+				}
+				if err := c.Decide(ctx, ids, approve); err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(c.stdout, "%d documents are %s\n", len(ids), what)
+				return err
+			}
+		},
+	}
+}
+
+// heldFilter chooses held documents.
+type heldFilter struct {
+	collector, run, device, item string
+	all                          bool
+}
+
+func (f heldFilter) ids(ctx context.Context, c *call) ([]string, error) {
+	chosen := f.all || f.collector != "" || f.run != "" || f.device != "" || f.item != ""
+	switch {
+	case chosen && len(c.args) > 0:
+		return nil, usageErrorf("give ids, or choose by flags, and not both")
+	case !chosen && len(c.args) == 0:
+		return nil, usageErrorf("which? give ids (see lwc-cloud held list), or choose with --collector, --run, --device, --item or --all")
+	case !chosen:
+		return c.args, nil
+	}
+	list, err := c.Held(ctx, f.collector)
+	list = slices.DeleteFunc(list, func(h apitype.Held) bool {
+		return h.State != waitsForDecision || (f.run != "" && h.Run != f.run) || (f.device != "" && h.Device != f.device) || (f.item != "" && h.Item != f.item)
+	})
+	var ids []string
+	for _, h := range list {
+		ids = append(ids, h.ID)
+	}
+	return ids, err
+}

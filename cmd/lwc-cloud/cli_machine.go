@@ -1,0 +1,105 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"time"
+
+	"lwc/cloud/api/apitype"
+	"lwc/cloud/client"
+	"lwc/transport/wire"
+)
+
+// machineCmd is a command that has a collector do something to itself.
+func machineCmd(kind wire.JobKind, summary, details string) clientCmd {
+	return clientCmd{
+		name: string(kind), args: "[COLLECTOR]", many: true, summary: summary,
+		details: details + "\nWith --wait its progress is printed, and the exit code is 0 when it is done, 1 when it failed or was refused.",
+		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
+			r := apitype.MachineJob{Kind: string(kind)}
+			if kind == wire.JobUpdate {
+				fs.StringVar(&r.Release, "release", "", "the `VERSION` wanted (default: the newest)")
+				fs.StringVar(&r.Source, "source", "", "https `URL` of the release (default: the updater's own)")
+			}
+			wait := fs.Bool("wait", false, "wait for the end, and show progress")
+			return func(ctx context.Context, c *call) error {
+				if len(c.args) > 1 {
+					return usageErrorf("usage: lwc-cloud %s [flags] [COLLECTOR]", kind)
+				}
+				return machine(ctx, c, cmp.Or(append(c.args, "")[0], ""), r, *wait)
+			}
+		},
+	}
+}
+
+func machine(ctx context.Context, c *call, collector string, r apitype.MachineJob, wait bool) error {
+	at, err := theCollector(ctx, c, collector)
+	if err != nil {
+		return err
+	}
+	job, err := c.MachineJob(ctx, at.ID, r)
+	if err != nil {
+		return err
+	}
+	if !at.Online {
+		sayOffline(c.stderr, at, job, wait)
+	}
+	if !wait {
+		_, err := fmt.Fprintf(c.stdout, "job %s\n", job.ID)
+		return err
+	}
+	return followMachine(ctx, c, job)
+}
+
+// followMachine prints each word of progress once, until the job is over.
+func followMachine(ctx context.Context, c *call, job apitype.Job) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	said, answered := "", time.Now()
+	for {
+		now, err := c.Job(ctx, job.ID)
+		var refused *client.Problem
+		switch {
+		case err == nil:
+			answered = time.Now()
+			if line := now.State + ": " + now.Detail; now.Detail != "" && line != said {
+				said = line
+				fmt.Fprintln(c.stdout, line)
+			}
+			if over, err := machineEnd(c, now); over {
+				return err
+			}
+		case errors.As(err, &refused) && refused.Status < 500, time.Since(answered) > patience, ctx.Err() != nil:
+			return stopped(ctx, job, err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return stopped(ctx, job, ctx.Err())
+		}
+	}
+}
+
+func machineEnd(c *call, j apitype.Job) (over bool, err error) {
+	switch wire.JobState(j.State) {
+	case wire.JobDone:
+		_, err := fmt.Fprintf(c.stdout, "collector %s: %s is done\n", j.Collector, j.Kind)
+		return true, err
+	case wire.JobFailed:
+		return true, &exitError{exitFailed, fmt.Sprintf("%s failed: %s", j.Kind, cmp.Or(j.Error, "no reason was given"))}
+	case wire.JobRefused:
+		return true, &exitError{exitFailed, fmt.Sprintf("the collector refuses to %s: %s", j.Kind, cmp.Or(j.Error, "no reason was given"))}
+	}
+	return false, nil
+}
+
+func machineCmds() []clientCmd {
+	return []clientCmd{
+		machineCmd(wire.JobRenewCert, "Have a collector renew its certificate now", "It keeps its key and its session."),
+		machineCmd(wire.JobRestart, "Restart the daemon of a collector", "What has no receipt is collected again in the window."),
+		machineCmd(wire.JobUpdate, "Hand an update to the updater of a collector's box", "Refused where the box has no updater configured."),
+	}
+}
