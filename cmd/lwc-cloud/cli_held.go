@@ -52,7 +52,11 @@ func heldDecideCmd(approve bool) clientCmd {
 				if err := c.Decide(ctx, ids, approve); err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(c.stdout, "%d documents are %s\n", len(ids), what)
+				are := fmt.Sprintf("%d documents are", len(ids))
+				if len(ids) == 1 {
+					are = "1 document is"
+				}
+				_, err = fmt.Fprintf(c.stdout, "%s %s\n", are, what)
 				return err
 			}
 		},

@@ -58,7 +58,7 @@ func (c *Cloud) Fill() edp.Job {
 	test, err := c.Store.CreateJob(c.ctx(), edp.NewJob{Collector: Collector, Kind: wire.JobProbe, Devices: []string{"edge-1", "edge-3"}, By: "test"})
 	c.check(err)
 	c.Probe(test)
-	c.check(c.Store.AddEvent(c.ctx(), wire.Event{V: wire.Version, Collector: Collector, Boot: boot, Time: time.Now(),
+	c.check(c.Store.AddEvent(c.ctx(), wire.Event{V: wire.Version, Collector: Collector, Boot: Boot, Time: time.Now(),
 		Kind: wire.EventHostKeyFirst, Device: "edge-3", Text: "the host key of edge-3 was trusted on first use"}))
 	return job
 }
@@ -87,20 +87,21 @@ func (c *Cloud) Probe(job edp.Job) {
 		} else {
 			p.Steps = append(p.Steps, wire.ProbeStep{Stage: "auth", Seconds: 0.07, Kind: "auth", Detail: "The device refused the log-in of lwc: check the credential lab."})
 		}
-		c.check(c.Store.SawJobStatus(c.ctx(), wire.JobStatus{V: wire.Version, ID: job.ID, Collector: job.Collector, Boot: boot,
+		c.check(c.Store.SawJobStatus(c.ctx(), wire.JobStatus{V: wire.Version, ID: job.ID, Collector: job.Collector, Boot: Boot,
 			State: wire.JobRunning, Done: i + 1, Total: len(job.Devices), Probe: &p}))
 	}
-	c.check(c.Store.SawJobStatus(c.ctx(), wire.JobStatus{V: wire.Version, ID: job.ID, Collector: job.Collector, Boot: boot,
+	c.check(c.Store.SawJobStatus(c.ctx(), wire.JobStatus{V: wire.Version, ID: job.ID, Collector: job.Collector, Boot: Boot,
 		State: wire.JobDone, Done: len(job.Devices), Total: len(job.Devices)}))
 }
 
-const boot = "01JD0000000000000000000000"
+// Boot is the boot of the collectors.
+const Boot = "01JD0000000000000000000000"
 
 // Enrol enters a collector in the registry and lets it say hello.
 func (c *Cloud) Enrol(id string) {
 	c.tb.Helper()
 	c.check(c.Store.Enrolled(c.ctx(), edp.Enrolment{Collector: id, SPKI: base64.StdEncoding.EncodeToString(c.der()), Serial: "01", NotAfter: time.Now().Add(90 * 24 * time.Hour)}))
-	c.check(c.Store.SawHello(c.ctx(), wire.Hello{V: wire.Version, Collector: id, Boot: boot, Conn: 1, Firmware: "1.0.0", Clock: time.Now(),
+	c.check(c.Store.SawHello(c.ctx(), wire.Hello{V: wire.Version, Collector: id, Boot: Boot, Conn: 1, Firmware: "1.0.0", Clock: time.Now(),
 		Ports: wire.PortState{Mode: "enforce", State: "open", Internal: "lwcint0", External: "lwcext0"}}))
 }
 
@@ -108,7 +109,7 @@ func (c *Cloud) Enrol(id string) {
 // its devices, its manifest. edge-3 fails.
 func (c *Cloud) Work(job edp.Job) {
 	c.tb.Helper()
-	m := wire.Manifest{V: wire.Version, Collector: job.Collector, Boot: boot, Run: job.Run, Job: job.ID, Started: job.Created, Finished: time.Now(), Section: 1, Last: true}
+	m := wire.Manifest{V: wire.Version, Collector: job.Collector, Boot: Boot, Run: job.Run, Job: job.ID, Started: job.Created, Finished: time.Now(), Section: 1, Last: true}
 	for i, id := range job.Devices {
 		r := wire.DeviceResult{Device: id, OK: id != "edge-3", Seconds: 1.25}
 		if r.OK {
@@ -127,7 +128,7 @@ func (c *Cloud) Work(job edp.Job) {
 			r.Phase, r.Kind, r.Error = "auth", "auth", "The device refused the log-in of lwc: check the credential lab."
 		}
 		m.Devices = append(m.Devices, r)
-		c.check(c.Store.SawJobStatus(c.ctx(), wire.JobStatus{V: wire.Version, ID: job.ID, Collector: job.Collector, Boot: boot,
+		c.check(c.Store.SawJobStatus(c.ctx(), wire.JobStatus{V: wire.Version, ID: job.ID, Collector: job.Collector, Boot: Boot,
 			State: wire.JobRunning, Done: i + 1, Total: len(job.Devices), Device: &r}))
 	}
 	c.Account(m)
@@ -151,7 +152,7 @@ func documents(job edp.Job, device string) []edp.Document {
 		"show-chassis-alarms": "<rpc-reply><alarm-information><alarm-summary><no-active-alarms/></alarm-summary></alarm-information></rpc-reply>\n",
 	} {
 		d := edp.Document{
-			ID: wire.NewID(), Collector: job.Collector, Boot: boot, Run: job.Run, Device: device, Item: item, Outcome: "ok",
+			ID: wire.NewID(), Collector: job.Collector, Boot: Boot, Run: job.Run, Device: device, Item: item, Outcome: "ok",
 			SHA256: wire.Digest([]byte(body)), Size: int64(len(body)), CollectedAt: time.Now(), Body: []byte(body),
 		}
 		if item == "show-chassis-alarms" {
