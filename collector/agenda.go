@@ -16,6 +16,8 @@ type agenda struct {
 	stale     bool                 // turns are of another configuration
 	since     map[string]time.Time // when a device was first within reach; zero: before this boot
 	attempted map[string]int       // the newest day for which it was started
+	started   int                  // the newest of these
+	adopted   int                  // day of the newest run of an earlier boot that goes on
 }
 
 // turn is when a device starts.
@@ -53,11 +55,11 @@ func (a *agenda) configure(s *schedule, first bool, now time.Time) {
 // since; and what was within reach of the schedule then is no news.
 func (a *agenda) adopt(began time.Time, now time.Time) {
 	w := a.s.current(now)
-	if a.s.dayOf(began) != w.day || a.begun.day > w.day {
+	if a.s.dayOf(began) != w.day || a.begun.day > w.day || a.started >= w.day || a.adopted >= w.day {
 		return
 	}
 	w.id = began
-	a.begun, a.stale = w, true
+	a.begun, a.stale, a.adopted = w, true, w.day
 	for id := range a.since {
 		a.since[id] = time.Time{}
 	}
@@ -83,7 +85,7 @@ func (a *agenda) last(id string) time.Time {
 func (a *agenda) refresh(now time.Time) bool {
 	w := a.s.current(now)
 	if a.begun.day > a.s.next(now).day { // the clock was ahead
-		a.begun = window{}
+		a.begun, a.started, a.adopted = window{}, min(a.started, w.day), min(a.adopted, w.day)
 		for id, day := range a.attempted {
 			a.attempted[id] = min(day, w.day)
 		}
@@ -153,7 +155,7 @@ func (a *agenda) due(now time.Time) []turn {
 		case a.yields(id, now):
 			return false
 		}
-		a.attempted[id] = a.begun.day
+		a.attempted[id], a.started = a.begun.day, a.begun.day
 		a.p.ledger(a.s.name).under[id]++
 		out = append(out, turn{a.last(id), id})
 		return true

@@ -40,19 +40,34 @@ func (c *chain) offer(hash string) {
 	}
 }
 
-// publish chains and hands over one manifest, and waits for the cloud's answer. A
-// cloud that was restored from a backup may know an older one as the last: then
-// the chain goes on from there.
-func (c *chain) publish(ctx context.Context, p Publisher, m wire.Manifest) (wire.Receipt, error) {
-	rc, err := c.once(ctx, p, m)
+// take waits until the manifest before has its answer, or has waited long enough
+// for it. pass lets the next one go.
+func (c *chain) take(ctx context.Context) (pass func(), err error) {
+	select {
+	case <-c.turn:
+		return sync.OnceFunc(func() { c.turn <- struct{}{} }), nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// publish chains and hands over one manifest, whose turn the caller has taken, and
+// waits for the cloud's answer. A cloud that was restored from a backup may know an
+// older one as the last: then the chain goes on from there.
+func (c *chain) publish(ctx context.Context, p Publisher, m wire.Manifest, pass func()) (wire.Receipt, error) {
+	rc, err := c.once(ctx, p, m, pass)
 	if err != nil || rc.Status == wire.Complete {
+		return rc, err
+	}
+	if pass, err = c.take(ctx); err != nil {
 		return rc, err
 	}
 	back := c.fallBack()
 	if back == nil {
+		pass()
 		return rc, nil
 	}
-	if rc, err = c.once(ctx, p, m); err == nil && rc.Status != wire.Complete {
+	if rc, err = c.once(ctx, p, m, pass); err == nil && rc.Status != wire.Complete {
 		back() // it was not the chain
 	}
 	return rc, err
@@ -77,13 +92,8 @@ func (c *chain) fallBack() (back func()) {
 	}
 }
 
-func (c *chain) once(ctx context.Context, p Publisher, m wire.Manifest) (wire.Receipt, error) {
-	select {
-	case <-c.turn:
-	case <-ctx.Done():
-		return wire.Receipt{}, context.Cause(ctx)
-	}
-	pass := sync.OnceFunc(func() { c.turn <- struct{}{} })
+// once hands over a manifest and waits for its answer; others only for answerWait.
+func (c *chain) once(ctx context.Context, p Publisher, m wire.Manifest, pass func()) (wire.Receipt, error) {
 	defer pass()
 	answer := make(chan wire.Receipt, 1)
 	undo, err := c.send(ctx, p, m, func(rc wire.Receipt) { answer <- rc })

@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -221,18 +222,14 @@ func (c *Collector) setLimit(ctx context.Context, r *run, n int) {
 	}
 }
 
-// inLine lists the devices that wait or are visited.
-func (r *run) inLine() []string {
+// inLine lists the devices that wait, and those that are visited.
+func (r *run) inLine() (waiting, visited []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := make([]string, 0, len(r.line.waiting)+len(r.line.seats))
 	for _, t := range r.line.waiting {
-		out = append(out, t.device)
+		waiting = append(waiting, t.device)
 	}
-	for id := range r.line.seats {
-		out = append(out, id)
-	}
-	return out
+	return waiting, slices.Collect(maps.Keys(r.line.seats))
 }
 
 // withdraw takes devices that have not begun out of the line.

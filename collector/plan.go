@@ -30,6 +30,8 @@ type ledger struct {
 	done  map[string]time.Time     // start of the run of the last whole collection
 	took  map[string]time.Duration // how long a device took
 	under map[string]int           // visits that are to come or under way, by device
+	was   time.Duration            // what the newest visits took the time before
+	is    time.Duration            // what they took
 }
 
 func newPlan(collector string) *plan {
@@ -120,8 +122,8 @@ func (p *plan) visited(name string, res wire.DeviceResult, began time.Time) {
 		return
 	}
 	l := p.ledger(name)
-	if took := time.Duration(res.Seconds * float64(time.Second)); took > 0 {
-		l.took[res.Device] = min(took, maxTook)
+	if res.Seconds > 0 {
+		l.measured(res.Device, time.Duration(min(res.Seconds, maxTook.Seconds())*float64(time.Second)))
 	}
 	if res.OK && began.After(l.done[res.Device]) {
 		l.done[res.Device] = began

@@ -35,6 +35,9 @@ type run struct {
 	ready    []*account // in the order in which they became so
 	since    time.Time  // when the first of ready did
 	sections int
+	fault    string    // why a section did not reach the cloud
+	over     time.Time // when the last visit had ended, while documents wait
+	dropped  bool      // what was held is
 }
 
 // account is what is known of one device.
@@ -110,6 +113,25 @@ func (r *run) made() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.sections
+}
+
+// unapproved tells whether the wait for approvals is over, once; else how long it
+// still takes, 0 where nothing waits.
+func (r *run) unapproved() (now bool, wait time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.sealed || len(r.line.waiting)+len(r.line.seats) > 0 || len(r.open) == 0 || r.egress.mode != wire.EgressHold {
+		r.over, r.dropped = time.Time{}, false
+		return false, 0
+	}
+	if r.over.IsZero() {
+		r.over = time.Now()
+	}
+	if wait = r.egress.wait - time.Since(r.over); wait > 0 || r.dropped {
+		return false, max(wait, 0)
+	}
+	r.dropped = true
+	return true, 0
 }
 
 // stir has next looked at. The caller holds mu.

@@ -20,33 +20,36 @@ const (
 )
 
 // sessions returns how many sessions it takes to collect what a schedule still owes
-// by a moment: the devices of the window that are to come, and those in line.
-func (p *plan) sessions(name string, inLine []string, now, by time.Time) int {
+// by a moment: the devices of the window that are to come, those that wait in line,
+// and what is left of those that are visited. The last ones may begin just before
+// that moment.
+func (p *plan) sessions(name string, waiting, visited []string, now, by time.Time) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.ledger(name)
-	var work time.Duration
-	var unknown int
-	weigh := func(id string) {
+	usual, slower := l.usual(), l.slower()
+	weigh := func(id string) time.Duration {
 		if took := l.took[id]; took > 0 {
-			work += took
-		} else {
-			unknown++
+			return time.Duration(float64(took) * slower)
 		}
+		return usual
 	}
-	for _, id := range inLine {
-		weigh(id)
+	var work time.Duration
+	for _, id := range visited {
+		work += weigh(id) / 2
+	}
+	for _, id := range waiting {
+		work += weigh(id)
 	}
 	if a := p.agendas[name]; a != nil {
 		for _, t := range a.turns {
-			weigh(t.device)
+			work += weigh(t.device)
 		}
 		for _, id := range a.waiting {
-			weigh(id)
+			work += weigh(id)
 		}
 	}
-	work += time.Duration(unknown) * l.usual()
-	left := by.Sub(now).Seconds() * margin
+	left := by.Sub(now).Seconds()*margin + usual.Seconds()
 	if left <= 0 {
 		return math.MaxInt32
 	}
@@ -63,4 +66,24 @@ func (l *ledger) usual() time.Duration {
 		sum += took
 	}
 	return sum / time.Duration(len(l.took))
+}
+
+// measured notes how long a visit took, and what it took the time before.
+func (l *ledger) measured(id string, took time.Duration) {
+	if before := l.took[id]; before > 0 {
+		l.was, l.is = l.was-l.was/remembered+before, l.is-l.is/remembered+took
+	}
+	l.took[id] = took
+}
+
+// remembered is of how many visits slower goes by.
+const remembered = 50
+
+// slower is by how much visits take longer now than the time before: a slow line
+// slows all devices. That they take less is not relied on.
+func (l *ledger) slower() float64 {
+	if l.was == 0 {
+		return 1
+	}
+	return max(1, min(float64(l.is)/float64(l.was), 20))
 }

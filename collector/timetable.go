@@ -115,7 +115,8 @@ func (c *Collector) size(ctx context.Context, f *fleet, steps []step, now time.T
 		if next := s.s.next(now).start; next.Before(by) {
 			by = next
 		}
-		c.setLimit(ctx, r, min(max(c.plan.sessions(s.s.name, r.inLine(), now, by), 1), most))
+		waiting, visited := r.inLine()
+		c.setLimit(ctx, r, min(max(c.plan.sessions(s.s.name, waiting, visited, now, by), 1), most))
 	}
 }
 
