@@ -60,25 +60,22 @@ func conclude(ctx context.Context, q querier, m wire.Manifest) error {
 	if err != nil {
 		return err
 	}
-	if !m.Last { // a run may go on after it was ended: for a device that was added
-		ended, err := sectionsWhole(ctx, q, m)
-		if err != nil || ended {
+	if m.Last {
+		if _, err := exec(ctx, q, `UPDATE runs SET reason = $1 WHERE id = $2`, m.Reason, m.Run); err != nil {
 			return err
 		}
-		_, err = exec(ctx, q, `UPDATE runs SET state = $1, finished_at = 0, reason = ''
-			WHERE id = $2 AND kind = $3 AND state IN ($4, $5)`, RunRunning, m.Run, RunSchedule, RunComplete, RunInterrupted)
-		return err
 	}
 	whole, err := sectionsWhole(ctx, q, m)
-	if err != nil || !whole {
+	switch {
+	case err != nil:
 		return err
+	case whole:
+		_, err = exec(ctx, q, `UPDATE runs SET state = CASE WHEN reason = '' THEN $1 ELSE $2 END, finished_at = $3
+			WHERE id = $4 AND kind = $5`, RunComplete, RunInterrupted, micros(m.Finished), m.Run, RunSchedule)
+	case !m.Last: // a run may go on after it was ended: for a device that was added
+		_, err = exec(ctx, q, `UPDATE runs SET state = $1, finished_at = 0, reason = ''
+			WHERE id = $2 AND kind = $3 AND state IN ($4, $5)`, RunRunning, m.Run, RunSchedule, RunComplete, RunInterrupted)
 	}
-	state := RunComplete
-	if m.Reason != "" {
-		state = RunInterrupted
-	}
-	_, err = exec(ctx, q, `UPDATE runs SET state = $1, finished_at = $2, reason = $3 WHERE id = $4 AND kind = $5`,
-		state, micros(m.Finished), m.Reason, m.Run, RunSchedule)
 	return err
 }
 

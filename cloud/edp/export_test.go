@@ -33,3 +33,37 @@ func MigrateDown(ctx context.Context, db *sql.DB, to int64) error {
 	_, err = p.DownTo(ctx, to)
 	return err
 }
+
+// ForgetUnfinishedAt is the part of Sweep that drops documents that never became
+// whole, at a time to choose.
+func (s *Store) ForgetUnfinishedAt(ctx context.Context, at time.Time) error {
+	return s.tx(ctx, func(t *sql.Tx) error { return forgetUnfinished(ctx, t, at) })
+}
+
+// PartsLeft counts the rows of documents that are not whole.
+func (s *Store) PartsLeft(ctx context.Context) (int, error) {
+	n, err := one(ctx, s.read, scanInt, `SELECT (SELECT COUNT(*) FROM arriving) + (SELECT COUNT(*) FROM parts p
+		WHERE NOT EXISTS (SELECT 1 FROM documents d WHERE d.collector = p.collector AND d.id = p.document))`)
+	return int(n), err
+}
+
+// Tally are the counters of a run.
+type Tally struct{ Expected, Stored, Failed, Skipped, Withheld, Unchanged, Bytes int64 }
+
+// Recount returns the counters of a run, and what they would be by its rows.
+func (s *Store) Recount(ctx context.Context, run string) (told, counted Tally, err error) {
+	scan := func(r row) (t Tally, err error) {
+		return t, r.Scan(&t.Expected, &t.Stored, &t.Failed, &t.Skipped, &t.Withheld, &t.Unchanged, &t.Bytes)
+	}
+	if told, err = one(ctx, s.read, scan, `SELECT expected, stored, failed, skipped, withheld, unchanged, bytes FROM runs WHERE id = $1`, run); err != nil {
+		return told, counted, err
+	}
+	counted, err = one(ctx, s.read, scan, `SELECT (SELECT COUNT(*) FROM run_items WHERE run = $1),
+		(SELECT COUNT(*) FROM run_items WHERE run = $1 AND status = 'stored'),
+		(SELECT COUNT(*) FROM run_items WHERE run = $1 AND status NOT IN ('stored', 'expected', 'skipped', 'withheld')),
+		(SELECT COUNT(*) FROM run_items WHERE run = $1 AND status = 'skipped'),
+		(SELECT COUNT(*) FROM run_items WHERE run = $1 AND status = 'withheld'),
+		(SELECT COUNT(*) FROM documents WHERE run = $1 AND same_as <> ''),
+		(SELECT COALESCE(SUM(size), 0) FROM documents WHERE run = $1)`, run)
+	return told, counted, err
+}

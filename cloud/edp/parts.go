@@ -166,7 +166,7 @@ func (a *arriving) take(ctx context.Context, b *batch, p Part) (PutStatus, error
 	if a.parts > 0 && a.had > a.parts {
 		return PutMalformed, nil
 	}
-	if a.kept == a.parts {
+	if a.parts > 0 && a.kept == a.parts {
 		return PutWhole, nil
 	}
 	return PutKept, nil
