@@ -67,7 +67,7 @@ func TestBadEntriesAreLeftOut(t *testing.T) {
 		good("badpin", func(d *wire.Device) { d.HostKeys = []string{"SHA256:tooshort"} })
 		good("trusting", func(d *wire.Device) { d.HostKeys, d.TrustFirst = nil, true })
 		good("builtin", func(d *wire.Device) { d.Profile = "minimal" })
-		d.Schedule = wire.Schedule{Start: "soon"}
+		d.Schedules = []wire.Schedule{{Start: "soon"}}
 		d.Limits.Concurrency = -1
 
 		s := r.apply(d)

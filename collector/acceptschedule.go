@@ -12,9 +12,6 @@ import (
 // profiles.
 func (a *accepting) schedules() {
 	list := a.d.Schedules
-	if len(list) == 0 {
-		list = []wire.Schedule{a.d.Schedule}
-	}
 	count := map[string]int{}
 	for _, s := range list {
 		count[scheduleName(s)]++

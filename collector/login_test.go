@@ -144,7 +144,7 @@ func TestRefusalIsRememberedBySchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		d := r.desired(1, 1)
-		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
+		d.Schedules = []wire.Schedule{{Start: "02:00", Window: "1h"}}
 		d.Credentials["lab"] = r.seal("lab", "1", "wrong")
 		r.apply(d)
 		r.sleep(3 * 24 * time.Hour)
@@ -159,7 +159,7 @@ func TestRefusalIsRememberedBySchedule(t *testing.T) {
 			t.Errorf("%d log-ins after a job", n)
 		}
 		d = r.desired(2, 1)
-		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
+		d.Schedules = []wire.Schedule{{Start: "02:00", Window: "1h"}}
 		d.Credentials["lab"] = r.seal("lab", "2", "right")
 		r.apply(d)
 		r.sleep(24 * time.Hour)
@@ -175,7 +175,7 @@ func TestLoginBeforeAFailureCountsAsOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		d := r.desired(1, 1)
-		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
+		d.Schedules = []wire.Schedule{{Start: "02:00", Window: "1h"}}
 		r.site.behave["edge-01"] = behaviour{dial: func(attempt int) error {
 			return []error{&dialError{phase: "auth", kind: "auth", hop: "edge-01"},
 				&dialError{phase: "subsystem", kind: "subsystem", hop: "edge-01"}, nil}[attempt]

@@ -194,7 +194,7 @@ func TestProbeTriesARefusedLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, nil)
 		d := r.desired(1, 1)
-		d.Schedule = wire.Schedule{Start: "02:00", Window: "1h"}
+		d.Schedules = []wire.Schedule{{Start: "02:00", Window: "1h"}}
 		r.site.password = "another"
 		r.apply(d)
 		r.sleep(24 * time.Hour)

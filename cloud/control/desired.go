@@ -132,9 +132,6 @@ func (l *line) desired(f edp.Fleet) (wire.Desired, error) {
 		Devices:     make([]wire.Device, 0, len(f.Devices)),
 		AllowCLI:    f.AllowCLI,
 	}
-	if len(f.Schedules) > 0 {
-		d.Schedule = f.Schedules[0] // for a collector that knows only one
-	}
 	for _, b := range f.Bastions {
 		d.Bastions[b.ID] = b.Bastion
 	}

@@ -10,7 +10,6 @@ type Desired struct {
 	Boot      string     `json:"boot"`
 	Version   uint64     `json:"version"`
 	NotBefore time.Time  `json:"not_before,omitzero"`
-	Schedule  Schedule   `json:"schedule"`
 	Schedules []Schedule `json:"schedules,omitempty"`
 	Egress    Egress     `json:"egress,omitzero"`
 	// Done tells what the cloud has of each schedule, by its name, and device, so
