@@ -61,7 +61,7 @@ func (l *recordedLane) wrongIf(bad bool, format string, args ...any) {
 }
 
 func (l *recordedLane) Add(ctx context.Context, h wire.Header, plain []byte, hold bool, done func(wire.Delivery)) error {
-	l.wrongIf(l.closed || l.stream != nil, "an Add after Close or during a Stream")
+	l.wrongIf(l.closed, "an Add after Close")
 	l.wrongIf(len(plain) > WholeDocument, "an Add of %d bytes", len(plain))
 	if err := l.memory(ctx); err != nil {
 		return err
