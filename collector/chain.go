@@ -12,6 +12,10 @@ import (
 // is sent. The cloud answers in seconds; where it does not, nothing else shall wait.
 const answerWait = 5 * time.Minute
 
+// codeChain is the code of a manifest that does not follow the newest one that the
+// cloud has. When it comes a second time, the cloud takes it whatever it follows.
+const codeChain = "chain"
+
 // chain links the manifests of a collector by their hashes. One is under way at a
 // time, so that one that is refused is not the last of those that follow.
 type chain struct {
@@ -63,11 +67,11 @@ func (c *chain) publish(ctx context.Context, p Publisher, m wire.Manifest, pass 
 		return rc, err
 	}
 	back := c.fallBack()
-	if back == nil {
+	if back == nil && rc.Code != codeChain {
 		pass()
 		return rc, nil
 	}
-	if rc, err = c.once(ctx, p, m, pass); err == nil && rc.Status != wire.Complete {
+	if rc, err = c.once(ctx, p, m, pass); err == nil && rc.Status != wire.Complete && back != nil {
 		back() // it was not the chain
 	}
 	return rc, err

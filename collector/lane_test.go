@@ -143,7 +143,11 @@ func (s *recordedStream) end() {
 	s.l.r.streams--
 }
 
-func (r *recorder) DropHeld(string) {}
+func (r *recorder) DropHeld(run string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped = append(r.dropped, run)
+}
 
 func (r *recorder) SetBudget(n int64) {
 	r.mu.Lock()

@@ -35,10 +35,13 @@ type recorder struct {
 	waiting   []func()
 	code      map[string]wire.Receipt // by item: another answer than stored
 	manifest  wire.Receipt            // another answer than complete
-	seats     int                     // of lanes that are open
-	streams   int                     // that are neither committed nor aborted
-	aborted   int                     // streams
-	approve   []string                // items that came with hold
+	accept    func(wire.Manifest) bool
+	silent    int      // so many manifests have no answer
+	dropped   []string // runs whose held documents were dropped
+	seats     int      // of lanes that are open
+	streams   int      // that are neither committed nor aborted
+	aborted   int      // streams
+	approve   []string // items that came with hold
 	budget    int64
 	wrong     []string // what a visit did that a lane does not bear
 }
@@ -79,13 +82,25 @@ func (r *recorder) release() {
 func (r *recorder) PublishRun(_ context.Context, m wire.Manifest, done func(wire.Receipt)) (string, error) {
 	r.mu.Lock()
 	r.manifests = append(r.manifests, m)
-	n, rc := len(r.manifests), r.manifest
+	n, rc, silent := len(r.manifests), r.manifest, r.silent > 0
+	r.silent--
+	if r.accept != nil && !r.accept(m) {
+		rc = wire.Receipt{Status: wire.Rejected, Code: "chain"}
+	}
 	r.mu.Unlock()
 	if rc.Status == "" {
 		rc.Status = wire.Complete
 	}
-	done(rc)
+	if !silent {
+		done(rc)
+	}
 	return fmt.Sprintf("hash-%d", n), nil
+}
+
+func (r *recorder) droppedHeld() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.dropped)
 }
 
 func (r *recorder) SendState(s wire.State) {

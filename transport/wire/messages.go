@@ -59,9 +59,6 @@ type Welcome struct {
 	// IngestKey is the HPKE public key that bodies are sealed to. Empty when
 	// the broker is the cloud's own and TLS ends inside it.
 	IngestKey []byte `json:"ingest_key,omitempty"`
-	// LastComplete is the start of the run of each device's last complete collection, so
-	// that a restart does not collect twice in one window.
-	LastComplete map[string]time.Time `json:"last_complete,omitempty"`
 	// LastManifest is the hash of the newest manifest that the cloud holds of
 	// this collector: the next one chains to it.
 	LastManifest string `json:"last_manifest,omitempty"`
