@@ -35,6 +35,7 @@ func funcs() template.FuncMap {
 		"ms":        func(s float64) string { return fmt.Sprintf("%.0f ms", s*1000) },
 		"classURL":  classURL,
 
+		"jobTitle":     jobTitle,
 		"schedule":     apitype.ScheduleText,
 		"egress":       apitype.EgressText,
 		"separation":   apitype.Separation,
@@ -95,7 +96,7 @@ func short(s string) string {
 // tone is the colour of a word.
 func tone(word string) string {
 	switch word {
-	case "beating":
+	case "beating", "approved":
 		return "good"
 	case "lost":
 		return "bad"
@@ -106,7 +107,7 @@ func tone(word string) string {
 		"over-privileged", "half-restarted", "dial-refused":
 		return "bad"
 	case "partial", "retry-later", "down", "config-rejected", "unknown-item", "host-key-first-use", "clock-step", "job-refused",
-		"legacy-algorithms", "skipped", "unsupported":
+		"legacy-algorithms", "skipped", "unsupported", "withheld", "declined", "waiting":
 		return "warn"
 	case "running", "accepted", "queued":
 		return "busy"
@@ -134,10 +135,29 @@ func flagWords(flag string) string {
 		return "not well-formed XML: the bytes are as they came"
 	case "masked":
 		return "masked: values were replaced by pseudonyms at the site"
+	case "held":
+		return "its bytes wait at the site for an approval"
+	case "unchanged":
+		return "told without its bytes: they are those of the time before"
 	case "warnings":
 		return "the reply carries warnings"
 	}
 	return flag
+}
+
+// jobTitle says what a job does.
+func jobTitle(kind string) string {
+	switch wire.JobKind(kind) {
+	case wire.JobProbe:
+		return "Connection test"
+	case wire.JobRenewCert:
+		return "Renewal of the certificate"
+	case wire.JobRestart:
+		return "Restart"
+	case wire.JobUpdate:
+		return "Update"
+	}
+	return "Collection"
 }
 
 // classURL is the page with the login class for a device's profile.

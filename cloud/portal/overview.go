@@ -14,9 +14,12 @@ type overviewData struct {
 	// PortTrouble are the collectors whose ports are closed, not separated, or
 	// kept apart with less than a newer kernel could.
 	PortTrouble []apitype.Collector
-	Runs        []apitype.Run
-	Documents   int
-	Bytes       int64
+	// Unwell are the collectors whose health needs somebody.
+	Unwell    []apitype.Collector
+	Waiting   int // documents, for an approval
+	Runs      []apitype.Run
+	Documents int
+	Bytes     int64
 }
 
 // latestRuns is how many runs short lists show.
@@ -37,7 +40,19 @@ func (p *Portal) overview(v *visit) error {
 		return err
 	}
 	d := overviewData{Collectors: view.Each(collectors, view.Collector), Devices: len(devices), Runs: view.Each(runs, view.Run)}
+	held, err := p.cfg.Store.Held(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, h := range held {
+		if h.State == edp.HeldWaiting {
+			d.Waiting++
+		}
+	}
 	for _, c := range d.Collectors {
+		if len(c.HealthNeed) > 0 {
+			d.Unwell = append(d.Unwell, c)
+		}
 		if c.Online {
 			d.Online++
 		}

@@ -1,6 +1,9 @@
 package portal
 
 import (
+	"errors"
+	"io"
+	"slices"
 	"strings"
 
 	"lwc/cloud/api"
@@ -90,6 +93,7 @@ type jobData struct {
 	Profiles   map[string]string // of devices whose account can do too much
 	Max, Value int
 	Over       bool
+	Machine    bool   // the job is of the box itself
 	Waiting    string // what the job waits for, in words
 }
 
@@ -104,6 +108,7 @@ func (p *Portal) job(v *visit) error {
 	}
 	d := jobData{Job: view.Job(j, nil, nil), Collector: j.Collector, Max: max(j.Total, 1), Value: j.Done}
 	d.Over = j.State == wire.JobDone || j.State == wire.JobFailed || j.State == wire.JobRefused
+	d.Machine = slices.Contains(machineKinds, string(j.Kind))
 	if j.Run != "" {
 		r, err := p.cfg.Store.Run(v.r.Context(), j.Run)
 		if err != nil {
@@ -111,7 +116,7 @@ func (p *Portal) job(v *visit) error {
 		}
 		run := view.Run(r)
 		d.Run, d.Results = &run, run.Devices
-		d.Max, d.Value = max(r.Expected, 1), r.Stored+r.Failed+r.Skipped
+		d.Max, d.Value = max(r.Expected, 1), r.Stored+r.Failed+r.Skipped+r.Withheld
 		d.Over = r.State != edp.RunRunning
 	}
 	if j.Kind == wire.JobProbe {
@@ -137,13 +142,16 @@ type documentData struct {
 const maxShownBytes = 1 << 20
 
 func (p *Portal) document(v *visit) error {
-	doc, err := p.cfg.Store.Document(v.r.Context(), v.r.PathValue("id"))
+	doc, reader, err := p.cfg.Store.OpenDocument(v.r.Context(), v.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	body := doc.Body[:min(len(doc.Body), maxShownBytes)]
+	body, err := io.ReadAll(io.LimitReader(reader, maxShownBytes))
+	if err = errors.Join(err, reader.Close()); err != nil {
+		return err
+	}
 	return v.render("document", "devices", documentData{
 		D: view.Document(doc), Text: strings.ToValidUTF8(string(body), "\uFFFD"),
-		Cut: len(body) < len(doc.Body), Shown: int64(len(body)),
+		Cut: int64(len(body)) < doc.Size, Shown: int64(len(body)),
 	})
 }

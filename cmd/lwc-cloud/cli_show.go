@@ -153,9 +153,9 @@ func runsCmd() clientCmd {
 			limit := fs.Int("limit", 20, "how many")
 			return func(ctx context.Context, c *call) ([]apitype.Run, error) { return c.Runs(ctx, *collector, *limit) }
 		},
-		"RUN\tCOLLECTOR\tWHY\tSTATE\tSTARTED\tSTORED\tSKIPPED\tNOT COLLECTED\tBYTES\tSECONDS",
+		"RUN\tCOLLECTOR\tWHY\tSTATE\tSTARTED\tSTORED\tUNCHANGED\tSKIPPED\tWITHHELD\tNOT COLLECTED\tBYTES\tSECONDS",
 		func(r apitype.Run) []any {
-			return []any{r.ID, r.Collector, r.Kind, r.State, r.Started.UTC().Format(time.DateTime), fmt.Sprintf("%d of %d", r.Stored, r.Expected), r.Skipped, r.Failed, size(r.Bytes), seconds(r)}
+			return []any{r.ID, r.Collector, cmp.Or(r.Schedule, r.Kind), r.State, r.Started.UTC().Format(time.DateTime), fmt.Sprintf("%d of %d", r.Stored, r.Expected), r.Unchanged, r.Skipped, r.Withheld, r.Failed, size(r.Bytes), seconds(r)}
 		})
 }
 
@@ -189,6 +189,15 @@ func showRun(c *call, r apitype.Run) error {
 	t := c.table()
 	fmt.Fprintf(t, "run\t%s\ncollector\t%s\nwhy\t%s\nstate\t%s\nstarted\t%s\nseconds\t%s\ndocuments\t%s, %s\n",
 		r.ID, r.Collector, r.Kind, r.State, r.Started.UTC().Format(time.RFC3339), seconds(r), strings.Replace(r.Account(), " documents", "", 1), size(r.Bytes))
+	if r.Schedule != "" {
+		fmt.Fprintf(t, "schedule\t%s, window of %s\n", r.Schedule, r.Window.UTC().Format(time.RFC3339))
+	}
+	if r.Mode != "" {
+		fmt.Fprintf(t, "what may leave\t%s\n", r.Mode)
+	}
+	if r.Reason != "" {
+		fmt.Fprintf(t, "cut off\t%s\n", r.Reason)
+	}
 	for _, m := range r.Manifests {
 		fmt.Fprintf(t, "manifest\tSHA-256 %s\n", m)
 	}

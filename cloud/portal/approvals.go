@@ -1,0 +1,134 @@
+package portal
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+
+	"lwc/cloud/api"
+	"lwc/cloud/api/apitype"
+	"lwc/cloud/api/view"
+	"lwc/cloud/edp"
+	"lwc/cloud/fleet"
+	"lwc/transport/wire"
+)
+
+// approvalsData is the data of the page "approvals".
+type approvalsData struct {
+	Collector  string
+	Collectors []string
+	Waiting    []apitype.Held
+	Decided    []apitype.Held // whose collector did not follow yet
+	Bytes      int64          // that wait
+}
+
+// approvals lists what waits at the sites for an approval.
+func (p *Portal) approvals(v *visit) error {
+	d, err := v.approvalsData()
+	if err != nil {
+		return err
+	}
+	return v.render("approvals", "approvals", d)
+}
+
+func (v *visit) approvalsData() (approvalsData, error) {
+	d := approvalsData{Collector: v.r.FormValue("collector")}
+	var err error
+	if d.Collectors, err = v.collectorIDs(); err != nil {
+		return d, err
+	}
+	list, err := v.cfg.Store.Held(v.r.Context(), d.Collector)
+	for _, h := range list {
+		if h.State == edp.HeldWaiting {
+			d.Waiting = append(d.Waiting, view.Held(h))
+			d.Bytes += h.Size
+		} else {
+			d.Decided = append(d.Decided, view.Held(h))
+		}
+	}
+	return d, err
+}
+
+// decide approves or declines the documents that are ticked, or all that wait.
+func (p *Portal) decide(v *visit) error {
+	if err := v.r.ParseForm(); err != nil {
+		return err
+	}
+	d, err := v.approvalsData()
+	if err != nil {
+		return err
+	}
+	ids := v.r.PostForm["id"]
+	if v.form("all") == "true" {
+		ids = view.Each(d.Waiting, func(h apitype.Held) string { return h.ID })
+	}
+	if len(ids) == 0 {
+		return v.wrong("approvals", "approvals", d, fleet.Problems{{Text: "no document is chosen: tick those that you decide on"}})
+	}
+	approve := v.form("decision") == "approve"
+	collectors, err := p.cfg.Store.DecideHeld(v.r.Context(), ids, approve, v.user.Name)
+	if err != nil {
+		return err
+	}
+	for _, c := range collectors {
+		p.cfg.Hub.HeldDecided(c)
+	}
+	p.log.Info("held documents were decided on", "approved", approve, "documents", len(ids), "user", v.user.Name)
+	return v.done("/approvals?"+url.Values{"collector": {d.Collector}}.Encode(), decided(len(ids), approve))
+}
+
+func decided(n int, approve bool) string {
+	what := "documents were"
+	if n == 1 {
+		what = "document was"
+	}
+	if approve {
+		return fmt.Sprintf("%d %s approved: the collector is told to send them.", n, what)
+	}
+	return fmt.Sprintf("%d %s declined: the collector is told to drop them.", n, what)
+}
+
+// machineData is the data of the page "machine".
+type machineData struct {
+	C               apitype.Collector
+	Release, Source string // in the form
+}
+
+// showMachine offers what a collector can do to itself.
+func (p *Portal) showMachine(v *visit) error {
+	c, err := p.cfg.Store.Collector(v.r.Context(), v.r.PathValue("collector"))
+	if err != nil {
+		return err
+	}
+	return v.render("machine", "collectors", machineData{C: view.Collector(c)})
+}
+
+// machineKinds are the jobs of the box itself.
+var machineKinds = []string{"renew-cert", "restart", "update"}
+
+// machine makes a job of the box itself.
+func (p *Portal) machine(v *visit) error {
+	c, err := p.cfg.Store.Collector(v.r.Context(), v.r.PathValue("collector"))
+	if err != nil {
+		return err
+	}
+	d := machineData{C: view.Collector(c), Release: v.form("release"), Source: v.form("source")}
+	if !slices.Contains(machineKinds, v.form("kind")) {
+		return edp.ErrNotFound
+	}
+	j, err := v.machineJob(c.ID, d)
+	if err != nil {
+		return v.wrong("machine", "collectors", d, err)
+	}
+	p.cfg.Hub.JobCreated(c.ID)
+	p.log.Info("a job of the box was asked for", "collector", c.ID, "kind", j.Kind, "user", v.user.Name)
+	return v.done("/jobs/"+j.ID, "")
+}
+
+func (v *visit) machineJob(collector string, d machineData) (edp.Job, error) {
+	n := edp.NewJob{Collector: collector, Kind: wire.JobKind(v.form("kind")), By: v.user.Name, TTL: api.MachineTTL, Release: d.Release, Source: d.Source}
+	if err := api.CheckMachineJob(n); err != nil {
+		return edp.Job{}, err
+	}
+	return v.cfg.Store.CreateJob(v.r.Context(), n)
+}
