@@ -1,15 +1,18 @@
-// Package stepclock gives a program a wall clock of its own, which a test can set
-// while the program runs; the clock of the machine is never touched.
+// Package stepclock gives a program clocks of its own: a test can set its wall clock
+// while it runs, and have its time go faster. The clock of the machine is never
+// touched.
 //
 // Prepare writes what the go command needs to build such a program:
 //
 //	go run ./testdata/stepclock/prepare DIR
 //	go build -overlay DIR/overlay.json -modfile DIR/go.mod ./cmd/lwcd
 //
-// The overlay patches package time of the standard library: Now adds what a page
-// holds that is shared in memory, named by the environment variable Env. Monotonic
-// readings, and with them timers, stay the machine's, as with a real step. The module file puts a
-// copy of golang.org/x/sys in which every call that sets the clock sets the page.
+// The overlay patches package time of the standard library, which then goes by a page
+// that is shared in memory, named by the environment variable Env. A step is seen by
+// the wall clock alone, as a real one is; a faster pace by both clocks, by timers and
+// by the deadlines of connections, those alone excepted that were set before, and
+// time.Sleep. The module file puts a copy of golang.org/x/sys in which every call that
+// sets the clock sets the page.
 package stepclock
 
 import (
@@ -59,30 +62,55 @@ func Prepare(dir string) error {
 	return nil
 }
 
-// overlayTime writes the patched package time and overlay.json.
+// edit is a piece of a file of the standard library and what takes its place, as
+// often as it occurs.
+type edit struct {
+	file, old, new string
+	times          int
+}
+
+// edits have package time go by this program's clocks, and timers and deadlines of
+// connections, which the runtime keeps, by the machine's.
+func edits() []edit {
+	return []edit{
+		{"time/time.go", "sec, nsec, mono := runtimeNow()\n\tif mono == 0", "sec, nsec, mono := steppedNow()\n\tif mono == 0", 1},
+		{"time/time.go", "subMono(runtimeNano()-startNano", "subMono(steppedNano()-startNano", 1},
+		{"time/time.go", "subMono(t.ext, runtimeNano()-startNano", "subMono(t.ext, steppedNano()-startNano", 1},
+		{"time/time.go", "var startNano int64 = runtimeNano()", "var startNano int64 = steppedNano()", 1},
+		{"time/sleep.go", "t := runtimeNano() + int64(d)", "t := runtimeNano() + int64(MachineTime(d))", 1},
+		{"time/tick.go", "when(d), int64(d)", "when(d), max(1, int64(MachineTime(d)))", 2},
+		{"internal/poll/fd_poll_runtime.go", "d = int64(time.Until(t))", "d = int64(time.MachineTime(time.Until(t)))", 1},
+	}
+}
+
+// overlayTime writes the patched standard library and overlay.json.
 func overlayTime(dir string) error {
 	root, err := goSays("env", "GOROOT")
 	if err != nil {
 		return err
 	}
-	original := filepath.Join(root, "src", "time", "time.go")
-	text, err := os.ReadFile(original)
-	if err != nil {
-		return err
+	files := map[string]string{"time/step.go": string(timePatch)}
+	for _, e := range edits() {
+		text, ok := files[e.file]
+		if !ok {
+			b, err := os.ReadFile(filepath.Join(root, "src", e.file))
+			if err != nil {
+				return err
+			}
+			text = string(b)
+		}
+		if n := strings.Count(text, e.old); n != e.times {
+			return fmt.Errorf("this Go's %s is not the one that the patch is for: it has %q %d times", e.file, e.old, n)
+		}
+		files[e.file] = strings.ReplaceAll(text, e.old, e.new)
 	}
-	const now = "\nfunc Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
-	if strings.Count(string(text), now) != 1 {
-		return errors.New("this Go's time.Now is not the one that the patch is for")
-	}
-	patched := strings.Replace(string(text), now, strings.Replace(now, "runtimeNow", "steppedNow", 1), 1)
-	files := map[string][]byte{"time.go": []byte(patched), "step.go": timePatch}
 	replace := map[string]string{}
-	for name, b := range files {
-		path := filepath.Join(dir, name+".txt")
-		if err := os.WriteFile(path, b, 0o644); err != nil {
+	for name, text := range files {
+		path := filepath.Join(dir, strings.ReplaceAll(name, "/", "-")+".txt")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			return err
 		}
-		replace[filepath.Join(root, "src", "time", name)] = path
+		replace[filepath.Join(root, "src", name)] = path
 	}
 	b, err := json.MarshalIndent(map[string]any{"Replace": replace}, "", "\t")
 	if err != nil {

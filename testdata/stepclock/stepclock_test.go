@@ -33,6 +33,37 @@ func TestSteppedProgram(t *testing.T) {
 	}
 }
 
+// With a faster pace both clocks, timers and deadlines go faster; what was is kept.
+func TestFasterProgram(t *testing.T) {
+	p := startShown(t)
+	page, err := NewPage(p.page)
+	must(t, err)
+	defer page.Close()
+	must(t, p.start())
+	p.check(t, "", 0)
+	const faster = 60
+	must(t, page.SetPace(faster))
+	began := time.Now()
+	p.ask(t, "wait 1m")
+	p.ask(t, "deadline 1m")
+	if took := time.Since(began); took < 2*time.Second || took > 2*time.Second+slack {
+		t.Errorf("two minutes took %v", took)
+	}
+	must(t, page.SetPace(1))
+	gained, err := page.Gained()
+	must(t, err)
+	if gained < 2*(faster-1)*time.Second {
+		t.Errorf("it gained %v in two minutes", gained)
+	}
+	wall, mono := p.ask(t, "")
+	if off := time.Until(wall) - gained; off > slack || off < -slack {
+		t.Errorf("the wall clock is off by %v", off)
+	}
+	if off := mono - time.Since(p.from) - gained; off > slack || off < -slack {
+		t.Errorf("the monotonic clock is off by %v", off)
+	}
+}
+
 // slack is for how long a busy machine may take to answer.
 const slack = 2 * time.Second
 
@@ -72,21 +103,28 @@ func (p *shown) start() error {
 	return p.cmd.Start()
 }
 
-// check sends a line and compares both clocks of the program with ours.
-func (p *shown) check(t *testing.T, line string, ahead time.Duration) {
+// ask sends a line and returns both clocks of the program.
+func (p *shown) ask(t *testing.T, line string) (wall time.Time, mono time.Duration) {
 	t.Helper()
 	_, err := fmt.Fprintln(p.in, line)
 	must(t, err)
 	if !p.out.Scan() {
 		t.Fatal("the program ended")
 	}
-	var wall, mono int64
-	_, err = fmt.Sscan(p.out.Text(), &wall, &mono)
+	var nanos int64
+	_, err = fmt.Sscan(p.out.Text(), &nanos, (*int64)(&mono))
 	must(t, err)
-	if off := time.Until(time.Unix(0, wall)) - ahead; off > slack || off < -slack {
+	return time.Unix(0, nanos), mono
+}
+
+// check compares both clocks of the program with ours.
+func (p *shown) check(t *testing.T, line string, ahead time.Duration) {
+	t.Helper()
+	wall, mono := p.ask(t, line)
+	if off := time.Until(wall) - ahead; off > slack || off < -slack {
 		t.Errorf("%v ahead: the clock of the program is off by %v", ahead, off)
 	}
-	if off := time.Since(p.from) - time.Duration(mono); off > slack || off < -slack {
+	if off := time.Since(p.from) - mono; off > slack || off < -slack {
 		t.Errorf("%v ahead: its monotonic clock is off by %v", ahead, off)
 	}
 }
