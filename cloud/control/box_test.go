@@ -272,7 +272,7 @@ func (b *box) receipt(id string) wire.Receipt {
 			b.t.Fatalf("receipts of %s for boot %s, %d of them", m.Collector, m.Boot, len(m.Receipts))
 		}
 		for _, r := range m.Receipts {
-			if r.ID == id {
+			if r.ID == id && r.Status != wire.Kept {
 				return r
 			}
 		}
@@ -287,7 +287,9 @@ func (b *box) receipts(ids []string) map[string]wire.Receipt {
 		var m wire.Receipts
 		b.verify(wire.KindReceipt, b.next(wire.KindReceipt), &m)
 		for _, r := range m.Receipts {
-			got[r.ID] = r
+			if r.Status != wire.Kept {
+				got[r.ID] = r
+			}
 		}
 	}
 	for _, id := range ids {

@@ -112,7 +112,8 @@ func (l *line) tick(ctx context.Context) {
 	}
 	if l.isOnline() && !now.Before(l.silentAt()) {
 		l.hub.log.Warn("a collector is silent and counts as offline", "collector", l.id, "silence", now.Sub(l.heard))
-		l.note(ctx, wire.KindBye, l.gone(ctx))
+		l.alert(ctx, EventLost, l.entry.Boot, fmt.Sprintf("nothing came from the collector for %v, three heartbeats: see whether the box has power and its line", now.Sub(l.heard).Round(time.Second)))
+		l.note(ctx, wire.KindBye, l.gone(ctx, false))
 	}
 	if l.isOnline() && now.Sub(l.synced) >= l.hub.cfg.Heartbeat {
 		l.note(ctx, wire.KindDesired, l.sync(ctx, true))
@@ -210,10 +211,10 @@ func (l *line) setOnline(yes bool) {
 	l.online = yes
 }
 
-// gone records that the collector is not there any more, and lets the worker
-// end.
-func (l *line) gone(ctx context.Context) error {
+// gone records that the collector is not there any more, and whether it said so, and
+// lets the worker end.
+func (l *line) gone(ctx context.Context, clean bool) error {
 	l.setOnline(false)
 	l.heard = time.Time{}
-	return errors.Join(l.stream.Flush(ctx), l.hub.cfg.Store.SawBye(ctx, l.id, l.entry.Boot))
+	return errors.Join(l.stream.Flush(ctx), l.hub.cfg.Store.SawBye(ctx, l.id, l.entry.Boot, clean))
 }

@@ -15,6 +15,7 @@ const (
 	EventClone   = "clone-suspected"  // two boots of one collector take turns
 	EventRefused = "message-refused"  // something that came up could not be used
 	EventVault   = "credential-vault" // a credential cannot be opened
+	EventLost    = "heartbeat-lost"   // a collector is silent
 )
 
 const (

@@ -156,5 +156,5 @@ func (l *line) bye(ctx context.Context, payload []byte) error {
 		return nil
 	}
 	l.hub.log.Info("collector offline", "collector", l.id, "boot", b.Boot, "conn", b.Conn, "clean", b.Clean)
-	return l.gone(ctx)
+	return l.gone(ctx, b.Clean)
 }

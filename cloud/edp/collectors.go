@@ -12,13 +12,13 @@ import (
 
 const collectorColumns = `c.id, c.state, c.spki, c.serial, c.cert_not_after, c.created_at, c.boot, c.conn, c.boot_key,
 	c.capabilities, c.firmware, c.online, c.last_seen, c.config_version, c.applied_version, c.applied_sha256,
-	c.applied_status, c.applied_error, c.item_errors, c.ports, c.health`
+	c.applied_status, c.applied_error, c.item_errors, c.ports, c.health, c.lost_at`
 
 func scanCollector(r row) (c Collector, err error) {
 	return c, r.Scan(&c.ID, &c.State, &c.SPKI, &c.Serial, moment{&c.CertNotAfter}, moment{&c.CreatedAt},
 		&c.Boot, &c.Conn, &c.BootKey, jsonColumn{&c.Capabilities}, &c.Firmware, &c.Online, moment{&c.LastSeen},
 		&c.ConfigVersion, &c.Applied.Version, &c.Applied.SHA256, &c.AppliedStatus, &c.AppliedError,
-		jsonColumn{&c.ItemErrors}, jsonColumn{&c.Ports}, jsonColumn{&c.Health})
+		jsonColumn{&c.ItemErrors}, jsonColumn{&c.Ports}, jsonColumn{&c.Health}, moment{&c.LostAt})
 }
 
 // Collector returns one entry of the registry.
@@ -97,7 +97,7 @@ func (s *Store) SawHello(ctx context.Context, h wire.Hello) error {
 			return err
 		}
 		_, err = exec(ctx, t, `UPDATE collectors SET boot = $1, conn = $2, boot_key = $3, capabilities = $4, firmware = $5,
-			online = 1, last_seen = $6, applied_version = $7, applied_sha256 = $8, ports = $9 WHERE id = $10`,
+			online = 1, lost_at = 0, last_seen = $6, applied_version = $7, applied_sha256 = $8, ports = $9 WHERE id = $10`,
 			h.Boot, h.Conn, h.BootKey, capabilities, h.Firmware, micros(time.Now()),
 			h.Config.Version, h.Config.SHA256, ports, h.Collector)
 		if err != nil || old == h.Boot {
@@ -172,17 +172,18 @@ func (s *Store) SawHealth(ctx context.Context, h wire.Health) error {
 	if err != nil {
 		return err
 	}
-	n, err := exec(ctx, s.write, `UPDATE collectors SET online = 1, last_seen = $1, health = $2, ports = $3,
+	n, err := exec(ctx, s.write, `UPDATE collectors SET online = 1, lost_at = 0, last_seen = $1, health = $2, ports = $3,
 		applied_version = $4, applied_sha256 = $5 WHERE id = $6 AND boot = $7 AND state = $8`,
 		micros(time.Now()), health, ports, h.Config.Version, h.Config.SHA256, h.Collector, h.Boot, CollectorActive)
 	return ofBoot(n, err, "health", h.Collector, h.Boot)
 }
 
-// SawBye notes that a boot of a collector is offline. It does nothing when
-// another boot connected since.
-func (s *Store) SawBye(ctx context.Context, collector, boot string) error {
-	_, err := exec(ctx, s.write, `UPDATE collectors SET online = 0, last_seen = $1 WHERE id = $2 AND boot = $3`,
-		micros(time.Now()), collector, boot)
+// SawBye notes that a boot of a collector is offline, and whether it stopped in
+// order. It does nothing when another boot connected since.
+func (s *Store) SawBye(ctx context.Context, collector, boot string, clean bool) error {
+	_, err := exec(ctx, s.write, `UPDATE collectors SET online = 0, last_seen = CASE WHEN $2 THEN $1 ELSE last_seen END,
+		lost_at = CASE WHEN $2 THEN 0 WHEN lost_at = 0 THEN $1 ELSE lost_at END WHERE id = $3 AND boot = $4`,
+		micros(time.Now()), clean, collector, boot)
 	if err != nil {
 		return fmt.Errorf("noting the bye of collector %.80q: %w", collector, err)
 	}

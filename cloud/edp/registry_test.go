@@ -36,11 +36,11 @@ func TestWhatACollectorSaysOfItself(t *testing.T) {
 	if c := get(); c.Health == nil || c.Health.RSS != 42 || c.Applied.Version != 4 {
 		t.Errorf("%+v", c)
 	}
-	ok(t, s.SawBye(ctx, site, "boot-0"))
+	ok(t, s.SawBye(ctx, site, "boot-0", true))
 	if !get().Online {
 		t.Error("the bye of an older boot took it offline")
 	}
-	ok(t, s.SawBye(ctx, site, "boot-1"))
+	ok(t, s.SawBye(ctx, site, "boot-1", true))
 	if get().Online {
 		t.Error("still online")
 	}

@@ -110,6 +110,7 @@ type Collector struct {
 	Firmware      string
 	Online        bool
 	LastSeen      time.Time
+	LostAt        time.Time      // when it was gone without a word; zero: it is there, or stopped in order
 	ConfigVersion uint64         // of the fleet, the wanted one; 0: no fleet yet
 	Applied       wire.ConfigRef // what it says it runs
 	AppliedStatus wire.ConfigState

@@ -67,7 +67,12 @@ type kit struct {
 
 func newKit(t testing.TB, change func(*Config)) *kit {
 	t.Helper()
-	store, err := edp.Open(t.Context(), filepath.Join(t.TempDir(), "lwc.db"))
+	return newKitAt(t, filepath.Join(t.TempDir(), "lwc.db"), change)
+}
+
+func newKitAt(t testing.TB, path string, change func(*Config)) *kit {
+	t.Helper()
+	store, err := edp.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,6 +339,11 @@ func FuzzTake(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(false, m[0])
+	f.Add(true, k.sharedFrames(f, wire.NewID(), 1, 3, false)[0])
+	f.Add(true, k.sharedFrames(f, wire.NewID(), 1, 3, true)[0])
+	for _, fr := range frames(f, k.header(wire.NewID(), "edge-1", "a"), incompressible(200<<10)) {
+		f.Add(true, fr)
+	}
 	f.Fuzz(func(t *testing.T, fact bool, frame []byte) {
 		kind := wire.KindRun
 		if fact {
