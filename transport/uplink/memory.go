@@ -6,7 +6,7 @@ import (
 )
 
 // maxFacets bounds how many documents are remembered: 10,000 devices with 50
-// items each, in about 20 MB.
+// items each, in about 23 MB.
 const maxFacets = 500_000
 
 // facet is one item of one device, and a version of it. Both are cut short, so

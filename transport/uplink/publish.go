@@ -17,33 +17,6 @@ const defaultWindow = 8 << 20
 // There can be nothing to account for then.
 var ErrNoWelcome = errors.New("the cloud has not welcomed this boot yet")
 
-// Publish takes over a document, as a Lane of its own does.
-func (u *Uplink) Publish(ctx context.Context, h wire.Header, plain []byte, done func(r wire.Receipt, sent int64)) error {
-	told := func(d wire.Delivery) {
-		if done != nil {
-			done(d.Receipt, d.Sent)
-		}
-	}
-	l, err := u.Lane(ctx, h.Run, h.Device, nil)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	if len(plain) <= SmallDocument {
-		h.SHA256, h.Size = wire.Digest(plain), int64(len(plain))
-		return l.Add(ctx, h, plain, false, told)
-	}
-	s, err := l.Stream(ctx, h, false)
-	if err != nil {
-		return err
-	}
-	if _, err := s.Write(plain); err != nil {
-		return err
-	}
-	h.SHA256 = wire.Digest(plain)
-	return s.Commit(h, told)
-}
-
 // PublishRun takes over the manifest of a run, signs it, and returns its hash.
 // An empty Previous is filled in with the hash of the manifest before. It never
 // blocks, so that a done function may call it. done is called once, when every
@@ -105,12 +78,7 @@ func (u *Uplink) publishManifest(m wire.Manifest, plain []byte, done func(wire.R
 // packing is how frames are made as the last welcome wants them. They are sealed
 // when they leave, for the key of the connection that carries them.
 func (u *Uplink) packing() wire.Packing {
-	p := wire.Packing{Next: func() uint64 {
-		u.framing.Lock()
-		defer u.framing.Unlock()
-		u.seq++
-		return u.seq - 1
-	}}
+	p := wire.Packing{Next: func() uint64 { return u.seq.Add(1) - 1 }}
 	if w := u.lastWelcome(); w != nil {
 		p.MaxFrame = w.Limits.MaxFrame
 	}

@@ -2,7 +2,6 @@ package uplink
 
 import (
 	"bytes"
-	"context"
 	"crypto/rand"
 	"errors"
 	"strings"
@@ -17,9 +16,23 @@ import (
 func published(t *testing.T, u *Uplink, h wire.Header, plain []byte) (<-chan wire.Receipt, *atomic.Int64) {
 	t.Helper()
 	got, sent := make(chan wire.Receipt, 8), new(atomic.Int64)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := u.Publish(ctx, h, plain, func(r wire.Receipt, n int64) { sent.Store(n); got <- r }); err != nil {
+	told := func(d wire.Delivery) { sent.Store(d.Sent); got <- d.Receipt }
+	l, err := u.Lane(t.Context(), h.Run, h.Device, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	h.SHA256, h.Size = wire.Digest(plain), int64(len(plain))
+	if len(plain) <= SmallDocument {
+		err = l.Add(t.Context(), h, plain, false, told)
+	} else {
+		var s *Stream
+		if s, err = l.Stream(t.Context(), h, false); err == nil {
+			s.Write(plain)
+			err = s.Commit(h, told)
+		}
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	return got, sent
@@ -201,35 +214,6 @@ func TestRefusedWelcomeIsTheReasonGiven(t *testing.T) {
 	err := wait(t, ended, "the end of the session")
 	if !errors.Is(err, wire.ErrSignature) || !strings.Contains(err.Error(), "enrol with a new token") {
 		t.Fatalf("the session ended with %v", err)
-	}
-}
-
-func TestWindowHoldsPublishBack(t *testing.T) {
-	s := newSite(t)
-	s.cloud.limits.WindowBytes = 256 << 10
-	s.cloud.receipts.Store(false)
-	u := newUplink(t, identityOf(s.ca, s.pub, s.broker), newRecorder())
-	start(t, u)
-	var ids []string
-	for range 2 {
-		id := wire.NewID()
-		published(t, u, doc(id), noise(100<<10))
-		wait(t, s.cloud.whole, "a document")
-		ids = append(ids, id)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	err := u.Publish(ctx, doc(""), noise(100<<10), nil)
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("Publish into a full window returned %v", err)
-	}
-	released := make(chan error, 1)
-	go func() { released <- u.Publish(t.Context(), doc(""), noise(100<<10), func(wire.Receipt, int64) {}) }()
-	fence(t, s, u)
-	none(t, released, "Publish did not wait for room")
-	s.cloud.receipt(wire.Receipt{ID: ids[0], Status: wire.Stored}, s.config)
-	if err := wait(t, released, "Publish after room was made"); err != nil {
-		t.Fatal(err)
 	}
 }
 

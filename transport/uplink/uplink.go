@@ -31,6 +31,9 @@ type Config struct {
 	Handler Handler
 	// Logger may be nil for silence.
 	Logger *slog.Logger
+	// BlockedTimeout is how long a writer waits for memory before documents of
+	// older runs are dropped; 0 means 10 min.
+	BlockedTimeout time.Duration
 	// Ports is asked for the state of the ports, for hello and health; nil
 	// means that there is nothing to say. It must not block.
 	Ports func() wire.PortState
@@ -100,10 +103,10 @@ type Uplink struct {
 	renew   chan chan<- error // to the renewal: now, and tell how it ended
 	again   chan struct{}     // to supervise: connect now; capacity 1
 
-	framing sync.Mutex // held while frames are made: their numbers are consecutive
-	seq     uint64     // of the next frame; guarded by framing
+	seq atomic.Uint64 // of the next frame
 
-	pulse  atomic.Int64  // when the supervisor or a sender last moved on, Unix nanoseconds
+	born   time.Time
+	pulse  atomic.Int64  // when the supervisor or a sender last moved on, since born: nobody sets that clock; 0: never
 	conns  atomic.Uint64 // connections of this boot
 	inbox  receiver      // used by the receiving goroutine only
 	offset cloudTime
@@ -134,12 +137,15 @@ func New(c Config) *Uplink {
 	if c.Health == nil {
 		c.Health = func() wire.Health { return wire.Health{} }
 	}
-	u := &Uplink{cfg: c, time: defaultTiming(), log: c.Logger, id: c.Identity,
+	u := &Uplink{cfg: c, born: time.Now(), time: defaultTiming(), log: c.Logger, id: c.Identity,
 		topics: wire.Topics{Prefix: c.Bootstrap.Prefix},
 		wake:   make(chan struct{}, 1), renew: make(chan chan<- error), again: make(chan struct{}, 1)}
 	u.key, u.keyErr = configKey(c.Bootstrap)
 	u.notices = newNoticeBoard(u.poke)
 	u.out = newOutbox(u.poke)
+	if c.BlockedTimeout > 0 {
+		u.out.blocked = c.BlockedTimeout
+	}
 	u.inbox.init(u)
 	return u
 }
@@ -261,7 +267,7 @@ func (u *Uplink) waited() {
 	}
 }
 
-func (u *Uplink) beat() { u.pulse.Store(time.Now().UnixNano()) }
+func (u *Uplink) beat() { u.pulse.Store(int64(max(time.Since(u.born), 1))) }
 
 // ErrStuck says that the uplink has not moved on for longer than any of its
 // waits can last.
@@ -278,7 +284,7 @@ func (u *Uplink) Alive() error {
 	// a packet that is not acknowledged.
 	t := u.time
 	limit := 2*t.retryMax + t.dial + t.answer + t.welcome + u.heartbeat() + t.write + t.acked
-	if silent := time.Since(time.Unix(0, last)); silent > limit {
+	if silent := time.Since(u.born) - time.Duration(last); silent > limit {
 		return fmt.Errorf("for %s: %w", silent.Round(time.Second), ErrStuck)
 	}
 	return nil
