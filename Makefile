@@ -18,7 +18,7 @@ KERNEL_DEPS := qemu-system-x86 xz-utils nftables netbase iproute2 dnsmasq-base
 KERNELS ?= bookworm trixie
 KERNEL_PKGS ?= ./netguard/...
 
-.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink clean
+.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults test-volatile bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -69,6 +69,10 @@ test-chaos: build-chaos ## cut, kill, fill and set the clock for DURATION (10m),
 	@.ci/deps mosquitto tinyproxy-bin
 	LWC_CHAOS=$(or $(DURATION),10m) LWC_CHAOS_SEED=$(SEED) LWC_CHAOS_BROKER=$(BROKER) LWC_CHAOS_LINE=$(LINE) LWC_CHAOS_KEEP=$(KEEP) \
 	  $(GO) test -count=1 -timeout 90m -v -run '$(or $(RUN),Chaos|UplinkDown|HugeReply|SecondBoot)' ./cmd/lwc-demo/site
+
+test-volatile: build ## facts and credentials in no file, environment, core or swap, and none left in memory: 3 minutes
+	@.ci/deps gdb
+	LWC_VOLATILE=1 LWC_TEST_STRICT=1 $(GO) test -count=1 -timeout 15m -v -run 'ReplacedCredential|NothingIsKept' ./cmd/lwc-demo/site
 
 screenshot: build ## take the README's picture of the portal from a running site
 	@.ci/deps chromium
