@@ -214,7 +214,8 @@ func (p *plan) adopt(runs []wire.OpenRun, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, o := range runs {
-		if a := p.agendas[o.Schedule]; a != nil && a.s != nil {
+		a := p.agendas[o.Schedule]
+		if a != nil && a.s != nil && o.Run == wire.RunID(p.collector, o.Schedule, o.Window) {
 			a.adopt(o.Window, now)
 		}
 	}

@@ -121,7 +121,10 @@ func (s *schedule) day(now time.Time, days int) (window, bool) {
 	y, m, d := now.In(s.zone).Date()
 	date := time.Date(y, m, d+days, 0, 0, 0, 0, time.UTC)
 	start := wallClock(y, m, d+days, s.hour, s.minute, s.zone)
-	return window{start: start, end: start.Add(s.window), day: dayNumber(date), id: start}, s.days[date.Weekday()]
+	noon := time.Date(y, m, d+days, 12, 0, 0, 0, s.zone)
+	// A day that a country has left out, to be on the other side of the date line.
+	skipped := noon.Day() != date.Day()
+	return window{start: start, end: start.Add(s.window), day: dayNumber(date), id: start}, s.days[date.Weekday()] && !skipped
 }
 
 func dayNumber(date time.Time) int { return int(date.Unix() / (24 * 60 * 60)) }

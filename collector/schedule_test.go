@@ -127,3 +127,32 @@ func TestOffsetsSpreadEvenly(t *testing.T) {
 		t.Errorf("edge-1 at %v", o)
 	}
 }
+
+// Whatever a schedule says: it is refused, or its windows follow each other.
+func FuzzSchedule(f *testing.F) {
+	f.Add("02:30", "2h", "Europe/Berlin", "mon", "", int64(1774659600))
+	f.Add("01:30", "23h", "America/New_York", "sun", "sat", int64(1793511000))
+	f.Add("00:00", "1m", "Pacific/Apia", "fri", "", int64(1325203200)) // a day that was skipped
+	f.Add("0:00", "", "Pacific/Apia", "", "", int64(1325203200))
+	f.Add("24:00", "-1h", "../UTC", "Mon", "x", int64(-1))
+	f.Fuzz(func(t *testing.T, start, window, zone, day, other string, unix int64) {
+		in := wire.Schedule{Start: start, Window: window, Timezone: zone}
+		for _, d := range []string{day, other} {
+			if d != "" {
+				in.Days = append(in.Days, d)
+			}
+		}
+		s, err := parseSchedule(in)
+		if s == nil || err != nil {
+			return
+		}
+		now := time.Unix(unix%(1<<34), 0)
+		cur, next := s.current(now), s.next(now)
+		if cur.start.After(now) || !next.start.After(now) || next.day <= cur.day || cur.end.Sub(cur.start) != s.window {
+			t.Fatalf("%+v at %v: %v, then %v", in, now, cur, next)
+		}
+		if again := s.current(next.start); again != next {
+			t.Fatalf("%+v: %v begins, and %v is the newest", in, next, again)
+		}
+	})
+}

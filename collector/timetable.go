@@ -24,7 +24,7 @@ func (c *Collector) schedule(ctx context.Context, now time.Time) time.Time {
 		return time.Time{}
 	}
 	t := &c.main.timetable
-	c.plan.adopt(t.unclaimed(c.conf.Collector), now)
+	c.plan.adopt(t.unclaimed(), now)
 	steps := c.plan.steps(now)
 	var next time.Time
 	for _, s := range steps {
@@ -121,11 +121,11 @@ func (c *Collector) size(ctx context.Context, f *fleet, steps []step, now time.T
 }
 
 // unclaimed lists the open runs of earlier boots that this one has not gone on with.
-func (t *timetable) unclaimed(collector string) []wire.OpenRun {
+func (t *timetable) unclaimed() []wire.OpenRun {
 	t.open = slices.DeleteFunc(t.open, func(o wire.OpenRun) bool {
 		_, ended := t.ended[o.Run]
 		r := t.runs[o.Schedule]
-		return ended || r != nil && r.id == o.Run || o.Run != wire.RunID(collector, o.Schedule, o.Window)
+		return ended || r != nil && r.id == o.Run
 	})
 	return t.open
 }
@@ -133,12 +133,12 @@ func (t *timetable) unclaimed(collector string) []wire.OpenRun {
 // endOpenRuns ends the runs of earlier boots that nothing more comes of.
 func (c *Collector) endOpenRuns(ctx context.Context, steps []step, now time.Time) {
 	t := &c.main.timetable
-	for _, o := range t.unclaimed(c.conf.Collector) {
+	for _, o := range t.unclaimed() {
 		i := slices.IndexFunc(steps, func(s step) bool { return s.s.name == o.Schedule })
 		reason := "the collector restarted, and its configuration has no schedule of this name any more"
 		if i >= 0 {
 			s := steps[i]
-			switch ours := s.window.id.Equal(o.Window); {
+			switch ours := o.Run == wire.RunID(c.conf.Collector, o.Schedule, s.window.id); {
 			case ours && s.pending:
 				continue
 			case ours:
