@@ -59,11 +59,11 @@ fuzz: ## run every fuzz target for FUZZTIME (1m each)
 fleet-faults: build ## 1,000 simulated devices, a fifth with faults, through the whole chain: 10 minutes
 	LWC_FLEET_FAULTS=1000 $(GO) test -count=1 -timeout 45m -v -run FleetWithFaults ./cmd/lwc-demo/site
 
-# The programs of test-chaos: lwcd with a clock of its own, and a line that goes bad.
+# The programs of test-chaos: both ends with clocks of their own, and a line that goes bad.
 build-chaos: build
 	$(GO) build -o $(BIN)/badline ./testdata/badline/run
 	$(GO) run ./testdata/stepclock/prepare $(BIN)/stepclock
-	$(GO) build -overlay $(BIN)/stepclock/overlay.json -modfile $(BIN)/stepclock/go.mod -trimpath -o $(BIN)/stepped/lwcd ./cmd/lwcd
+	$(GO) build -overlay $(BIN)/stepclock/overlay.json -modfile $(BIN)/stepclock/go.mod -trimpath -o $(BIN)/stepped/ ./cmd/lwcd ./cmd/lwc-cloud
 
 test-chaos: build-chaos ## cut, kill, fill and set the clock for DURATION (10m), and judge; SEED=, BROKER=mosquitto, LINE=wss-proxy, KEEP=folder
 	@.ci/deps mosquitto tinyproxy-bin
