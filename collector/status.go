@@ -51,6 +51,7 @@ type Status struct {
 	Devices  int            // that can be collected from
 	LeftOut  int            // that stand in the configuration and cannot
 	Running  int            // runs that are not concluded
+	Sessions int            // devices at once, at most
 	LastRun  string         // the newest run that is complete in the cloud
 	NextRun  time.Time      // when a schedule wants the next device; zero: none does
 	Counters map[string]int64
@@ -58,9 +59,10 @@ type Status struct {
 
 // Status returns the present state. It may be called at any time.
 func (c *Collector) Status() Status {
-	s := Status{Running: int(c.counters.running.Load()), Counters: c.count()}
+	s := Status{Running: int(c.counters.running.Load()), Counters: c.count(), Sessions: DefaultConcurrency}
 	if f := c.current(); f != nil {
 		s.Config, s.Devices, s.LeftOut = f.ref, len(f.devices), len(f.bad)
+		s.Sessions = orDefault(f.limits.Concurrency, DefaultConcurrency)
 	}
 	if at := c.counters.nextRun.Load(); at > 0 {
 		s.NextRun = time.Unix(at, 0).UTC()

@@ -107,6 +107,7 @@ func (d *daemon) report(ctx context.Context) halves.Report {
 	}
 	if isReady(d.link) {
 		r.Cloud = d.link.cloudStatus()
+		d.link.fitMemory()
 	}
 	for _, t := range append(d.tasks(), d.ports) {
 		if err := t.Alive(ctx); err != nil {

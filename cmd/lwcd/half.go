@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lwc/cmd/lwcd/halves"
+	"lwc/collector"
 	"lwc/netguard"
 	"lwc/transport/secret"
 )
@@ -100,7 +101,7 @@ func (h *half) work(ctx context.Context, up *halves.Supervisor) error {
 		return err // it was good when the supervisor read it
 	}
 	h.level.Set(conf.level)
-	limitMemory(conf.budget)
+	limitMemory(memoryLimit(conf.budget, collector.DefaultConcurrency))
 	joined, err := join(ctx, up, setup)
 	if err != nil {
 		return err

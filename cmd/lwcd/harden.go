@@ -65,20 +65,28 @@ func lockMemory() error {
 	return nil
 }
 
-// baseMemory is what the daemon takes beside documents: 256 sessions of some
-// 100 KiB, as many whose slots are lent, the session with the cloud, and room for
-// the collector of garbage. Sessions have no compressor of their own: one of the
-// whole process packs what leaves. The benchmark of collecting gives the same.
-const baseMemory = 96 << 20
+const (
+	// supervisorMemory is what the supervisor keeps its heap under.
+	supervisorMemory = 32 << 20
+	// halfMemory is what the collector half takes beside its sessions and documents:
+	// the session with the cloud, a configuration of 10,000 devices.
+	halfMemory = 14 << 20
+	// sessionMemory is what a session takes: the buffers of SSH, and the reply that
+	// is looked at before it is handed over.
+	sessionMemory = 256 << 10
+	// programMemory is what Go's limit does not count: the program itself.
+	programMemory = 10 << 20
+)
 
-// limitMemory sets Go's soft limit, unless GOMEMLIMIT does: the budget twice,
-// since a document lies in the collector or, compressed, in the uplink, and is
-// twice in memory while it is put together.
-func limitMemory(budget int64) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryNeed(budget))
-	}
+// memoryLimit is what the heap of the collector half may come to. Documents without
+// receipt lie there once, packed, and are bounded by the budget.
+func memoryLimit(budget int64, sessions int) int64 {
+	return halfMemory + int64(sessions)*sessionMemory + budget
 }
 
-// memoryNeed is what the half may come to use.
-func memoryNeed(budget int64) int64 { return baseMemory + 2*budget }
+// limitMemory sets Go's soft limit, unless GOMEMLIMIT does.
+func limitMemory(limit int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(limit)
+	}
+}

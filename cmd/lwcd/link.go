@@ -43,7 +43,7 @@ type link struct {
 	coll     *collector.Collector
 	welcomed atomic.Int64 // Unix time of the last welcome
 	heard    atomic.Pointer[welcome]
-	limited  atomic.Int64 // budget that Go's memory limit was set for
+	limited  atomic.Int64 // Go's memory limit
 }
 
 // welcome is the cloud's time, and when it was heard.
@@ -146,9 +146,6 @@ func (l *link) health() wire.Health {
 	s := l.coll.Status()
 	s.Counters["goroutines"] = int64(runtime.NumGoroutine())
 	_, held, budget := l.up.Budget()
-	if l.limited.Swap(budget) != budget {
-		limitMemory(budget) // the cloud has changed it
-	}
 	s.Counters["held_bytes"] = held
 	return wire.Health{Uptime: time.Since(l.born).Seconds(), RSS: rss(), Counters: s.Counters, LastRun: s.LastRun,
 		NextRun: s.NextRun, Budget: budget, Checks: l.checks(), Errors: l.faults.last()}
@@ -163,7 +160,7 @@ func (l *link) checks() []wire.Check {
 			ports.Detail += "; " + why
 		}
 	}
-	s := selfcheck.System{Files: os.DirFS("/"), Need: memoryNeed(l.budget())}
+	s := selfcheck.System{Files: os.DirFS("/"), Need: l.memory() + programMemory}
 	if w := l.heard.Load(); w != nil {
 		// Where the machine's clock was set meanwhile, the monotonic one was not.
 		s.Known, s.Cloud = true, w.cloud.Add(time.Since(w.at)).Sub(time.Now().Round(0))
@@ -171,10 +168,17 @@ func (l *link) checks() []wire.Check {
 	return append([]wire.Check{ports}, s.Look()...)
 }
 
-// budget is what documents without receipt may have.
-func (l *link) budget() int64 {
-	_, _, limit := l.up.Budget()
-	return limit
+// memory is the limit of the heap as the configuration in use wants it.
+func (l *link) memory() int64 {
+	_, _, budget := l.up.Budget()
+	return memoryLimit(budget, l.coll.Status().Sessions)
+}
+
+// fitMemory follows a configuration with another budget, or other sessions at once.
+func (l *link) fitMemory() {
+	if limit := l.memory(); l.limited.Swap(limit) != limit {
+		limitMemory(limit)
+	}
 }
 
 // tellChecks logs what the half stands on, once at the start.

@@ -159,7 +159,7 @@ func (s *supervisor) try(ctx context.Context, version string) (*site, error) {
 	s.safe.Do(func() {
 		confineOrTell(needed()&^outsideOnly, s.log)
 		harden(s.log)
-		limitMemory(0) // documents are the other half's
+		limitMemory(supervisorMemory) // documents are the other half's
 	})
 	return newSite(ctx, s, source{conf, text, version})
 }
