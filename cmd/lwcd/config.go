@@ -248,6 +248,7 @@ func (c *checker) apart(conf config) {
 	for _, f := range []struct{ key, path string }{
 		{"enrolment_token_file", conf.tokenFile},
 		{"external.proxy_password_file", conf.outside.way.passwordFile},
+		{"external.proxy_ca_file", conf.outside.way.caFile},
 		{"guard.console", conf.console},
 		{"update.program", conf.update.program},
 	} {

@@ -113,6 +113,19 @@ func TestProxyPassword(t *testing.T) {
 	}
 }
 
+func TestProxyAuthorities(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(path, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := (way{caFile: path}).authorities(); err == nil || !strings.Contains(err.Error(), "no certificate in PEM form") {
+		t.Errorf("a file of something else: %v", err)
+	}
+	if conf := proxyTLS(nil); conf != nil {
+		t.Error("without authorities of its own the system's are the default of who dials")
+	}
+}
+
 // Each phase has its own time-out; what is not set has the default of who waits.
 func TestConfigTimeouts(t *testing.T) {
 	const open = "[guard]\nmode = \"unprotected\"\n"
@@ -183,6 +196,8 @@ func TestConfigErrors(t *testing.T) {
 		{"[external]\nproxy = \"proxy.example:3128\"", `write it as http://proxy.example:3128`},
 		{"[external]\nproxy = \"socks5://proxy.example:3128\"", `f:2: external.proxy: `},
 		{"[external]\nproxy = \"http://u:p@proxy.example:3128\"", `and the log-in as proxy_user and proxy_password_file`},
+		{"[external]\nproxy_ca_file = \"/c\"", `external.proxy_ca_file: there is no external.proxy`},
+		{"[external]\nproxy = \"http://p.example:1\"\nproxy_ca_file = \"/c\"", `external.proxy_ca_file: the proxy is reached without TLS`},
 		{"[external]\nproxy_user = \"u\"", `f:2: external.proxy_user: there is no external.proxy`},
 		{"[external]\nproxy = \"http://p.example:1\"\nproxy_password_file = \"/p\"", `f:3: external.proxy_password_file: there is no external.proxy_user`},
 		{"[external]\nproxy = \"http://p.example:1\"\nproxy_user = \"u\"\nproxy_password_file = \"p\"", `f:4: external.proxy_password_file: "p" is not an absolute path`},

@@ -37,6 +37,7 @@ type outer struct {
 	Proxy             string   `toml:"proxy"`
 	ProxyUser         string   `toml:"proxy_user"`
 	ProxyPasswordFile string   `toml:"proxy_password_file"`
+	ProxyCAFile       string   `toml:"proxy_ca_file"`
 	CloudClock        *bool    `toml:"cloud_clock"`
 }
 

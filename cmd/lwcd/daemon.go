@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lwc/cmd/lwcd/halves"
-	"lwc/transport/secret"
+	"lwc/transport/uplink"
 )
 
 // task is one long-lived part of the collector half.
@@ -47,9 +47,8 @@ type daemon struct {
 	work   *work
 }
 
-func newDaemon(conf config, p *ports, up above, proxyPassword secret.Text, faults *troubles, log *slog.Logger) *daemon {
+func newDaemon(conf config, p *ports, up above, dial uplink.DialFunc, faults *troubles, log *slog.Logger) *daemon {
 	d := &daemon{log: log, ports: p}
-	dial := p.toCloud(conf.outside.way, proxyPassword)
 	d.member = newMembership(conf, p, up, dial, log)
 	d.link = newLink(conf, p, d.member, up, faults, dial, log)
 	d.work = newWork(d.link)

@@ -107,7 +107,7 @@ func (h *half) work(ctx context.Context, up *halves.Supervisor) error {
 		return err
 	}
 	p := newPorts(joined, up, setup.Degraded, h.log)
-	h.daemon = newDaemon(conf, p, up, password, h.faults, h.log)
+	h.daemon = newDaemon(conf, p, up, p.toCloud(conf.outside.way, password, setup.ProxyCA), h.faults, h.log)
 	close(h.started)
 	err = h.daemon.run(ctx)
 	return errors.Join(err, joined.Close())

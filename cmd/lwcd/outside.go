@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
@@ -24,6 +26,7 @@ type way struct {
 	proxy        proxy.URL // without a host: directly
 	user         string
 	passwordFile string
+	caFile       string // authorities of a proxy with TLS, beside the system's
 }
 
 func (w way) direct() bool { return w.proxy.Host == "" }
@@ -35,8 +38,10 @@ func (w way) endpoint() netguard.Endpoint {
 
 const (
 	ntpPort = 123
-	// maxPassword bounds the file of the proxy's password.
-	maxPassword = 1 << 10
+	// maxPassword bounds the file of the proxy's password, maxAuthorities that of its
+	// authorities.
+	maxPassword    = 1 << 10
+	maxAuthorities = 256 << 10
 )
 
 // allow reads the destinations of the External Port.
@@ -110,7 +115,7 @@ func timeServer(s string) (netguard.Endpoint, error) {
 // stands in a file of its own: the configuration is no secret.
 func (c *checker) way(f outer) way {
 	if f.Proxy == "" {
-		for _, k := range []struct{ key, value string }{{"proxy_user", f.ProxyUser}, {"proxy_password_file", f.ProxyPasswordFile}} {
+		for _, k := range []struct{ key, value string }{{"proxy_user", f.ProxyUser}, {"proxy_password_file", f.ProxyPasswordFile}, {"proxy_ca_file", f.ProxyCAFile}} {
 			if k.value != "" {
 				c.addf("external."+k.key, "there is no external.proxy: give one, or remove this")
 			}
@@ -125,6 +130,12 @@ func (c *checker) way(f outer) way {
 	w := way{proxy: to, user: f.ProxyUser}
 	if f.ProxyPasswordFile != "" {
 		w.passwordFile = c.absolute("external.proxy_password_file", f.ProxyPasswordFile, "")
+	}
+	if f.ProxyCAFile != "" {
+		w.caFile = c.absolute("external.proxy_ca_file", f.ProxyCAFile, "")
+		if !to.TLS {
+			c.addf("external.proxy_ca_file", "the proxy is reached without TLS: write external.proxy as https://…, or remove this")
+		}
 	}
 	if w.user == "" && w.passwordFile != "" {
 		c.addf("external.proxy_password_file", "there is no external.proxy_user: give one, or remove this")
@@ -147,4 +158,33 @@ func (w way) password() (secret.Text, error) {
 		return secret.Text{}, fmt.Errorf("reading the password of the proxy: %s has more than one line", w.passwordFile)
 	}
 	return secret.New(bytes.Clone(bytes.TrimSuffix(line, []byte("\r")))), nil
+}
+
+// authorities reads the certificates of the proxy's authorities in PEM form. The
+// supervisor does, because the half reads no file of the configuration's.
+func (w way) authorities() ([]byte, error) {
+	if w.caFile == "" {
+		return nil, nil
+	}
+	b, _, err := readPlain(w.caFile, maxAuthorities)
+	if err != nil {
+		return nil, fmt.Errorf("reading the authorities of the proxy: %w", err)
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(b) {
+		return nil, fmt.Errorf("reading the authorities of the proxy: %s holds no certificate in PEM form", w.caFile)
+	}
+	return b, nil
+}
+
+// proxyTLS trusts the authorities of the system and those given.
+func proxyTLS(extra []byte) *tls.Config {
+	if len(extra) == 0 {
+		return nil
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil { // a system that has none
+		roots = x509.NewCertPool()
+	}
+	roots.AppendCertsFromPEM(extra) // the supervisor has found at least one
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
 }

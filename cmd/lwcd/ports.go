@@ -129,10 +129,10 @@ func (p *ports) wireState() wire.PortState {
 
 // toCloud makes the connections to the cloud: through the External Port, and the
 // proxy where there is one.
-func (p *ports) toCloud(by way, password secret.Text) uplink.DialFunc {
+func (p *ports) toCloud(by way, password secret.Text, authorities []byte) uplink.DialFunc {
 	dial := p.half.External().DialContext
 	if by.direct() {
 		return dial
 	}
-	return (&proxy.Dialer{Proxy: by.proxy, User: by.user, Password: password, Dial: dial}).DialContext
+	return (&proxy.Dialer{Proxy: by.proxy, User: by.user, Password: password, Dial: dial, TLS: proxyTLS(authorities)}).DialContext
 }

@@ -44,12 +44,13 @@ func newSite(ctx context.Context, s *supervisor, from source) (*site, error) {
 	if err != nil {
 		return nil, errors.Join(err, netguard.Silence(ctx, netguard.Config{}))
 	}
-	if err := errors.Join(who.kept(s.path), who.kept(conf.tokenFile), who.kept(conf.outside.way.passwordFile),
+	if err := errors.Join(who.kept(s.path), who.kept(conf.tokenFile), who.kept(conf.outside.way.passwordFile), who.kept(conf.outside.way.caFile),
 		who.kept(conf.console), who.kept(conf.stateDir), who.kept(conf.update.program)); err != nil {
 		return nil, &configError{errors.Join(err, netguard.Silence(ctx, netguard.Config{}))}
 	}
 	password, err := conf.outside.way.password()
-	if err != nil {
+	authorities, cerr := conf.outside.way.authorities()
+	if err := errors.Join(err, cerr); err != nil {
 		return nil, &configError{errors.Join(err, netguard.Silence(ctx, netguard.Config{}))}
 	}
 	state := folder{conf.stateDir, who}
@@ -57,7 +58,7 @@ func newSite(ctx context.Context, s *supervisor, from source) (*site, error) {
 		return nil, errors.Join(err, netguard.Silence(ctx, netguard.Config{}))
 	}
 	t := &site{conf: conf, path: s.path, version: from.version, log: s.log, notices: s.notices, refused: map[string]bool{},
-		setup: halves.Setup{Path: s.path, Text: from.text, UID: who.uid, GID: who.gid, ProxyPassword: password.Reveal()}}
+		setup: halves.Setup{Path: s.path, Text: from.text, UID: who.uid, GID: who.gid, ProxyPassword: password.Reveal(), ProxyCA: authorities}}
 	if t.guard, err = netguard.Up(ctx, conf.ports); err != nil {
 		return nil, err
 	}

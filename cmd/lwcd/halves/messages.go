@@ -26,6 +26,8 @@ type Setup struct {
 	GID int `json:"gid"`
 	// ProxyPassword is that of external.proxy_user.
 	ProxyPassword []byte `json:"proxy_password,omitempty"`
+	// ProxyCA is what external.proxy_ca_file holds.
+	ProxyCA []byte `json:"proxy_ca,omitempty"`
 	// Degraded says in words what the supervisor could not have.
 	Degraded []string `json:"degraded,omitempty"`
 }
