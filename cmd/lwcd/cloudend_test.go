@@ -132,6 +132,9 @@ func (c *cloudEnd) putFleet(f *junostest.Fleet, dir string) {
 		passwords[b.Name] = b.Password
 		fl.Bastions = append(fl.Bastions, edp.Bastion{ID: b.Name, Bastion: d.Bastions[b.Name]})
 	}
+	for _, dev := range f.Devices() {
+		passwords["own-"+dev.Name] = dev.Password
+	}
 	for id, cred := range d.Credentials {
 		sec := wire.CredentialSecret{Password: secret.FromString(passwords[id])}
 		version := must[string](c.t)(c.vault.Version(id, sec))
