@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -126,6 +127,7 @@ type cloud struct {
 
 	answer   atomic.Bool // hellos with a welcome
 	receipts atomic.Bool // whole documents with a receipt
+	keeps    atomic.Bool // parts as well
 
 	signed chan []byte // hellos as they came
 	hellos chan wire.Hello
@@ -140,6 +142,8 @@ type cloud struct {
 	parts  wire.Assembler
 	boot   string
 	frames int
+	have   map[string]int // parts in order, by document
+	ingest []byte         // for welcomes
 }
 
 func newCloud(t *testing.T, s *site) *cloud {
@@ -220,7 +224,7 @@ func (c *cloud) hello(b []byte) {
 
 func (c *cloud) welcome(h wire.Hello, key ed25519.PrivateKey) {
 	c.send(wire.KindWelcome, wire.Welcome{V: wire.Version, Collector: h.Collector, Boot: h.Boot, Nonce: h.Nonce,
-		Time: time.Now(), Limits: c.limits, LastManifest: "before"}, key)
+		Time: time.Now(), Limits: c.limits, IngestKey: c.ingestKey(), LastManifest: "before"}, key)
 }
 
 func (c *cloud) frame(b []byte) {
@@ -238,16 +242,53 @@ func (c *cloud) frame(b []byte) {
 		return
 	}
 	if w == nil {
+		if c.receipts.Load() && c.keeps.Load() {
+			c.kept(h)
+		}
 		return
 	}
-	if c.receipts.Load() {
-		st := wire.Stored
-		if h.Type == wire.KindRun {
-			st = wire.Complete
-		}
-		c.receipt(wire.Receipt{ID: h.ID, Status: st}, c.config)
+	docs, err := wire.Docs(*w)
+	if err != nil {
+		c.t.Errorf("frame: %v", err)
+		return
 	}
-	c.whole <- *w
+	for _, d := range docs {
+		if c.receipts.Load() {
+			c.receipt(wire.Receipt{ID: d.ID, Status: answerTo(d.Header)}, c.config)
+		}
+		c.whole <- d
+	}
+}
+
+// answerTo is what a cloud says of a whole document.
+func answerTo(h wire.Header) wire.ReceiptStatus {
+	switch {
+	case h.Type == wire.KindRun:
+		return wire.Complete
+	case slices.Contains(h.Flags, wire.FlagHeld):
+		return wire.Offered
+	}
+	return wire.Stored
+}
+
+// kept tells that a part is committed; they come in order over one connection.
+func (c *cloud) kept(h wire.Header) {
+	c.mu.Lock()
+	if c.have == nil {
+		c.have = map[string]int{}
+	}
+	if h.Part == c.have[h.ID] {
+		c.have[h.ID]++
+	}
+	n := c.have[h.ID]
+	c.mu.Unlock()
+	c.receipt(wire.Receipt{ID: h.ID, Status: wire.Kept, Parts: n}, c.config)
+}
+
+func (c *cloud) ingestKey() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ingest
 }
 
 func (c *cloud) bootID() string {
