@@ -266,8 +266,15 @@ func TestUnchangedDocumentsLeaveWithoutBody(t *testing.T) {
 	}
 	// Whether a duplicate has these bytes is not known.
 	settle(u, wire.Receipt{ID: id, Status: wire.Duplicate})
-	if _, w := round("a", other); bare(w) {
+	id, w = round("a", other)
+	if bare(w) {
 		t.Fatal("a duplicate is taken for the cloud's")
+	}
+	id2, _ = round("a", plain)
+	stored(u, id)
+	settle(u, wire.Receipt{ID: id2, Status: wire.Duplicate})
+	if _, w := round("a", other); bare(w) {
+		t.Fatal("what a duplicate may have replaced is taken for the cloud's")
 	}
 }
 

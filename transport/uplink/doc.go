@@ -9,12 +9,22 @@
 //
 // # What it guarantees
 //
-// A document handed to Publish stays in memory, compressed, until the cloud
-// says with its signature that it is committed; only then is its done function
-// called. Until then it is sent again, with the same id, at once after every
-// new connection and otherwise at growing intervals. Publish blocks while the
-// window that the cloud set is full, and before the first welcome, which is
-// where the window and the key that bodies are sealed to come from.
+// A document handed to a Lane stays in memory, compressed, until the cloud says
+// with its signature that it is committed; only then is its done function called.
+// Until then it is sent again, with the same id, at once after every new
+// connection and otherwise at growing intervals. Of a document of several parts
+// those are forgotten that the cloud has kept, so that one larger than the memory
+// passes through it. Frames are sealed when they leave, for the key of the
+// connection that carries them.
+//
+// Two bounds are kept apart. The budget bounds what is held: all documents without
+// receipt, their frames as they are made, and the seats of the lanes. When it is
+// full, writers wait, those that go on before new ones; there is always one that
+// can go on. Only a writer that has waited for Config.BlockedTimeout makes room:
+// documents of older runs are dropped, the oldest run's largest first, and their
+// done functions say so. The window, which the cloud sets and changes, bounds what
+// is sent and has no receipt. Frames leave oldest first, so that a long document
+// does not hold back the short ones beside it.
 //
 // The broker is trusted for nothing. A connection counts only once a welcome
 // came that is signed by the pinned key and echoes this connection's nonce. A

@@ -37,17 +37,6 @@ type outbox struct {
 	resend, resendMax, blocked time.Duration
 }
 
-// Counts are what the delivery counted since the boot.
-type Counts struct {
-	Frames, Bytes         int64 // sent for the first time
-	Again                 int64 // frames sent again
-	Documents, Unchanged  int64 // that have their last word; of them without a body
-	Shared                int64 // documents that shared a frame
-	Rejected, Dropped     int64
-	Withheld, Waits, Kept int64 // Kept: parts
-	Strange               int64 // receipts for ids that nobody waits for
-}
-
 func newOutbox(wake func()) *outbox {
 	t := defaultTiming()
 	plain := func() any {
@@ -354,13 +343,4 @@ func (o *outbox) owing() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.out > 0
-}
-
-// Delivery returns what was counted since the boot.
-func (u *Uplink) Delivery() Counts {
-	u.out.mu.Lock()
-	defer u.out.mu.Unlock()
-	c := u.out.counts
-	c.Waits = u.out.waits
-	return c
 }
