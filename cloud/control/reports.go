@@ -75,6 +75,7 @@ func (l *line) health(ctx context.Context, payload []byte) error {
 	}
 	l.heard = time.Now()
 	tidyPorts(&h.Ports)
+	tidy.Health(&h)
 	if err := l.hub.cfg.Store.SawHealth(ctx, h); err != nil {
 		return err
 	}

@@ -19,8 +19,93 @@ import (
 // childDB makes the test binary store documents until it is killed.
 const childDB = "LWC_EDP_TEST_CHILD"
 
+// childParts makes it store documents in parts.
+const childParts = "LWC_EDP_TEST_CHILD_PARTS"
+
+// promise is what the store said of a document in parts.
+type promise struct {
+	ID   string
+	Kept int
+}
+
+// partsForever prints how many parts of which document the store says are kept,
+// and which document is stored (Kept is 0).
+func partsForever(path string) error {
+	ctx := context.Background()
+	s, err := edp.Open(ctx, path)
+	if err != nil {
+		return err
+	}
+	out := json.NewEncoder(os.Stdout)
+	for run := wire.NewID(); ; {
+		h := wire.Header{ID: wire.NewID(), Type: wire.KindFact, Collector: site, Boot: run, Run: run, Device: "edge-1", Item: wire.NewID()}
+		frames, err := wire.Split(h, noise(700<<10), wire.Packing{})
+		if err != nil {
+			return err
+		}
+		for _, f := range frames {
+			h, body, err := wire.ParseFrame(f)
+			if err != nil {
+				return err
+			}
+			_, st, err := s.Put(ctx, nil, []edp.Part{{Header: h, Body: body, Max: 1 << 30}})
+			if err != nil {
+				return err
+			}
+			if err := out.Encode(promise{h.ID, st[0].Kept}); err != nil {
+				return err
+			}
+		}
+		if _, err := s.Finish(ctx, site, h.ID, 1<<30); err != nil {
+			return err
+		}
+		if err := out.Encode(promise{ID: h.ID}); err != nil {
+			return err
+		}
+	}
+}
+
+func TestPartsThatAreKeptSurviveKill9(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "edp.db")
+	enrol(t, openAt(t, path), site)
+	child := exec.CommandContext(t.Context(), os.Args[0])
+	child.Env = append(os.Environ(), childDB+"="+path, childParts+"=1")
+	child.Stderr = os.Stderr
+	out, err := child.StdoutPipe()
+	ok(t, err)
+	ok(t, child.Start())
+	promised, n := map[string]int{}, 0
+	for lines := bufio.NewScanner(out); lines.Scan(); n++ {
+		var p promise
+		if json.Unmarshal(lines.Bytes(), &p) == nil {
+			promised[p.ID] = p.Kept
+		}
+		if n == 60 {
+			ok(t, child.Process.Kill())
+		}
+	}
+	_ = child.Wait() // it was killed
+	s := openAt(t, path)
+	for id, kept := range promised {
+		if kept == 0 {
+			must[edp.Document](t)(s.Document(t.Context(), id))
+		} else if got := must[int](t)(s.KeptParts(t.Context(), id)); got < kept {
+			t.Errorf("%d parts were called kept and %d are there", kept, got)
+		}
+	}
+	if len(promised) < 4 {
+		t.Fatalf("only %d documents were promised", len(promised))
+	}
+}
+
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childDB); path != "" {
+		if os.Getenv(childParts) != "" {
+			if err := partsForever(path); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+		}
 		if err := storeForever(path); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

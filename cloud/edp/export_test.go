@@ -67,3 +67,10 @@ func (s *Store) Recount(ctx context.Context, run string) (told, counted Tally, e
 		(SELECT COALESCE(SUM(size), 0) FROM documents WHERE run = $1)`, run)
 	return told, counted, err
 }
+
+// KeptParts counts the parts of a document that is not whole, from the first on, and
+// those of one that is.
+func (s *Store) KeptParts(ctx context.Context, id string) (int, error) {
+	n, err := one(ctx, s.read, scanInt, `SELECT COALESCE((SELECT kept FROM arriving WHERE id = $1), (SELECT parts FROM documents WHERE id = $1), 0)`, id)
+	return int(n), err
+}

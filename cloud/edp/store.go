@@ -87,7 +87,7 @@ func makeFile(path string) error {
 }
 
 func dsn(path, pragma, more string) string {
-	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "foreign_keys(1)", pragma}}
+	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "journal_size_limit(67108864)", "foreign_keys(1)", pragma}}
 	u := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 	if more != "" {
 		u += "&" + more

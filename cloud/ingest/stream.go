@@ -188,6 +188,11 @@ func (s *Stream) part(ctx context.Context, h wire.Header, body []byte) error {
 		s.refuse(h.Boot, h.ID, code, retry)
 		return err
 	}
+	charge, err := s.charge(ctx, int64(len(open)))
+	if err != nil {
+		return err
+	}
+	s.charged += charge
 	s.parts = append(s.parts, edp.Part{Header: h, Body: open, Max: s.in.cfg.MaxDocument, ReceivedAt: time.Now()})
 	return s.added(ctx, int64(len(open)))
 }

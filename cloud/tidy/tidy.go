@@ -99,6 +99,8 @@ func Result(r *wire.DeviceResult) {
 // Manifest bounds the account of a run, entry by entry. Its hash is that of what
 // the collector signed.
 func Manifest(m *wire.Manifest) {
+	names(&m.Schedule, &m.Mode)
+	m.Reason = Text(m.Reason, MaxText)
 	for i := range m.Devices {
 		Result(&m.Devices[i])
 	}
@@ -106,6 +108,20 @@ func Manifest(m *wire.Manifest) {
 		e := &m.Documents[i]
 		names(&e.Device, &e.Item, &e.Outcome)
 		e.Reason, e.Masked = Text(e.Reason, MaxText), counts(e.Masked)
+	}
+}
+
+// Health bounds what a heartbeat tells in words.
+func Health(h *wire.Health) {
+	Ports(&h.Ports)
+	names(&h.LastRun)
+	h.Checks, h.Errors = first(h.Checks, maxList), first(h.Errors, maxList)
+	for i := range h.Checks {
+		names(&h.Checks[i].Name)
+		h.Checks[i].Detail = Text(h.Checks[i].Detail, MaxText)
+	}
+	for i := range h.Errors {
+		h.Errors[i].Text = Text(h.Errors[i].Text, MaxText)
 	}
 }
 

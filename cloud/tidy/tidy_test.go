@@ -86,7 +86,7 @@ func TestManifest(t *testing.T) {
 	for i := range 1000 {
 		e.Masked[fmt.Sprint("c", i)] = 1
 	}
-	m := wire.Manifest{Devices: []wire.DeviceResult{r}, Documents: []wire.ManifestEntry{e}}
+	m := wire.Manifest{Schedule: huge, Mode: huge, Reason: huge, Devices: []wire.DeviceResult{r}, Documents: []wire.ManifestEntry{e}}
 	tidy.Manifest(&m)
 	check(t, m, 64<<10)
 	if got := m.Documents[0].Masked; len(got) != 128 || got["secrets"] != 0 {
@@ -121,6 +121,19 @@ func TestEvent(t *testing.T) {
 		t.Error("what was put right is no more")
 	}
 	tidy.Event(&wire.Event{})
+}
+
+func TestHealth(t *testing.T) {
+	h := wire.Health{LastRun: huge, Ports: wire.PortState{Detail: huge},
+		Checks: slices.Repeat([]wire.Check{{Name: huge, OK: true, Detail: huge}}, 1000),
+		Errors: slices.Repeat([]wire.Trouble{{Text: huge}}, 1000)}
+	tidy.Health(&h)
+	check(t, h, 600<<10)
+	honest := wire.Health{Checks: []wire.Check{{Name: "swap", OK: true, Detail: "there is none"}}}
+	want := fmt.Sprint(honest)
+	if tidy.Health(&honest); fmt.Sprint(honest) != want {
+		t.Errorf("%v", honest)
+	}
 }
 
 func TestText(t *testing.T) {
