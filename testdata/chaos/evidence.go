@@ -18,6 +18,7 @@ import (
 type Answer struct {
 	Time   time.Time `json:"time"` // by the clock of the machine
 	Device string    `json:"device"`
+	RPC    string    `json:"rpc"`
 	Item   string    `json:"item"` // empty: of no item of the catalogue
 	SHA256 string    `json:"sha256"`
 	Bytes  int64     `json:"bytes"`

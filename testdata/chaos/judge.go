@@ -46,6 +46,9 @@ type Case struct {
 	// Cut tells of a device that its documents may end early, or be spoiled on the
 	// way: its fault cuts connections. Faulty tells of one that it has any fault.
 	Cut, Faulty map[string]bool
+	// Aside are items that a visit may ask for by itself, for what it has to know of
+	// the device.
+	Aside map[string]bool
 	// Wants says what a run has to account for: the items of each device. It is given
 	// the first manifest of the run. Nil items: the run is not known.
 	Wants func(Manifest) map[string][]string

@@ -140,12 +140,18 @@ func TestJudgeFindsEveryLoss(t *testing.T) {
 		}},
 		"run without an end":  {Broken, func(c *Case) { c.Manifests[1].Last = false }},
 		"run without account": {Broken, func(c *Case) { c.Runs = append(c.Runs, Run{ID: "Z", State: "running"}) }},
-		"run of nobody":       {Unnamed, func(c *Case) { c.Wants = func(Manifest) map[string][]string { return nil } }},
-		"section left out":    {Broken, func(c *Case) { c.Manifests[1].Section = 2 }},
-		"hole in the chain":   {Broken, func(c *Case) { c.Manifests[1].Previous = "h9" }},
-		"fork":                {Broken, func(c *Case) { c.Manifests[2].Previous = "h0" }},
-		"second chain":        {Broken, func(c *Case) { c.Manifests[2].Previous = "" }},
-		"manifest changed":    {Wrong, func(c *Case) { c.Manifests[2].Found = "x" }},
+		"collected before the window": {Missing, func(c *Case) {
+			c.Documents = slices.DeleteFunc(c.Documents, func(d Document) bool { return d.Run == "R" && d.Device == "d1" })
+			c.Manifests[0].Entries = nil
+			c.Manifests[2].Devices = []Result{{Device: "d1", OK: true}}
+			c.Manifests[2].Started = noon.Add(-time.Minute)
+		}},
+		"run of nobody":     {Unnamed, func(c *Case) { c.Wants = func(Manifest) map[string][]string { return nil } }},
+		"section left out":  {Broken, func(c *Case) { c.Manifests[1].Section = 2 }},
+		"hole in the chain": {Broken, func(c *Case) { c.Manifests[1].Previous = "h9" }},
+		"fork":              {Broken, func(c *Case) { c.Manifests[2].Previous = "h0" }},
+		"second chain":      {Broken, func(c *Case) { c.Manifests[2].Previous = "" }},
+		"manifest changed":  {Wrong, func(c *Case) { c.Manifests[2].Found = "x" }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bad := good()
@@ -170,6 +176,18 @@ func TestJudgeAllows(t *testing.T) {
 			c.Documents = slices.DeleteFunc(c.Documents, func(d Document) bool { return d.Run == "R" && d.Device == "d1" })
 			c.Manifests[0].Entries = nil
 			c.Manifests[2].Devices = []Result{{Device: "d1", OK: true}}
+		},
+		"collected by another schedule in the window": func(c *Case) {
+			c.Documents = slices.DeleteFunc(c.Documents, func(d Document) bool { return d.Run == "R" && d.Device == "d1" })
+			c.Manifests[0].Entries = nil
+			c.Manifests[2].Devices = []Result{{Device: "d1", OK: true}}
+			c.Manifests[2].Schedule = "other"
+		},
+		"asked aside, or in another way": func(c *Case) {
+			c.Aside = map[string]bool{"who": true}
+			c.Answers = append(c.Answers, Answer{Time: noon.Add(time.Minute), Device: "d3", Item: "who"},
+				Answer{Time: noon.Add(time.Minute), Device: "d3", Item: "a", RPC: "other"})
+			c.Manifests[1].Entries[2].Status, c.Manifests[1].Entries[2].Reason = "lost", "the budget was full"
 		},
 		"named as lost, and stored": func(c *Case) {
 			e := &c.Manifests[1].Entries[2]

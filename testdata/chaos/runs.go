@@ -77,8 +77,8 @@ func (j *judge) coverage(run string) {
 		case len(missing) == 0:
 		case why != "":
 			left++
-		case len(missing) == len(wants[device]) && j.onDemand(first, device):
-			j.find(Note, place{run, device, ""}, "not visited: a collection on demand was made in the window")
+		case len(missing) == len(wants[device]) && j.served(first, device, wants[device]):
+			j.find(Note, place{run, device, ""}, "not visited: another run collected it in the window")
 		default:
 			for _, item := range missing {
 				j.find(Missing, place{run, device, item}, "in no manifest, and the run was not cut off")
@@ -90,12 +90,14 @@ func (j *judge) coverage(run string) {
 	}
 }
 
-// onDemand tells whether a run by demand, begun after a window's start, has all of a
-// device: the schedule need not visit it again in that window.
-func (j *judge) onDemand(of Manifest, device string) bool {
+// served tells whether another run, begun after the start of a run's window, has all
+// that it was to collect of a device: then the schedule need not visit it again.
+func (j *judge) served(of Manifest, device string, items []string) bool {
 	return of.Schedule != "" && slices.ContainsFunc(j.Manifests, func(m Manifest) bool {
-		return m.Schedule == "" && !m.Started.Before(of.Window) &&
-			slices.ContainsFunc(m.Devices, func(r Result) bool { return r.Device == device && r.OK })
+		whole := slices.ContainsFunc(m.Devices, func(r Result) bool { return r.Device == device && r.OK })
+		return whole && m.Run != of.Run && !m.Started.Before(of.Window) && !slices.ContainsFunc(items, func(item string) bool {
+			return len(j.entries[place{m.Run, device, item}]) == 0
+		})
 	})
 }
 
@@ -110,6 +112,10 @@ func (j *judge) ends() {
 	}
 }
 
+// asked is a question to a device. An item may have several, of which a device knows
+// one.
+type asked struct{ device, item, rpc string }
+
 // heard compares what healthy devices sent during each whole boot with what its
 // manifests account for. A device may send more when it is asked again after a cut;
 // a healthy one is not cut.
@@ -118,10 +124,10 @@ func (j *judge) heard() {
 		if !b.Whole {
 			continue
 		}
-		sent, told := map[place]int{}, map[place]int{}
+		sent, told := map[asked]int{}, map[place]int{}
 		for _, a := range j.Answers {
-			if a.Item != "" && !j.Faulty[a.Device] && within(a.Time, b) {
-				sent[place{device: a.Device, item: a.Item}]++
+			if a.Item != "" && !j.Aside[a.Item] && !j.Faulty[a.Device] && within(a.Time, b) {
+				sent[asked{a.Device, a.Item, a.RPC}]++
 			}
 		}
 		for at, entries := range j.entries {
@@ -131,8 +137,8 @@ func (j *judge) heard() {
 				}
 			}
 		}
-		for at, n := range sent {
-			if told[at] < n {
+		for q, n := range sent {
+			if at := (place{device: q.device, item: q.item}); told[at] < n {
 				j.find(Missing, at, "it was sent %d times to boot %s, whose manifests account for %d", n, b.ID, told[at])
 			}
 		}

@@ -42,7 +42,7 @@ func (s *Site) startMosquitto(ctx context.Context) error {
 // runMosquitto starts mosquitto as it was configured, and waits until it listens.
 func (s *Site) runMosquitto(ctx context.Context) error {
 	var err error
-	if s.mosquitto, err = s.start(s.cnet, io.Discard, nil, s.cfg.Mosquitto, "-c", s.path("broker", "site.conf")); err != nil {
+	if s.mosquitto, err = s.start(s.cnet, io.Discard, s.cfg.Mosquitto, "-c", s.path("broker", "site.conf")); err != nil {
 		return err
 	}
 	return s.mosquitto.waitFor(ctx, "mosquitto to listen", func() bool {

@@ -25,8 +25,8 @@ func chaosSchedules(now time.Time) []wire.Schedule {
 	at := func(in time.Duration) string { return now.Add(in).Format("15:04") }
 	today := []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}[now.Weekday()]
 	return []wire.Schedule{
-		{Name: "soon", Start: at(time.Minute), Window: "3m"},
-		{Name: "weekly", Days: []string{today}, Start: at(5 * time.Minute), Window: "4m", Collect: "full", Profiles: []string{"minimal"}},
+		{Name: "soon", Start: at(time.Minute), Window: "1m"},
+		{Name: "weekly", Days: []string{today}, Start: at(5 * time.Minute), Window: "3m", Collect: "full", Profiles: []string{"minimal"}},
 		{Name: "later", Start: at(95 * time.Minute), Window: "10m", Profiles: []string{wire.DefaultProfile}},
 		{Name: "optics", Start: at(-118 * time.Minute), Window: "5m", Collect: "optics"},
 	}
@@ -97,12 +97,10 @@ func (c *chaosRun) owes(ctx context.Context) (now owed, running []string, err er
 // afterKill is how long a device may go on sending to a collector that was killed.
 const afterKill = 5 * time.Second
 
-// lastLife is the last boot of the collector, which nobody ended before its time.
-func (c *chaosRun) lastLife(ctx context.Context) chaos.Boot {
+// lastBoot is the last boot of the collector, which nobody ended before its time.
+func (c *chaosRun) lastBoot(ctx context.Context) chaos.Boot {
 	now, _, err := c.owes(ctx)
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	must(c.t, err)
 	return chaos.Boot{ID: now.Boot, Start: c.programs["lwcd"].since().Add(afterKill), Whole: true}
 }
 
@@ -125,7 +123,8 @@ func (c *chaosRun) keepStore() {
 func (c *chaosRun) chaosCase(ctx context.Context, life chaos.Boot) chaos.Case {
 	inv, err := c.Inventory()
 	must(c.t, err)
-	k := chaos.Case{Boots: []chaos.Boot{life}, Cut: map[string]bool{}, Faulty: map[string]bool{}}
+	k := chaos.Case{Boots: []chaos.Boot{life}, Cut: map[string]bool{}, Faulty: map[string]bool{},
+		Aside: map[string]bool{"show-cli-authorization": true}}
 	for _, d := range inv.Devices {
 		row := rowOf(d.Fault)
 		k.Cut[d.Name], k.Faulty[d.Name] = row.cut, d.Fault != ""
@@ -169,4 +168,25 @@ func (c *chaosRun) wants(inv Inventory, runs []chaos.Run) func(chaos.Manifest) m
 		}
 		return wants
 	}
+}
+
+// verdict stops the collector and the cloud, and has the judge look at what is left.
+func (c *chaosRun) verdict(ctx context.Context, life chaos.Boot) (docs []chaos.Document, losses int) {
+	must(c.t, c.StopCollector())
+	life.End = time.Now()
+	must(c.t, c.cloud.stop())
+	c.keepStore()
+	k := c.chaosCase(ctx, life)
+	found := k.Judge()
+	for _, f := range found {
+		c.say("%s", f)
+	}
+	lost := chaos.Losses(found)
+	for _, f := range lost[:min(len(lost), maxShown)] {
+		c.t.Error(f)
+	}
+	if n := len(lost) - maxShown; n > 0 {
+		c.t.Errorf("and %d more: see %s", n, c.log.Name())
+	}
+	return k.Documents, len(lost)
 }

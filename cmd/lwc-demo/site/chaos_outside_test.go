@@ -119,7 +119,7 @@ func startProxy(ctx context.Context, t *testing.T, s *Site) string {
 	must(t, os.WriteFile(conf, fmt.Appendf(nil, "Port %s\nListen %s\nTimeout 600\nMaxClients 100\nBasicAuth %s %s\nConnectPort %s\nConnectPort %s\nLogLevel Warning\n",
 		proxyPort, hiddenAddr, proxyUser, proxyPassword, cloudPort, brokerPort), 0o600))
 	must(t, os.WriteFile(secret, []byte(proxyPassword+"\n"), 0o600))
-	p, err := s.start(s.cnet, io.Discard, nil, path, "-d", "-c", conf)
+	p, err := s.start(s.cnet, io.Discard, path, "-d", "-c", conf)
 	must(t, err)
 	t.Cleanup(func() { p.kill() })
 	must(t, p.waitFor(ctx, "the proxy to listen", func() bool {

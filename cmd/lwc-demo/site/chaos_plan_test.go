@@ -36,7 +36,8 @@ const (
 	actRestart  = "stop lwcd"      // politely
 	actCloud    = "kill lwc-cloud" // and its broker with it
 	actBroker   = "kill mosquitto" // where it is the broker
-	actClock    = "clock"          // of lwcd, that much ahead of the machine's
+	actLater    = "later"          // it is, at both ends
+	actClock    = "clock"          // of lwcd, that much ahead of the cloud's
 	actDisk     = "fill the disk"  // of the cloud
 	actCollect  = "collect"        // by a job
 	calmPart    = 0.55             // of the time, after which lwcd is left alive
@@ -75,6 +76,7 @@ func kinds(calm, mosquitto bool, devices []string) []weighted {
 		}},
 		{4, lasting(actCloud, "", longestDown)}, {2, lasting(actDisk, "", longestHole)},
 		{4, func(r *rand.Rand) act { return act{what: actClock, value: clocks()[r.IntN(len(clocks()))].String()} }},
+		{1, func(r *rand.Rand) act { return act{what: actLater, value: leaps()[r.IntN(len(leaps()))].String()} }},
 		{3, func(r *rand.Rand) act { return act{what: actCollect, value: chosen(r, devices)} }},
 	}
 	if !calm {
@@ -86,10 +88,14 @@ func kinds(calm, mosquitto bool, devices []string) []weighted {
 	return all
 }
 
-// clocks are how far ahead of the machine's lwcd's clock is put: a little, into
-// another window, over a night, and back.
+// clocks are how far ahead of the cloud's lwcd's clock is put.
 func clocks() []time.Duration {
 	return []time.Duration{0, 0, 7 * time.Second, -45 * time.Second, 11 * time.Minute, -20 * time.Minute, 95 * time.Minute, -2 * time.Hour, 25 * time.Hour, -26 * time.Hour}
+}
+
+// leaps are by how much later it can be: another window is open, or was missed.
+func leaps() []time.Duration {
+	return []time.Duration{4 * time.Minute, 95 * time.Minute, 22 * time.Hour, 25 * time.Hour}
 }
 
 // chosen names a few devices, or all by no name.
@@ -143,7 +149,7 @@ func TestPlanIsTheSeeds(t *testing.T) {
 		}
 		last = a.at
 	}
-	for _, what := range []string{actLine, actLwcd, actHalf, actRestart, actCloud, actBroker, actClock, actDisk, actCollect} {
+	for _, what := range []string{actLine, actLwcd, actHalf, actRestart, actCloud, actBroker, actClock, actLater, actDisk, actCollect} {
 		if have[what] < 2 {
 			t.Errorf("%d times in ten minutes: %s", have[what], what)
 		}

@@ -59,7 +59,7 @@ func (s *Site) StartDevices(ctx context.Context) error {
 		return err
 	}
 	said := &firstWrite{ready: make(chan struct{})}
-	if s.sim, err = s.start(s.site, said, nil, "junosim", args...); err != nil {
+	if s.sim, err = s.start(s.site, said, "junosim", args...); err != nil {
 		return err
 	}
 	return s.sim.waitFor(ctx, "junosim to be ready", func() bool {

@@ -2,6 +2,7 @@ package site
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,13 +30,13 @@ type proc struct {
 }
 
 // start runs a binary inside a space. Standard output goes to stdout.
-func (s *Site) start(in *space, stdout io.Writer, env []string, name string, args ...string) (*proc, error) {
+func (s *Site) start(in *space, stdout io.Writer, name string, args ...string) (*proc, error) {
 	log, err := os.OpenFile(s.Log(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening a log: %w", err)
 	}
 	p := &proc{name: name, log: log, done: make(chan struct{})}
-	p.cmd = newCommand(s.binary(name), args, append(os.Environ(), env...))
+	p.cmd = newCommand(s.binary(name), args, append(os.Environ(), s.cfg.Env[name]...))
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = stdout, log, s.cfg.Dir
 	if err := in.do(p.cmd.Start); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting %s: %w", name, err), log.Close())
@@ -64,7 +65,7 @@ func (s *Site) binary(name string) string {
 	if strings.HasPrefix(name, "/") {
 		return name
 	}
-	return filepath.Join(s.cfg.Bin, name)
+	return cmp.Or(s.cfg.Programs[name], filepath.Join(s.cfg.Bin, name))
 }
 
 // Log is the path of a program's log.

@@ -2,7 +2,6 @@ package site
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -78,9 +77,10 @@ type Config struct {
 	// Line puts something between the collector and the cloud: the cloud end listens
 	// at another address, and who makes the site puts a proxy at CloudURL's.
 	Line bool
-	// Lwcd is a program in place of Bin's; LwcdEnv is put into its environment.
-	Lwcd    string
-	LwcdEnv []string
+	// Programs are some in place of Bin's, by name; Env is put into the environments
+	// of the programs that run on.
+	Programs map[string]string
+	Env      map[string][]string
 	// External are more lines of lwcd's table [external], CloudArgs more arguments of
 	// lwc-cloud serve.
 	External  string
@@ -196,7 +196,7 @@ func (s *Site) StartCloud(ctx context.Context) error {
 		args = append(args, "--broker", "mqtts://"+s.cfg.cloudAt()+":"+brokerPort)
 	}
 	var err error
-	if s.cloud, err = s.start(s.cnet, io.Discard, nil, "lwc-cloud", args...); err != nil {
+	if s.cloud, err = s.start(s.cnet, io.Discard, "lwc-cloud", args...); err != nil {
 		return err
 	}
 	err = s.cloud.waitFor(ctx, "lwc-cloud to serve", func() bool {
@@ -243,7 +243,7 @@ func (s *Site) StartCollector(ctx context.Context) error {
 		}
 	}
 	var err error
-	s.lwcd, err = s.start(s.home, io.Discard, s.cfg.LwcdEnv, cmp.Or(s.cfg.Lwcd, "lwcd"), "--config", conf)
+	s.lwcd, err = s.start(s.home, io.Discard, "lwcd", "--config", conf)
 	return err
 }
 
