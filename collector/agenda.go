@@ -138,8 +138,8 @@ func (a *agenda) served(id string, w window) bool {
 	return started && day >= w.day || !a.last(id).Before(begin)
 }
 
-// due returns the devices whose turn has come, stalest first; they count as
-// attempted. Those that another collection will serve in time wait for it.
+// due returns the devices whose turn has come, and when each was last collected;
+// they count as attempted. Those that another collection will serve in time wait for it.
 func (a *agenda) due(now time.Time) []turn {
 	n := 0
 	for n < len(a.turns) && !a.turns[n].at.After(now) {
@@ -160,7 +160,6 @@ func (a *agenda) due(now time.Time) []turn {
 		out = append(out, turn{a.last(id), id})
 		return true
 	})
-	slices.SortStableFunc(out, func(x, y turn) int { return x.at.Compare(y.at) })
 	return out
 }
 

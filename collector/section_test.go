@@ -79,6 +79,31 @@ func TestSectionWaitsForItsReceipts(t *testing.T) {
 	})
 }
 
+// The receipts of a whole fleet come at once: every device is in a section, and
+// only the last one says so.
+func TestReceiptsOfAllAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.up.hold = true
+		d := r.desired(1, 200)
+		d.Limits.Concurrency = 1000
+		r.apply(d)
+		r.c.Job(wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()})
+		r.sleep(10 * time.Minute)
+		r.up.release()
+		r.sleep(time.Minute)
+		s := r.up.sections()
+		if m := r.up.runs(); len(m) != 1 || len(m[0].Devices) != 200 || len(s) < 4 {
+			t.Fatalf("%d runs, %d sections", len(m), len(s))
+		}
+		for i, m := range s {
+			if m.Last != (i == len(s)-1) || len(m.Devices) > sectionDevices {
+				t.Errorf("section %d: last %v, %d devices", i+1, m.Last, len(m.Devices))
+			}
+		}
+	})
+}
+
 // The cloud was restored from a backup: it knows an older manifest as the newest.
 // The section is sent once more after that one, and the chain goes on from there.
 func TestChainAfterARestoredCloud(t *testing.T) {

@@ -140,6 +140,25 @@ func TestRestartAfterTheWindow(t *testing.T) {
 	})
 }
 
+// The schedule was moved to later in the day, and the collector restarted: who was
+// collected before the move is not collected again, and the run is still that one.
+func TestRestartAfterTheScheduleWasMoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		window := noon.Add(-time.Hour)
+		run := wire.RunID(testCollector, "daily", window)
+		r := boot(t, noon, wire.OpenRun{Run: run, Schedule: "daily", Window: window})
+		d := r.desired(1, 4)
+		d.Schedules = []wire.Schedule{{Start: "11:30", Window: "2h"}}
+		d.Done = map[string]map[string]wire.Done{"daily": done(window.Add(time.Minute), "edge-01", "edge-02")}
+		r.apply(d)
+		r.sleep(3 * time.Hour)
+		if m := r.up.runs(); len(m) != 1 || m[0].Run != run || len(m[0].Devices) != 2 {
+			t.Errorf("runs %+v", m)
+		}
+		r.times(2, 0)
+	})
+}
+
 // Runs of earlier boots of which nothing more comes are ended, each once a boot.
 func TestOpenRunsAreEnded(t *testing.T) {
 	window := time.Date(2026, 6, 3, 2, 0, 0, 0, time.UTC)
