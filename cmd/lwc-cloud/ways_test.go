@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/url"
 	"slices"
@@ -73,7 +72,7 @@ func TestTokenNamesEveryWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `[{"kind":"mqtt","host":"localhost:1443","alpn":true},{"kind":"mqtt","host":"127.0.0.1:8883"},{"kind":"wss","host":"localhost:1443","path":"/mqtt"}]`
-	if got := fmt.Sprintf("%s", must(json.Marshal(id.Bootstrap.Endpoints))); got != want {
+	if got := string(must(json.Marshal(id.Bootstrap.Endpoints))); got != want {
 		t.Errorf("the bootstrap answer says %s", got)
 	}
 }
