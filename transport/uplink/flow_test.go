@@ -84,7 +84,7 @@ func TestReceiptsChangeTheWindow(t *testing.T) {
 		s.cloud.send(wire.KindReceipt, m, s.config)
 	}
 	window(120<<10, ids...)
-	ids = []string{wait(t, s.cloud.whole, "one more").ID}
+	wait(t, s.cloud.whole, "one more")
 	fence(t, s, u)
 	none(t, s.cloud.whole, "the smaller window let more out")
 	window(8 << 20)

@@ -337,10 +337,3 @@ func (o *outbox) bytes() int64 {
 	defer o.mu.Unlock()
 	return o.moving + o.held + o.other
 }
-
-// owing tells whether the cloud owes a receipt for what was sent.
-func (o *outbox) owing() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.out > 0
-}

@@ -44,8 +44,8 @@ type Config struct {
 }
 
 // Handler gets what the cloud sends, after it was verified. Its methods are
-// never called at the same time as each other or as a done function. They must
-// return soon, and must not call Publish, which may block.
+// never called at the same time as each other; a done function may be. They must
+// return soon, and must not use a Lane, which may wait for memory.
 type Handler interface {
 	// Welcomed says that a connection is up.
 	Welcomed(wire.Welcome)

@@ -158,14 +158,14 @@ func TestAWrongHashSpoilsTheFrame(t *testing.T) {
 }
 
 func TestRoomIsEnough(t *testing.T) {
-	docs, plain := shared(MaxDocs)
+	docs, _ := shared(MaxDocs)
 	room := 0
 	for i := range docs {
 		docs[i].Flags = append(docs[i].Flags, FlagWarnings, FlagMalformed)
 		docs[i].Size = docs[i].Size % 10
 		room += docs[i].Room()
 	}
-	plain = nil
+	var plain []byte
 	for i := range docs {
 		if !docs[i].bare() {
 			plain = append(plain, make([]byte, docs[i].Size)...)
