@@ -69,6 +69,13 @@ pattern read lwc/v1/%u/down/#
 // startMosquitto runs mosquitto with mutual TLS for the length of the test.
 func startMosquitto(t *testing.T, ca *authority) string {
 	t.Helper()
+	return startMosquittoWith(t, ca, func(string) string { return "" })
+}
+
+// startMosquittoWith is startMosquitto with more lines of configuration, which are
+// told the folder of the keys.
+func startMosquittoWith(t *testing.T, ca *authority, more func(dir string) string) string {
+	t.Helper()
 	prog, dir := need.Program(t, "mosquitto"), t.TempDir()
 	server := ca.pair("broker")
 	key, err := x509.MarshalPKCS8PrivateKey(server.PrivateKey)
@@ -79,7 +86,7 @@ func startMosquitto(t *testing.T, ca *authority) string {
 	for name, b := range map[string][]byte{
 		"ca.pem": encodeCerts([][]byte{ca.cert.Raw}), "server.pem": encodeCerts(server.Certificate),
 		"server.key": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
-		"acl":        []byte(mosquittoACL), "conf": fmt.Appendf(nil, mosquittoConf, port, dir),
+		"acl":        []byte(mosquittoACL), "conf": fmt.Appendf(nil, mosquittoConf+"%[3]s", port, dir, more(dir)),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 			t.Fatal(err)
