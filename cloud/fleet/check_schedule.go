@@ -15,6 +15,8 @@ import (
 const (
 	maxSchedules = 16
 	maxWait      = 24 * time.Hour
+	minWindow    = time.Minute
+	maxWindow    = 23 * time.Hour // a day with a change of the clocks has no more
 )
 
 // Days lists the names of days, as a schedule has them.
@@ -56,8 +58,8 @@ func (c *checker) times(path string, s wire.Schedule) {
 	}
 	if s.Window != "" {
 		d, err := time.ParseDuration(s.Window)
-		if err != nil || d <= 0 || d > 24*time.Hour {
-			c.add(path+".window", "%.40q is not a length of time up to 24h: write it as 30m, 2h or 1h30m", s.Window)
+		if err != nil || d < minWindow || d > maxWindow {
+			c.add(path+".window", "%.40q is not a length of time from 1m to 23h: write it as 30m, 2h or 1h30m", s.Window)
 		}
 	}
 	if s.Timezone != "" {
@@ -101,7 +103,7 @@ func (c *checker) egress(e wire.Egress) {
 		return
 	}
 	if e.Mode == wire.EgressHold && len(e.Hold) == 0 {
-		c.add("egress", "mode hold and no item that is held: name some in hold, as hold: [show-configuration], or choose mode send")
+		c.add("egress", "mode hold and no item that is held: name some in hold, as hold: [show-arp-no-resolve], or choose mode send")
 	}
 	if e.Mode != wire.EgressHold && len(e.Hold) > 0 {
 		c.add("egress.hold", "items are held only in mode hold: say mode: hold, or leave hold out")

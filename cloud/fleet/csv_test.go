@@ -17,15 +17,18 @@ func csvFleet() Spec {
 }
 
 func TestParseCSV(t *testing.T) {
-	text := "\xef\xbb\xbfID,address,credential,bastions,trust_first,port,host_keys\r\n" +
-		"a,192.0.2.1,lab,outer|jump,yes,,\r\n" +
-		"\"b\", b.example.net ,lab,,,2222,SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU\r\n"
+	text := "\xef\xbb\xbfID,address,credential,bastions,trust_first,port,host_keys,groups\r\n" +
+		"a,192.0.2.1,lab,outer|jump,yes,,,core|west\r\n" +
+		"\"b\", b.example.net ,lab,,,2222,SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU,\r\n"
 	ds, err := ParseCSV("d.csv", []byte(text), csvFleet())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(ds) != 2 || !slices.Equal(ds[0].Bastions, []string{"outer", "jump"}) || !ds[0].TrustFirst || ds[0].Port != 0 {
 		t.Errorf("first device: %+v", ds)
+	}
+	if !slices.Equal(ds[0].Groups, []string{"core", "west"}) || ds[1].Groups != nil {
+		t.Errorf("groups: %+v", ds)
 	}
 	if ds[1].Address != "b.example.net" || ds[1].Port != 2222 || len(ds[1].HostKeys) != 1 {
 		t.Errorf("second device: %+v", ds[1])

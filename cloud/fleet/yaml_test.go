@@ -86,8 +86,34 @@ func TestParseYAML(t *testing.T) {
 	if d.ID != "edge-2" || d.Port != 2222 || d.Bastions[0] != "jump" || !d.TrustFirst || d.Profile != "tiny" || !d.Legacy || d.Pipeline != 4 {
 		t.Errorf("second device: %+v", d)
 	}
+	checkEgress(t, f.Spec)
 	if b := f.Spec.Bastions[1]; b.MaxSessions != 8 || b.Via[0] != "outer" {
 		t.Errorf("bastion: %+v", b)
+	}
+}
+
+func checkEgress(t *testing.T, s Spec) {
+	t.Helper()
+	if len(s.Schedules) != 2 || s.Schedules[0].Name != "daily" || s.Schedules[1].Name != "weekly-full" || s.Schedules[1].Collect != "full" ||
+		!slices.Equal(s.Schedules[1].Days, []string{"sat", "sun"}) || !slices.Equal(s.Schedules[1].Profiles, []string{"tiny", "daily"}) {
+		t.Errorf("schedules: %+v", s.Schedules)
+	}
+	if s.Egress.Mode != wire.EgressHold || !slices.Equal(s.Egress.Hold, []string{"show-arp-no-resolve"}) || s.Egress.Wait != "30m" || s.Limits.BudgetBytes != 134217728 {
+		t.Errorf("egress or budget: %+v, %+v", s.Egress, s.Limits)
+	}
+	if !slices.Equal(s.Devices[1].Groups, []string{"core", "west"}) {
+		t.Errorf("groups: %q", s.Devices[1].Groups)
+	}
+}
+
+// A file with one schedule is what it was before there were several.
+func TestOneSchedule(t *testing.T) {
+	f, err := ParseYAML("f.yaml", []byte("schedule: {start: \"02:00\", window: 2h}\n"), source())
+	if err != nil || len(f.Spec.Schedules) != 1 || f.Spec.Schedules[0].Name != wire.DefaultProfile || f.Spec.Schedules[0].Window != "2h" {
+		t.Errorf("%+v, %v", f.Spec.Schedules, err)
+	}
+	if f, err := ParseYAML("f.yaml", []byte("schedule: {}\n"), source()); err != nil || len(f.Spec.Schedules) != 0 {
+		t.Errorf("an empty one: %+v, %v", f.Spec.Schedules, err)
 	}
 }
 
@@ -167,6 +193,18 @@ func TestParseYAMLErrors(t *testing.T) {
 		"bad start":            {good + "schedule: {start: 24:00}\n", `f.yaml:8:12: schedule.start: "24:00" is not a time of day`},
 		"bad window":           {good + "schedule: {start: 02:00, window: 2 hours}\n", `schedule.window: "2 hours" is not a length of time`},
 		"bad zone":             {good + "schedule: {start: 02:00, timezone: Mars/Olympus}\n", "give its IANA name"},
+		"both forms":           {good + "schedule: {start: 02:00}\nschedules: [{start: 03:00}]\n", "both schedule and schedules are given: put all of them into the list"},
+		"two of one name":      {good + "schedules:\n  - {start: 02:00}\n  - {name: daily, start: 03:00}\n", `f.yaml:10:6: schedules[1].name: the name "daily" is taken by schedules[0]`},
+		"no start":             {good + "schedules: [{name: x}]\n", "schedules[0]: no start: give the time of day"},
+		"bad day":              {good + "schedules: [{start: 02:00, days: [sunday]}]\n", `schedules[0].days[0]: "sunday" is not a day`},
+		"bad collect":          {good + "schedules: [{start: 02:00, collect: fulll}]\n", `no profile "fulll" is defined, did you mean "full"?`},
+		"a short window":       {good + "schedule: {start: 02:00, window: 30s}\n", `"30s" is not a length of time from 1m to 23h`},
+		"bad mode":             {good + "egress: {mode: dryrun}\n", `f.yaml:8:10: egress.mode: "dryrun" is not a mode, did you mean "dry-run"?`},
+		"hold of nothing":      {good + "egress: {mode: hold}\n", "name some in hold, as hold: [show-arp-no-resolve]"},
+		"hold without mode":    {good + "egress: {hold: [show-version]}\n", "items are held only in mode hold"},
+		"unknown held item":    {good + "egress: {mode: hold, hold: [show-arp-no-resolv]}\n", `did you mean "show-arp-no-resolve"?`},
+		"bad wait":             {good + "egress: {mode: hold, hold: [show-version], wait: 3d}\n", `"3d" is not a length of time from 1m to 24h`},
+		"small budget":         {good + "limits: {budget_bytes: 1000}\n", "1000 is not from 8388608 (8 MiB) to 1073741824 (1 GiB)"},
 		"window without start": {good + "schedule: {window: 2h}\n", "add start"},
 		"a list is wanted":     {"devices: {id: x}\n", "f.yaml:1:10: devices: a mapping where a list is wanted"},
 		"a mapping is wanted":  {"credentials: [x]\n", "f.yaml:1:15: credentials[0]: a text where a mapping"},

@@ -140,7 +140,7 @@ func filled(t testing.TB) *site {
 	s := newSite(t)
 	s.section(runA, false, s.document(runA, "edge-1", "show-version"), s.document(runA, "edge-1", "show-chassis-alarms"))
 	s.section(runA, true, s.document(runA, "edge-2", "show-version"),
-		wire.ManifestEntry{ID: wire.NewID(), Device: "edge-2", Item: "show-configuration", Status: wire.EntryWithheld, Size: 900, Reason: "not approved in time"})
+		wire.ManifestEntry{ID: wire.NewID(), Device: "edge-2", Item: "show-arp-no-resolve", Status: wire.EntryWithheld, Size: 900, Reason: "not approved in time"})
 	s.section(runB, false, s.document(runB, "edge-1", "show-version"))
 	s.section(runB, true, s.document(runB, "edge-2", "show-version"))
 	return s

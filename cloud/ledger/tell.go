@@ -58,17 +58,18 @@ func Tell(r io.Reader) (Head, []Summary, error) {
 	if err := read(r, t); err != nil {
 		return Head{}, nil, err
 	}
-	out := make([]Summary, 0, len(t.runs))
-	for _, x := range t.runs {
-		out = append(out, x.sum())
+	out := make([]Summary, 0, len(t.order))
+	for _, run := range t.order {
+		out = append(out, t.runs[run].sum())
 	}
-	slices.SortFunc(out, func(a, b Summary) int { return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.Run, b.Run)) })
+	slices.SortStableFunc(out, func(a, b Summary) int { return a.Started.Compare(b.Started) })
 	return t.of, out, nil
 }
 
 type teller struct {
-	of   Head
-	runs map[string]*tally
+	of    Head
+	runs  map[string]*tally
+	order []string // of runs, as they come
 }
 
 func (t *teller) head(h Head) error                 { t.of = h; return nil }
@@ -83,7 +84,7 @@ func (t *teller) manifest(_ int, m Manifest) error {
 	if x == nil {
 		x = &tally{Summary: Summary{Run: c.Run, Started: c.Started, Masked: map[string]int{}}, boots: map[string]bool{},
 			ok: map[string]bool{}, entries: map[place]wire.ManifestEntry{}}
-		t.runs[c.Run] = x
+		t.runs[c.Run], t.order = x, append(t.order, c.Run)
 	}
 	x.add(c)
 	return nil

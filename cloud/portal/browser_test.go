@@ -104,7 +104,9 @@ func keys(selector, text string) chromedp.Action[chromedp.Void] {
 // until waits for a JavaScript expression to be true.
 func (b *tab) until(expression string) {
 	b.t.Helper()
-	_, err := chromedp.Run(b.ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(15*time.Second)))
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second) // a page that goes away while it is asked
+	defer cancel()
+	_, err := chromedp.Run(ctx, chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(15*time.Second)))
 	must(b.t, err)
 }
 

@@ -36,7 +36,7 @@ var wordings = []struct{ begins, field, text string }{
 	{"its secret is longer", "private_key", ""},
 	{"a window or time zone without start", "start", "a window or time zone was given without it: give a time of day, as 02:00"},
 	{"no start:", "start", "it is missing: give the time of day at which the window opens, as 02:00"},
-	{"mode hold and no item", "hold", "name at least one item, as show-configuration, or choose to send all"},
+	{"mode hold and no item", "hold", "name at least one item, as show-arp-no-resolve, or choose to send all"},
 }
 
 // inForm names each problem by the label of its field, and lists the texts of

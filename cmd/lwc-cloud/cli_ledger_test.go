@@ -76,13 +76,13 @@ func TestHeldCommands(t *testing.T) {
 		t.Errorf("nothing: %s", out)
 	}
 	ids := s.cloud.Hold("edge-1", "edge-2", "edge-3")
-	if out := s.ok("held", "list"); strings.Count(out, "show-configuration") != 3 || !strings.Contains(out, "waiting") {
+	if out := s.ok("held", "list"); strings.Count(out, "show-arp-no-resolve") != 3 || !strings.Contains(out, "waiting") {
 		t.Errorf("list:\n%s", out)
 	}
 	if out := s.ok("held", "approve", ids[0]); !strings.Contains(out, "1 document is approved") {
 		t.Errorf("approve: %s", out)
 	}
-	if out := s.ok("held", "decline", "--item", "show-configuration", "--device", "edge-2"); !strings.Contains(out, "1 document is declined") {
+	if out := s.ok("held", "decline", "--item", "show-arp-no-resolve", "--device", "edge-2"); !strings.Contains(out, "1 document is declined") {
 		t.Errorf("decline: %s", out)
 	}
 	if out := s.ok("held", "approve", "--all"); !strings.Contains(out, "1 document is approved") {

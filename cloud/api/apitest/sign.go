@@ -54,7 +54,7 @@ func (c *Cloud) Hold(devices ...string) (ids []string) {
 	run := wire.NewID()
 	var docs []edp.Document
 	for _, id := range devices {
-		d := edp.Document{ID: wire.NewID(), Collector: Collector, Boot: Boot, Run: run, Device: id, Item: "show-configuration", Outcome: "ok",
+		d := edp.Document{ID: wire.NewID(), Collector: Collector, Boot: Boot, Run: run, Device: id, Item: "show-arp-no-resolve", Outcome: "ok",
 			SHA256: wire.Digest([]byte(id)), Size: 48213, Flags: []string{wire.FlagMasked, wire.FlagHeld}, CollectedAt: time.Now(), Held: true}
 		docs, ids = append(docs, d), append(ids, d.ID)
 	}

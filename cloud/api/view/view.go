@@ -31,6 +31,7 @@ func Collector(c edp.Collector) apitype.Collector {
 		AppliedStatus: string(c.AppliedStatus), AppliedError: c.AppliedError,
 		Ports: c.Ports, PortsNeed: apitype.PortsNeed(c.Ports), Health: c.Health, ItemErrors: c.ItemErrors,
 	}
+	out.LostAt = c.LostAt
 	out.HealthNeed = apitype.HealthNeed(out, time.Now())
 	if c.LastRun != nil {
 		run := Run(*c.LastRun)
