@@ -5,7 +5,11 @@
 // signatures against the registry, answers hello with welcome, sends the desired
 // configuration (its credentials sealed to the key of that boot) and the open
 // jobs, records states, heartbeats and events, and hands documents and manifests
-// to an ingest.Stream. A full queue blocks the Bus, and so the sender.
+// to an ingest.Stream. A full queue blocks the Bus, and so the sender, for five
+// seconds; then messages are dropped, to be sent again for want of a receipt.
+//
+// Two machines may use one identity. The one whose first hello came later is the
+// collector; the other has no welcome, and an event tells.
 //
 // Nothing that the Hub holds in memory is needed to go on: after a restart it
 // reads boot, boot key and what is wanted from the store.

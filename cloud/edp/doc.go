@@ -11,6 +11,11 @@
 // of the change is. A document is stored once for its id and once for its
 // place (collector, run, device, item), however often it is sent.
 //
+// Documents up to 1 MiB are rows. Larger ones, and all that come in parts, are kept
+// as the parts they came in: Put stores parts, Finish makes the document of them, and
+// OpenDocument reads it, none of them in memory by its size. An unchanged document
+// names the one that has its bytes.
+//
 // It keeps no secret in clear: passwords as argon2id hashes, tokens and
 // sessions as SHA-256 of 128 random bits or more, device credentials as the
 // vault sealed them.
