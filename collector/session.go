@@ -84,9 +84,6 @@ func (v *visit) items(ctx context.Context, f *fleet, s talk) error {
 	if err := v.leaveOut(f); err != nil {
 		return err
 	}
-	if v.half != nil {
-		v.first(v.half.item) // its beginning is kept until then
-	}
 	if err := v.askAll(ctx, s); err != nil {
 		return err
 	}

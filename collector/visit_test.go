@@ -194,6 +194,61 @@ func TestPartialReplies(t *testing.T) {
 	}
 }
 
+// The beginning of a reply stands for all of it where the next session gives
+// nothing: the item is accounted for once.
+func TestPartialReplyIsNotGivenAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Session.StallTimeout = 10 * time.Second })
+		r.site.behave["edge-01"] = behaviour{reply: func(rpc string, attempt int) (string, bool) {
+			if attempt == 1 {
+				time.Sleep(time.Minute)
+			}
+			return large(1000), rpc == "get-system-uptime-information"
+		}}
+		r.apply(r.desired(1, 1))
+		_, m := r.collect()
+		if es := entriesOf(m, "edge-01"); len(es) != 2 {
+			t.Errorf("%+v", es)
+		}
+		if e := entryOf(t, m, "edge-01", "show-system-uptime"); e.Status != wire.EntryStored || e.Outcome != string(junos.Partial) {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+// What was taken in and is not all that the result is of is accounted for by what
+// it is, where that is known.
+func TestResultOfOtherBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		ctx, p := newPatience(t.Context(), time.Minute)
+		defer p.end()
+		v := &visit{c: r.c, r: &run{}, id: "edge-01", patience: p}
+		v.outlet = newOutlet(ctx, v)
+		defer v.outlet.close()
+		if err := v.outlet.seat(ctx, egress{mode: wire.EgressSend}); err != nil {
+			t.Fatal(err)
+		}
+		other := junos.Result{SHA256: wire.Digest([]byte("more")), Size: 4, RawSHA256: wire.Digest([]byte("raw")), RawSize: 3}
+		head := wire.Header{ID: wire.NewID(), Item: "show-version", CollectedAt: time.Now()}
+		whole := &answer{item: "show-version", doc: []byte("mor"), size: 3, result: other, head: head}
+		if published, err := v.publishPart(whole); !published || err != nil {
+			t.Errorf("published %v: %v", published, err)
+		}
+		s, err := v.outlet.stream(head, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		streamed := &answer{item: "show-version", doc: []byte("mor"), size: 1 << 20, result: other, head: head, stream: s}
+		if published, err := v.publishPart(streamed); published || err != nil || r.up.aborted != 1 {
+			t.Errorf("published %v: %v; %d streams aborted", published, err, r.up.aborted)
+		}
+		if len(r.up.docs) != 1 || r.up.docs[0].RawSize != 0 || r.up.docs[0].Size != 3 {
+			t.Errorf("%+v", r.up.docs)
+		}
+	})
+}
+
 func refuseAfter(n int) func(int) error {
 	return func(attempt int) error {
 		if attempt < n {
@@ -285,107 +340,4 @@ func TestLongLaterIsNotKept(t *testing.T) {
 			t.Errorf("%d questions", n)
 		}
 	})
-}
-
-// In a dry run nothing leaves, and the accounts tell what would have.
-func TestDryRun(t *testing.T) {
-	for _, size := range []int{1, 1000} {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, nil)
-			r.up.fill(0) // it needs no memory for documents
-			body := "<x><user>jdoe</user>" + large(size) + "</x>"
-			r.site.behave["edge-01"] = always(body)
-			d := r.desired(1, 1)
-			d.Egress, d.Profiles["two"] = wire.Egress{Mode: wire.EgressDryRun}, []string{"show-system-users"}
-			r.apply(d)
-			_, m := r.collect()
-			e := entriesOf(m, "edge-01")
-			raw := replyOf("1", body)
-			if len(e) != 1 || e[0].Status != wire.EntryWithheld || e[0].Sent != 0 || e[0].ID != "" || !strings.Contains(e[0].Reason, "dry-run") {
-				t.Fatalf("%+v", e)
-			}
-			if e[0].RawSHA256 != wire.Digest([]byte(raw)) || e[0].RawSize != int64(len(raw)) || e[0].SHA256 == "" || e[0].Masked["user-names"] != 1 {
-				t.Errorf("%+v", e[0])
-			}
-			if dev := result(t, m, "edge-01"); !dev.OK || len(r.up.docs) != 0 || r.c.Status().Counters["documents_withheld"] != 1 {
-				t.Errorf("%+v, %d documents left", dev, len(r.up.docs))
-			}
-		})
-	}
-}
-
-// Items that are to be held are handed over so, large or small.
-func TestHold(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, nil)
-		r.site.behave["edge-02"] = always(large(1000))
-		r.up.code = map[string]wire.Receipt{"show-version": {Status: wire.Withheld, Code: "declined"}}
-		d := r.desired(1, 2)
-		d.Egress = wire.Egress{Mode: wire.EgressHold, Hold: []string{"show-version"}, Wait: "2m"}
-		r.apply(d)
-		if w := r.c.current().egress.wait; w != 2*time.Minute {
-			t.Errorf("waits %v", w)
-		}
-		_, m := r.collect()
-		if got := strings.Join(r.up.approve, " "); got != "show-version show-version" {
-			t.Errorf("held %s", got)
-		}
-		for _, dev := range []string{"edge-01", "edge-02"} {
-			if e := entryOf(t, m, dev, "show-version"); e.Status != wire.EntryWithheld || e.ID == "" || e.Reason == "" {
-				t.Errorf("%+v", e)
-			}
-			if e := entryOf(t, m, dev, "show-system-uptime"); e.Status != wire.EntryStored || !result(t, m, dev).OK {
-				t.Errorf("%+v", e)
-			}
-		}
-		if n := r.c.Status().Counters["documents_withheld"]; n != 2 {
-			t.Errorf("%d withheld", n)
-		}
-	})
-}
-
-// What is wrong with the egress and the budget is told, and never lets more leave.
-func TestEgressAndBudgetAreChecked(t *testing.T) {
-	for _, c := range []struct {
-		e      wire.Egress
-		budget int64
-		told   string
-		mode   string
-		held   int
-	}{
-		{wire.Egress{}, 0, "", wire.EgressSend, 0},
-		{wire.Egress{Mode: "send"}, 8 << 20, "", wire.EgressSend, 0},
-		{wire.Egress{Mode: "dry"}, 0, "egress/mode", wire.EgressDryRun, 0},
-		{wire.Egress{Mode: "hold"}, 0, "egress/hold", wire.EgressHold, 0},
-		{wire.Egress{Mode: "hold", Hold: []string{"show-version", "show-moon-phase"}, Wait: "1s"}, 0, "egress/wait egress/hold/#2", wire.EgressHold, 1},
-		{wire.Egress{Mode: "hold", Hold: []string{"show-version"}, Wait: "25h"}, 0, "egress/wait", wire.EgressHold, 1},
-		{wire.Egress{Mode: "hold", Hold: []string{"show-version"}, Wait: "an hour"}, 0, "egress/wait", wire.EgressHold, 1},
-		{wire.Egress{Mode: "send", Hold: []string{"show-version"}}, 0, "egress/hold", wire.EgressSend, 0},
-		{wire.Egress{}, 1 << 20, "limits/budget_bytes", wire.EgressSend, 0},
-		{wire.Egress{}, 2 << 30, "limits/budget_bytes", wire.EgressSend, 0},
-		{wire.Egress{}, -1, "limits/budget_bytes", wire.EgressSend, 0},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, func(conf *Config) { conf.BudgetBytes = 20 << 20 })
-			d := r.desired(1, 1)
-			d.Egress, d.Limits.BudgetBytes = c.e, c.budget
-			var told []string
-			for _, item := range r.apply(d).Items {
-				told = append(told, item.Path)
-			}
-			if got := strings.Join(told, " "); got != c.told {
-				t.Errorf("%+v: told of %q, want %q", c, got, c.told)
-			}
-			if e := r.c.current().egress; e.mode != c.mode || len(e.hold) != c.held || c.told == "egress/wait" && e.wait != DefaultApprovalWait {
-				t.Errorf("%+v: %+v", c, e)
-			}
-			want := int64(20 << 20)
-			if c.told == "" && c.budget > 0 {
-				want = c.budget
-			}
-			if n := r.c.Status().Counters["memory_limit"]; n != want {
-				t.Errorf("%+v: a budget of %d", c, n)
-			}
-		})
-	}
 }
