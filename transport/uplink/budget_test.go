@@ -191,8 +191,8 @@ func TestOlderRunsMakeRoom(t *testing.T) {
 		if err := fill(ctx, l2, o); !errors.Is(err, errPatience) {
 			t.Errorf("the oldest run: %v", err)
 		}
-		if d := o.of(t, ids["first small"]); d != nil {
-			t.Errorf("a document of the writer's own run: %+v", d)
+		if n := u.Delivery().Dropped; n != 1 {
+			t.Errorf("%d documents were dropped, some of the writer's own run", n)
 		}
 	})
 }
