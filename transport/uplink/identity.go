@@ -77,10 +77,6 @@ func (id *Identity) Save(dir string) error {
 		return fmt.Errorf("saving the identity key: %w", err)
 	}
 	defer clear(key)
-	boot, err := json.MarshalIndent(savedBootstrap{id.URL, id.Bootstrap}, "", "  ")
-	if err != nil {
-		return fmt.Errorf("saving the bootstrap answer: %w", err)
-	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("saving the identity: %w", err)
 	}
@@ -89,12 +85,25 @@ func (id *Identity) Save(dir string) error {
 	}
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
 	defer clear(keyPEM)
+	id.dir = dir
 	if err := errors.Join(writeFile(dir, keyFile, keyPEM), writeFile(dir, caFile, encodeCerts(rawCerts(id.CA))),
-		writeFile(dir, bootstrapFile, append(boot, '\n'))); err != nil {
+		id.saveBootstrap()); err != nil {
 		return err
 	}
-	id.dir = dir
 	return id.saveCertificate()
+}
+
+// saveBootstrap writes the bootstrap answer to the folder of the last Save or Load,
+// and does nothing if there was none.
+func (id *Identity) saveBootstrap() error {
+	if id.dir == "" {
+		return nil
+	}
+	boot, err := json.MarshalIndent(savedBootstrap{id.URL, id.Bootstrap}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("saving the bootstrap answer: %w", err)
+	}
+	return writeFile(id.dir, bootstrapFile, append(boot, '\n'))
 }
 
 // saveCertificate writes the certificate to the folder of the last Save or

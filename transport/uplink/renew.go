@@ -91,7 +91,7 @@ func (u *Uplink) awaitRenewal(ctx context.Context, due time.Time, pause time.Dur
 }
 
 // renewOnce gets a new certificate for the same key (RFC 7030 §4.2.2) and saves
-// it where the identity is saved.
+// it where the identity is saved. Then it asks for the ways to the broker.
 func (u *Uplink) renewOnce(ctx context.Context) error {
 	id := u.identity()
 	c, err := newClient(id.URL, u.cfg.Dial, id.tlsConfig())
@@ -126,5 +126,6 @@ func (u *Uplink) renewOnce(ctx context.Context) error {
 		return fmt.Errorf("renewing the certificate: %w", err)
 	}
 	u.log.Info("the certificate was renewed", "not_after", next.Certificate.Leaf.NotAfter)
+	u.learnWays(ctx)
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"lwc/cloud/broker"
 	"lwc/cloud/edp"
+	"lwc/cloud/enrol"
 	"lwc/cloud/gate"
 	"lwc/cloud/pki"
 	"lwc/testdata/badline"
@@ -49,8 +50,14 @@ func newEntrance(t *testing.T) *entrance {
 	e := &entrance{pki: must(pki.Open(dir)), bus: must(broker.NewEmbedded(broker.EmbeddedConfig{})), hellos: make(chan wire.Hello, 64)}
 	e.store = must(edp.Open(t.Context(), filepath.Join(dir, "edp.db")))
 	e.bus.Handle(e.received)
-	g := must(gate.New(gate.Config{PKI: e.pki, Registry: e.store, Broker: e.bus, HTTP: http.NotFoundHandler()}))
+	var est http.Handler // once the ways are known
+	g := must(gate.New(gate.Config{PKI: e.pki, Registry: e.store, Broker: e.bus,
+		HTTP: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { est.ServeHTTP(w, r) })}))
 	main, plain := must(net.Listen("tcp", "127.0.0.1:0")), must(net.Listen("tcp", "127.0.0.1:0"))
+	e.first = badline.Start(t, main.Addr().String())
+	e.second = badline.Start(t, plain.Addr().String())
+	e.third = badline.Start(t, main.Addr().String())
+	est = must(enrol.New(enrol.Config{PKI: e.pki, Registry: e.store, Endpoints: e.ways()}))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- g.Serve(ctx, main, plain) }()
@@ -60,9 +67,6 @@ func newEntrance(t *testing.T) *entrance {
 			t.Error(err)
 		}
 	})
-	e.first = badline.Start(t, main.Addr().String())
-	e.second = badline.Start(t, plain.Addr().String())
-	e.third = badline.Start(t, main.Addr().String())
 	return e
 }
 
@@ -100,11 +104,15 @@ func (e *entrance) identity(t *testing.T) Identity {
 	return Identity{Collector: collectorID, Key: key, CA: []*x509.Certificate{e.pki.CA()}, URL: "https://" + e.first.Addr(),
 		Certificate: tls.Certificate{Certificate: [][]byte{cert.Raw, e.pki.CA().Raw}, PrivateKey: key, Leaf: cert},
 		Bootstrap: wire.Bootstrap{V: wire.Version, Collector: collectorID, Prefix: wire.DefaultPrefix, ConfigKey: must(e.pki.ConfigKeyDER()),
-			Endpoints: []wire.Endpoint{
-				{Kind: wire.EndpointMQTT, Host: e.first.Addr(), ALPN: true},
-				{Kind: wire.EndpointMQTT, Host: e.second.Addr()},
-				{Kind: wire.EndpointWSS, Host: e.third.Addr(), Path: wss.Path},
-			}}}
+			Endpoints: e.ways()}}
+}
+
+func (e *entrance) ways() []wire.Endpoint {
+	return []wire.Endpoint{
+		{Kind: wire.EndpointMQTT, Host: e.first.Addr(), ALPN: true},
+		{Kind: wire.EndpointMQTT, Host: e.second.Addr()},
+		{Kind: wire.EndpointWSS, Host: e.third.Addr(), Path: wss.Path},
+	}
 }
 
 // through is a way out of a site; past a proxy nothing may be dialled.
@@ -175,5 +183,41 @@ func TestIllnessEnds(t *testing.T) {
 		}
 		e.second.Cut()
 		wait(t, rec.welcomed, "another welcome")
+	}
+}
+
+// A renewal leaves the session as it is. The next one shows the new certificate and
+// knows the ways that the cloud has by now.
+func TestRenewalKeepsTheSession(t *testing.T) {
+	e, rec := newEntrance(t), newRecorder()
+	id := e.identity(t)
+	id.Bootstrap.Endpoints = id.Bootstrap.Endpoints[2:] // an enrolment of long ago
+	dir := t.TempDir()
+	if err := id.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	u := newUplink(t, id, rec)
+	u.time.steady = time.Nanosecond
+	start(t, u)
+	wait(t, rec.welcomed, "the welcome over WebSocket")
+	old := u.identity().Certificate.Leaf
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := u.Renew(ctx); err != nil || u.identity().Certificate.Leaf.Equal(old) {
+		t.Fatalf("renewing: %v", err)
+	}
+	u.SendEvent(wire.Event{Kind: wire.EventClockStep, Text: "the session is there"})
+	none(t, rec.welcomed, "another session was made")
+	if e.third.Live() != 1 || e.third.Accepted() != 1 || u.conns.Load() != 1 {
+		t.Errorf("%d connections are there, %d were made", e.third.Live(), e.third.Accepted())
+	}
+	back, err := Load(dir)
+	if err != nil || !back.Certificate.Leaf.Equal(u.identity().Certificate.Leaf) || len(back.Bootstrap.Endpoints) != 3 {
+		t.Errorf("saved: %+v, %v", back.Bootstrap.Endpoints, err)
+	}
+	e.third.Cut()
+	wait(t, rec.welcomed, "a welcome with the new certificate")
+	if e.first.Live() != 1 {
+		t.Error("the new way was not taken")
 	}
 }

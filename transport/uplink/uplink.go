@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -198,9 +199,13 @@ func (u *Uplink) Run(ctx context.Context) error {
 // supervise makes one connection after another, by the way that the ladder says. A
 // wait follows a whole round of failures, and every session that was there.
 func (u *Uplink) supervise(ctx context.Context) {
-	ways := newLadder(u.cfg.Bootstrap.Endpoints, u.time.ill, u.time.illMost)
+	known := u.identity().Bootstrap.Endpoints
+	ways := newLadder(known, u.time.ill, u.time.illMost)
 	wait := backoff{least: u.time.retry, most: u.time.retryMax}
 	for {
+		if now := u.identity().Bootstrap.Endpoints; !slices.Equal(now, known) {
+			known, ways = now, newLadder(now, u.time.ill, u.time.illMost)
+		}
 		r := ways.next(time.Now())
 		u.beat()
 		lived, err := u.session(ctx, r)
