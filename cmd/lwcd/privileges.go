@@ -21,7 +21,7 @@ var supervisorNeeds = []struct {
 	{unix.CAP_NET_ADMIN, "NET_ADMIN", "links, addresses, routes, rules and the tables of both ports"},
 	{unix.CAP_SYS_ADMIN, "SYS_ADMIN", "making and entering network namespaces, naming them in /run/netns"},
 	{unix.CAP_NET_RAW, "NET_RAW", "packet sockets: the DHCP client and the probe for one segment"},
-	{unix.CAP_SYS_TIME, "SYS_TIME", "external.ntp sets the clock"},
+	{unix.CAP_SYS_TIME, "SYS_TIME", "external.ntp sets the clock, or the time of the cloud does"},
 	{unix.CAP_SETUID, "SETUID", "the collector half becomes another user"},
 	{unix.CAP_SETGID, "SETGID", "and leaves root's groups"},
 	{unix.CAP_SETPCAP, "SETPCAP", "the half empties its bounding set"},

@@ -147,3 +147,29 @@ func FuzzSaid(f *testing.F) {
 		}
 	})
 }
+
+func TestUpdateConfig(t *testing.T) {
+	const ports = "[guard]\nmode = \"unprotected\"\n"
+	c, err := parseConfig("f", ports+"[update]\nprogram = \"/usr/lib/lwcd/updater\"\n")
+	if err != nil || c.update != (updating{"/usr/lib/lwcd/updater", defaultUpdate}) || !c.outside.cloudClock {
+		t.Errorf("%+v, %v, %v", c.update, c.outside.cloudClock, err)
+	}
+	c, err = parseConfig("f", ports+"[external]\ncloud_clock = false\n[update]\nprogram = \"/u\"\ntimeout = \"90s\"\n")
+	if err != nil || c.update.timeout != 90*time.Second || c.outside.cloudClock {
+		t.Errorf("%+v, %v, %v", c.update, c.outside.cloudClock, err)
+	}
+	for text, want := range map[string]string{
+		"program = \"updater\"":                 `f:4: update.program: "updater" is not an absolute path`,
+		"program = \"/u --now\"":                "without arguments",
+		"program = \"/var/lib/lwcd/u\"":         "lies in the state folder",
+		"program = \"/u\"\ntimeout = \"2h\"":    "2h0m0s is not between 1s and 1h50m0s",
+		"program = [\"/u\"]":                    "update.program: the value is of the wrong type",
+		"programme = \"/u\"":                    "update.programme: is not a key",
+		"program = \"/u\"\ntimeout = \"soon\"":  `"soon" is not a duration`,
+		"program = \"/u\"\ntimeout = \"100ms\"": "100ms is not between",
+	} {
+		if _, err := parseConfig("f", ports+"[update]\n"+text+"\n"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", text, err, want)
+		}
+	}
+}
