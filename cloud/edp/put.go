@@ -22,7 +22,7 @@ func (s *Store) PutDocuments(ctx context.Context, docs []Document) ([]PutStatus,
 func (s *Store) Put(ctx context.Context, docs []Document, parts []Part) ([]PutStatus, []PartStatus, error) {
 	bodies := make([][]byte, len(docs))
 	for i, d := range docs {
-		if !d.Unchanged && !d.Held {
+		if bodies[i] = d.Packed; d.Packed == nil && !d.Unchanged && !d.Held {
 			bodies[i] = s.enc.EncodeAll(d.Body, nil)
 		}
 	}

@@ -132,6 +132,8 @@ type Document struct {
 	Unchanged bool
 	// Held says to Put that Body stays in the collector until it is approved.
 	Held bool `json:"-"`
+	// Packed is Body as zstd, where its sender has compressed it; nil: Put does so.
+	Packed []byte `json:"-"`
 	// Identity is what the bytes tell of the device, for Put to note; nil: nothing.
 	Identity *junos.Identity `json:"-"`
 }

@@ -92,3 +92,31 @@ func BenchmarkLarge(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkNew tells how fast documents come through that have not been there.
+func BenchmarkNew(b *testing.B) {
+	k := newKit(b, nil)
+	s := k.Stream(collector, &k.key.PublicKey)
+	var body []byte
+	for i := 0; len(body) < 100<<10; i++ {
+		body = fmt.Appendf(body, "<entry><name>ge-0/0/%d</name><counter>%d</counter></entry>\n", i, i*i*7919)
+	}
+	b.SetBytes(int64(50 * len(body)))
+	for b.Loop() {
+		b.StopTimer()
+		var fs [][]byte
+		run := wire.NewID()
+		for i := range 50 {
+			fs = append(fs, frames(b, k.header(run, "edge-1", fmt.Sprint("i", i)), body)...)
+		}
+		b.StartTimer()
+		for _, f := range fs {
+			if err := s.Take(b.Context(), wire.KindFact, f); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := s.Flush(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -166,7 +166,11 @@ func (s *Stream) whole(ctx context.Context, h wire.Header, body []byte) error {
 		return err
 	}
 	s.charged += charge
-	s.docs = append(s.docs, s.document(*w))
+	d := s.document(*w)
+	if h.Enc == wire.EncZstd {
+		d.Packed = body // it is kept as it came
+	}
+	s.docs = append(s.docs, d)
 	return s.added(ctx, h.Size)
 }
 
