@@ -28,6 +28,10 @@ func (r Report) Print(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if r.Manifests == 0 && r.Documents == 0 && r.OK() {
+		_, err := io.WriteString(w, "\nThere is nothing to check yet.\n")
+		return err
+	}
 	_, err := io.WriteString(w, "\n"+r.verdict())
 	return err
 }
@@ -102,8 +106,10 @@ func (r Report) sectionsText() string {
 	}
 	if n := r.count(NoEnd); n > 0 {
 		text += fmt.Sprintf("; %s without an end, see below", plural(n, "run"))
-	} else {
+	} else if len(r.UnderWay) > 0 {
 		text += "; all others have their end"
+	} else {
+		text += ", and each has its end"
 	}
 	return text
 }
