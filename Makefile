@@ -62,8 +62,8 @@ fleet-faults: build ## 1,000 simulated devices, a fifth with faults, through the
 # The programs of test-chaos: both ends with clocks of their own, and a line that goes bad.
 build-chaos: build
 	$(GO) build -o $(BIN)/badline ./testdata/badline/run
-	$(GO) run ./testdata/stepclock/prepare $(BIN)/stepclock
-	$(GO) build -overlay $(BIN)/stepclock/overlay.json -modfile $(BIN)/stepclock/go.mod -trimpath -o $(BIN)/stepped/ ./cmd/lwcd ./cmd/lwc-cloud
+	$(GO) run ./testdata/stepclock/prepare $(BIN)/.stepclock
+	$(GO) build -overlay $(BIN)/.stepclock/overlay.json -modfile $(BIN)/.stepclock/go.mod -trimpath -o $(BIN)/stepped/ ./cmd/lwcd ./cmd/lwc-cloud
 
 test-chaos: build-chaos ## cut, kill, fill and set the clock for DURATION (10m), and judge; SEED=, BROKER=mosquitto, LINE=wss-proxy, KEEP=folder
 	@.ci/deps mosquitto tinyproxy-bin
