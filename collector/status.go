@@ -13,17 +13,13 @@ type counters struct {
 	documents, bytes, rejected, lost, retries atomic.Int64
 	fallbacks                                 atomic.Int64
 	streamed, partial, tooLarge, withheld     atomic.Int64
-	unchanged, sent, memoryWaits              atomic.Int64
+	memoryWaits                               atomic.Int64
 	lastRun                                   atomic.Pointer[string]
 	nextRun                                   atomic.Int64 // Unix seconds; 0: no schedule wants one
 }
 
 // delivered counts what became of a document.
 func (c *counters) delivered(d wire.Delivery) {
-	c.sent.Add(d.Sent)
-	if d.Unchanged {
-		c.unchanged.Add(1)
-	}
 	switch d.Status {
 	case wire.Rejected:
 		c.rejected.Add(1)
@@ -83,8 +79,8 @@ func (c *Collector) count() map[string]int64 {
 		"documents": n.documents.Load(), "document_bytes": n.bytes.Load(),
 		"documents_rejected": n.rejected.Load(), "documents_lost": n.lost.Load(),
 		"reconnects": n.retries.Load(), "pipeline_fallbacks": n.fallbacks.Load(), "sessions": sessions, "sessions_parked": c.slots.lent(),
-		"documents_unchanged": n.unchanged.Load(), "documents_withheld": n.withheld.Load(),
+		"documents_withheld": n.withheld.Load(),
 		"documents_streamed": n.streamed.Load(), "documents_partial": n.partial.Load(), "documents_too_large": n.tooLarge.Load(),
-		"sent_bytes": n.sent.Load(), "memory_bytes": memory, "memory_held": held, "memory_limit": limit, "memory_waits": n.memoryWaits.Load(),
+		"memory_bytes": memory, "memory_held": held, "memory_limit": limit, "memory_waits": n.memoryWaits.Load(),
 	}
 }

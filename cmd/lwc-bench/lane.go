@@ -16,6 +16,7 @@ type lane struct {
 	head    wire.Header
 	docs    []wire.Doc
 	pending []byte
+	lent    *[]byte // that pending lies in
 	answers []func()
 }
 
@@ -23,12 +24,14 @@ type lane struct {
 type pendings struct{ sync.Pool }
 
 func newPendings() *pendings {
-	return &pendings{sync.Pool{New: func() any { return make([]byte, 0, collector.WholeDocument) }}}
+	return &pendings{sync.Pool{New: func() any { b := make([]byte, 0, collector.WholeDocument); return &b }}}
 }
 
 // Lane implements collector.Publisher.
 func (c *cloud) Lane(_ context.Context, run, device string, _ func() (resumed func())) (collector.Lane, error) {
-	return &lane{c: c, pending: c.pendings.Get().([]byte)[:0], head: wire.Header{Type: wire.KindFact, Collector: benchCollector, Boot: c.boot, Run: run, Device: device}}, nil
+	lent := c.pendings.Get().(*[]byte)
+	return &lane{c: c, pending: *lent, lent: lent,
+		head: wire.Header{Type: wire.KindFact, Collector: benchCollector, Boot: c.boot, Run: run, Device: device}}, nil
 }
 
 // DropHeld implements collector.Publisher: nothing is held.
@@ -116,7 +119,7 @@ func (l *lane) Close() {
 	if err := l.flush(); err != nil {
 		l.c.fail(err)
 	}
-	l.c.pendings.Put(l.pending) //nolint:staticcheck // one header a device is no matter
+	l.c.pendings.Put(l.lent)
 }
 
 // stream is a document that is made frames of while it comes.
