@@ -43,12 +43,12 @@ type owed struct {
 }
 
 // waitOwesNothing waits until no run is under way and nothing is without receipt, by
-// two heartbeats.
+// a heartbeat that is made after that.
 func (c *chaosRun) waitOwesNothing(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, maxOwed)
 	defer cancel()
-	quiet, last, told := 0, time.Time{}, ""
-	for quiet < 2 {
+	var last time.Time // of a heartbeat before which all was quiet
+	for told := ""; ; {
 		if !rest(ctx, 500*time.Millisecond) {
 			c.say("still owed: %s", told)
 			c.t.Fatalf("something is still owed: %s", told)
@@ -62,13 +62,14 @@ func (c *chaosRun) waitOwesNothing(ctx context.Context) {
 		told = string(b)
 		switch {
 		case err != nil || !now.Online || now.Health.Queue > 0 || len(running) > 0:
-			quiet = 0
+			last = time.Time{}
+		case last.IsZero():
+			last = now.Health.Time
 		case !now.Health.Time.Equal(last):
-			quiet++
+			c.say("nothing is owed")
+			return
 		}
-		last = now.Health.Time
 	}
-	c.say("nothing is owed")
 }
 
 func (c *chaosRun) owes(ctx context.Context) (now owed, running []string, err error) {

@@ -159,7 +159,7 @@ func TestHugeReply(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	c := stepped(ctx, t, Config{Devices: 8, First: []string{"huge:" + size + ":show-interfaces-extensive"},
+	c := stepped(ctx, t, Config{Devices: 8, First: []string{"huge:" + size},
 		Limits: wire.CollectLimits{MaxDocumentBytes: 256 << 20}}, 0)
 	born := time.Now()
 	for _, name := range c.names[1:] {

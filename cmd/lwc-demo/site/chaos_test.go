@@ -199,7 +199,7 @@ func chaosFaults(devices int) string {
 
 // hugeFaults are those of single devices, whose replies have many parts.
 func hugeFaults() []string {
-	return []string{"huge:3MB", "huge:24MB:show-route-summary", "huge:200MB:show-interfaces-extensive"}
+	return []string{"huge:3MB", "huge:24MB:show-bgp-summary", "huge:200MB"}
 }
 
 // bringUp starts everything, and sees to it that it is started again.
