@@ -156,3 +156,36 @@ func FuzzSchedule(f *testing.F) {
 		}
 	})
 }
+
+// A window of a fleet of 10,000: what each look at the schedules costs.
+func BenchmarkWindow(b *testing.B) {
+	f := &fleet{devices: map[string]*device{}, profiles: map[string]profile{wire.DefaultProfile: {}}}
+	for i := range 10000 {
+		id := fmt.Sprintf("edge-%05d", i)
+		f.devices[id], f.order = &device{Device: wire.Device{ID: id}}, append(f.order, id)
+	}
+	s, err := parseSchedule(wire.Schedule{Start: "02:00", Window: "1h", Timezone: "Europe/Berlin"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	f.schedules = []*schedule{s}
+	for b.Loop() {
+		p := newPlan("site-0001")
+		now := time.Date(2026, 6, 3, 0, 0, 0, 0, time.UTC)
+		p.configure(f, nil, now.Add(-time.Hour))
+		looks, due := 0, 0
+		for end := now.Add(time.Hour); now.Before(end); looks++ {
+			st := p.steps(now)[0]
+			for _, t := range st.due {
+				due++
+				p.visited(s.name, wire.DeviceResult{Device: t.device, OK: true, Seconds: 3}, now)
+				p.passed(s.name, t.device)
+			}
+			now = st.next
+		}
+		b.ReportMetric(float64(looks), "looks/op")
+		if due != len(f.order) {
+			b.Fatalf("%d devices were due", due)
+		}
+	}
+}
