@@ -204,7 +204,7 @@ func TestScheduleAndGroupInABrowser(t *testing.T) {
 	if s := b.text("#schedules table"); !strings.Contains(s, "on sun at 05:00 UTC") {
 		t.Errorf("the schedules read %q", s)
 	}
-	b.do(click("input[name=mode][value=dry-run]"), click("#egress button.primary"), seen(".note.good"))
+	b.do(click("input[name=mode][value=dry-run]"), click("#egress button.primary"), seen("input[name=mode][value=dry-run][checked]"))
 	if e := fleetOf(t, c).Egress; e.Mode != wire.EgressDryRun {
 		t.Errorf("%+v", e)
 	}
