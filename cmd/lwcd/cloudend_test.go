@@ -25,14 +25,15 @@ import (
 
 // cloudEnd is the real cloud end on one port, without portal and API.
 type cloudEnd struct {
-	t     *testing.T
-	pki   *pki.PKI
-	store *edp.Store
-	vault *vault.Vault
-	hub   *control.Hub
-	bus   *broker.Embedded
-	http  *http.Server
-	addr  string
+	t      *testing.T
+	pki    *pki.PKI
+	store  *edp.Store
+	vault  *vault.Vault
+	hub    *control.Hub
+	bus    *broker.Embedded
+	http   *http.Server
+	addr   string
+	egress wire.Egress // of the fleets that are put
 }
 
 func must[T any](t *testing.T) func(T, error) T {
@@ -126,7 +127,7 @@ func (c *cloudEnd) putFleet(f *junostest.Fleet, dir string) {
 		c.t.Fatal(err)
 	}
 	d := desiredOf(c.t, f, key)
-	fl := edp.Fleet{Collector: theCollector}
+	fl := edp.Fleet{Collector: theCollector, Egress: c.egress}
 	passwords := map[string]string{"lab": f.Devices()[0].Password}
 	for _, b := range f.Bastions() {
 		passwords[b.Name] = b.Password
