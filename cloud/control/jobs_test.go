@@ -31,6 +31,14 @@ func TestJobOutlivesTheBoot(t *testing.T) {
 		ids = append(ids, h.ID)
 	}
 	b.receipts(ids)
+	m := b.manifest(wire.Manifest{Run: j.Run, Job: j.ID, Section: 1, Started: time.Now().UTC(), Finished: time.Now().UTC(),
+		Devices: []wire.DeviceResult{{Device: "edge-1", OK: true}}}, b.key)
+	if r := b.receipt(m.ID); r.Status != wire.Complete {
+		t.Fatalf("the first section: %+v", r)
+	}
+	h := b.fact(j.Run, "edge-2", "show-version") // no section tells of it
+	b.send(h, reply("edge-2"), wire.Packing{})
+	b.receipt(h.ID)
 	b.cut()
 	b.connect() // the same boot: it has the job
 	b.hello()

@@ -150,10 +150,11 @@ func newBoot(ctx context.Context, t *sql.Tx, h wire.Hello) error {
 	if _, err := exec(ctx, t, `DELETE FROM held WHERE collector = $1 AND boot <> $2`, h.Collector, h.Boot); err != nil {
 		return err // their bodies were in the memory of that boot
 	}
-	// The boot that stored the last item died before its manifest.
+	// The boot that stored the last item died before its last section.
 	ids, err := all(ctx, t, scanString, `UPDATE runs SET state = $1, finished_at = $2
 		WHERE collector = $3 AND kind = $4 AND state = $5 AND expected > 0 AND boot <> ''
-		AND NOT EXISTS (SELECT 1 FROM run_items i WHERE i.run = runs.id AND i.status = 'expected') RETURNING id`,
+		AND NOT EXISTS (SELECT 1 FROM run_items i WHERE i.run = runs.id AND i.status = 'expected')
+		AND NOT `+unaccounted+` RETURNING id`,
 		RunComplete, now, h.Collector, RunDemand, RunRunning)
 	for i := 0; i < len(ids) && err == nil; i++ {
 		err = finishJobOf(ctx, t, ids[i])

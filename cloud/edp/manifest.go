@@ -135,6 +135,9 @@ func takeManifest(ctx context.Context, q querier, m wire.Manifest, signed Signed
 	if err := accountAll(ctx, q, m, &n); err != nil {
 		return err
 	}
+	if err := noteAccounted(ctx, q, m); err != nil {
+		return err
+	}
 	if now := time.Now(); m.Finished.After(now) {
 		m.Finished = now // by our clock, so that the next run is newer
 	}
@@ -152,6 +155,23 @@ func takeManifest(ctx context.Context, q querier, m wire.Manifest, signed Signed
 		return err
 	}
 	return complete(ctx, q, m.Run, m.Finished)
+}
+
+// noteAccounted remembers the devices that a manifest tells of.
+func noteAccounted(ctx context.Context, q querier, m wire.Manifest) error {
+	devices := make([]string, 0, len(m.Devices))
+	for _, r := range m.Devices {
+		devices = append(devices, r.Device)
+	}
+	for _, e := range m.Documents {
+		devices = append(devices, e.Device)
+	}
+	for _, d := range sortedUnique(devices) {
+		if _, err := exec(ctx, q, `INSERT INTO accounted (run, device) VALUES ($1, $2) ON CONFLICT DO NOTHING`, m.Run, d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // accountAll enters what a manifest says of its items, and counts what changed.

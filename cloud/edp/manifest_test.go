@@ -53,7 +53,7 @@ func TestPutManifest(t *testing.T) {
 			gone := entry("edge-2", "show-version", wire.EntryStored, "")
 			gone.ID = missing
 			return []wire.DeviceResult{good("edge-1"), good("edge-2")}, append(e, gone)
-		}, []string{missing}, nil, want{edp.RunRunning, 2, 0, []string{"edge-2"}}},
+		}, []string{missing}, nil, want{edp.RunRunning, 2, 0, []string{"edge-1", "edge-2"}}},
 		{"a duplicate under the id of another boot", func(e []wire.ManifestEntry) ([]wire.DeviceResult, []wire.ManifestEntry) {
 			e[0].Status, e[0].ID, e[0].SHA256 = wire.EntryDuplicate, wire.NewID(), strings.Repeat("1", 64)
 			return []wire.DeviceResult{good("edge-1"), bad("edge-2", "down")}, e
@@ -61,10 +61,10 @@ func TestPutManifest(t *testing.T) {
 		{"another hash than the stored one", func(e []wire.ManifestEntry) ([]wire.DeviceResult, []wire.ManifestEntry) {
 			e[0].SHA256 = strings.Repeat("1", 64)
 			return nil, e
-		}, nil, edp.ErrConflict, want{edp.RunRunning, 2, 0, []string{"edge-2"}}},
+		}, nil, edp.ErrConflict, want{edp.RunRunning, 2, 0, []string{"edge-1", "edge-2"}}},
 		{"a status nobody knows", func(e []wire.ManifestEntry) ([]wire.DeviceResult, []wire.ManifestEntry) {
 			return nil, append(e, entry("edge-2", "show-version", "vanished", ""))
-		}, nil, edp.ErrInvalid, want{edp.RunRunning, 2, 0, []string{"edge-2"}}},
+		}, nil, edp.ErrInvalid, want{edp.RunRunning, 2, 0, []string{"edge-1", "edge-2"}}},
 		{"what is stored cannot be called lost", func(e []wire.ManifestEntry) ([]wire.DeviceResult, []wire.ManifestEntry) {
 			e[0].Status = wire.EntryLost
 			return []wire.DeviceResult{bad("edge-2", "down")}, e

@@ -54,9 +54,15 @@ func (s *Store) Run(ctx context.Context, id string) (Run, error) {
 	return r, nil
 }
 
+// unaccounted tells whether a device of the fleet has a part in a run that no
+// manifest tells of.
+const unaccounted = `EXISTS (SELECT 1 FROM run_items i JOIN devices d ON d.collector = runs.collector AND d.id = i.device
+	WHERE i.run = runs.id AND NOT EXISTS (SELECT 1 FROM accounted a WHERE a.run = i.run AND a.device = i.device))`
+
 // RemainingDevices returns the devices of a run with an item that is neither
-// stored nor accounted for: what a repeated job has to ask for. It is empty when
-// the run lacks nothing.
+// stored nor accounted for, and those whose documents are stored and that no
+// manifest tells of: what a repeated job has to ask for. It is empty when the run
+// lacks nothing.
 func (s *Store) RemainingDevices(ctx context.Context, run string) ([]string, error) {
 	var list []string
 	err := s.snapshot(ctx, func(t *sql.Tx) error {
@@ -64,8 +70,11 @@ func (s *Store) RemainingDevices(ctx context.Context, run string) ([]string, err
 			return err
 		}
 		var err error
-		list, err = all(ctx, t, scanString, `SELECT DISTINCT device FROM run_items
-			WHERE run = $1 AND status = 'expected' ORDER BY device`, run)
+		list, err = all(ctx, t, scanString, `SELECT DISTINCT i.device FROM run_items i JOIN runs r ON r.id = i.run
+			WHERE i.run = $1 AND (i.status = 'expected' OR
+				(EXISTS (SELECT 1 FROM devices d WHERE d.collector = r.collector AND d.id = i.device)
+				AND NOT EXISTS (SELECT 1 FROM accounted a WHERE a.run = i.run AND a.device = i.device)))
+			ORDER BY i.device`, run)
 		return err
 	})
 	if err != nil {
@@ -102,10 +111,12 @@ func recount(ctx context.Context, t querier, run string) error {
 	return err
 }
 
-// complete finishes a run on demand if nothing of its expected set remains.
+// complete finishes a run on demand if nothing of its expected set remains, and
+// manifests tell of all its devices.
 func complete(ctx context.Context, t querier, run string, at time.Time) error {
 	n, err := exec(ctx, t, `UPDATE runs SET state = $1, finished_at = $2
-		WHERE id = $3 AND kind = $4 AND expected <= stored + failed + skipped + withheld`, RunComplete, micros(at), run, RunDemand)
+		WHERE id = $3 AND kind = $4 AND expected <= stored + failed + skipped + withheld
+		AND NOT `+unaccounted, RunComplete, micros(at), run, RunDemand)
 	if err != nil || n == 0 {
 		return err
 	}
