@@ -43,9 +43,45 @@ func (l *line) sendJob(ctx context.Context, j edp.Job) error {
 	if (j.Kind == wire.JobCollect || j.Kind == wire.JobProbe) && len(left) == 0 { // none stands for all in a job
 		return l.finished(ctx, j)
 	}
-	out.Devices = left
-	l.hub.log.Info("job sent", "collector", l.id, "job", j.ID, "kind", j.Kind, "devices", len(out.Devices))
-	return l.hub.send(ctx, l.id, wire.KindJob, out)
+	for _, part := range jobParts(out, left) {
+		if err := l.hub.send(ctx, l.id, wire.KindJob, part); err != nil {
+			return err
+		}
+	}
+	l.hub.log.Info("job sent", "collector", l.id, "job", j.ID, "kind", j.Kind, "devices", len(left))
+	return nil
+}
+
+// maxNames bounds the names of devices in one message of a job, in bytes of JSON:
+// signed, in base64, the message must stay below the least cap of public brokers,
+// as frames do.
+const maxNames = 60 << 10
+
+// jobParts makes the messages of a job that names these devices.
+func jobParts(j wire.Job, devices []string) []wire.Job {
+	var out []wire.Job
+	for len(out) == 0 || len(devices) > 0 {
+		n := namesThatFit(devices)
+		j.Devices, j.Part = devices[:n], len(out)
+		out, devices = append(out, j), devices[n:]
+	}
+	if len(out) > 1 {
+		for i := range out {
+			out[i].Parts = len(out)
+		}
+	}
+	return out
+}
+
+// namesThatFit is how many of the first devices a message names, at least one.
+func namesThatFit(devices []string) int {
+	size := 0
+	for i, d := range devices {
+		if size += 2*len(d) + len(`"",`); size > maxNames && i > 0 { // some characters are escaped
+			return i
+		}
+	}
+	return len(devices)
 }
 
 // remaining returns the devices that a job still has to ask for.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -89,4 +90,37 @@ func TestFailedConfigurationIsNotRepeated(t *testing.T) {
 	c.collect(t, alpha, time.Hour)
 	b.job()
 	b.none(wire.KindDesired)
+}
+
+// A job that names more devices than a message holds comes in parts, each of which
+// a public broker takes.
+func TestJobOfManyDevices(t *testing.T) {
+	c := startCloud(t, setup{})
+	b := c.enrol(t, alpha)
+	var all []string
+	for i := range 4000 {
+		all = append(all, fmt.Sprintf("branch-office-router-%05d", i))
+	}
+	c.fleet(t, alpha, all...)
+	b.connect()
+	b.hello()
+	b.desired()
+	b.applied()
+	job := c.collect(t, alpha, time.Hour)
+	var got []string
+	for n, of := 0, 1; n < of; n++ {
+		payload := b.next(wire.KindJob)
+		if len(payload) > wire.MaxFrame {
+			t.Errorf("part %d has %d bytes", n, len(payload))
+		}
+		var j wire.Job
+		b.verify(wire.KindJob, payload, &j)
+		if of = j.Parts; j.ID != job.ID || j.Run != job.Run || j.Part != n || of < 2 {
+			t.Fatalf("part %d of %d of job %s of run %s", j.Part, of, j.ID, j.Run)
+		}
+		got = append(got, j.Devices...)
+	}
+	if !slices.Equal(got, all) {
+		t.Errorf("%d devices are named, want %d", len(got), len(all))
+	}
 }

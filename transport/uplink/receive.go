@@ -41,6 +41,7 @@ func advised(why error) error {
 type receiver struct {
 	u       *Uplink
 	parts   wire.Assembler
+	pieces  jobParts
 	reports reports
 }
 
@@ -269,14 +270,20 @@ func (r *receiver) job(payload []byte) error {
 	if err := errors.Join(r.addressed(j.Collector, j.Boot), wire.CheckID(j.ID)); err != nil {
 		return r.refusedJob(err)
 	}
+	j, ready, err := r.pieces.join(j)
+	if err != nil {
+		return r.refusedJob(fmt.Errorf("job %s: %w", j.ID, err))
+	}
+	if !ready {
+		return nil
+	}
 	if last, seen := r.u.jobs.meet(j.ID); seen {
 		if last != nil {
 			r.u.SendJobStatus(*last)
 		}
 		return nil
 	}
-	err := r.usable(j)
-	if err != nil {
+	if err := r.usable(j); err != nil {
 		r.u.SendJobStatus(wire.JobStatus{ID: j.ID, State: wire.JobRefused, Error: err.Error()})
 		return r.refusedJob(fmt.Errorf("job %s: %w", j.ID, err))
 	}

@@ -178,9 +178,16 @@ type Job struct {
 	Expires   time.Time `json:"expires"`
 	Run       string    `json:"run,omitempty"`     // collect: the run that its documents belong to
 	Devices   []string  `json:"devices,omitempty"` // collect, probe: which; empty means all
-	Release   string    `json:"release,omitempty"` // update: the version wanted; empty: the newest
-	Source    string    `json:"source,omitempty"`  // update: URL of the release's manifest; empty: the updater's own
+	// Part counts from 0 the Parts of a job whose devices do not fit into one message;
+	// each part has the rest of the fields too. Parts 0 or 1: it is whole.
+	Part    int    `json:"part,omitempty"`
+	Parts   int    `json:"parts,omitempty"`
+	Release string `json:"release,omitempty"` // update: the version wanted; empty: the newest
+	Source  string `json:"source,omitempty"`  // update: URL of the release's manifest; empty: the updater's own
 }
+
+// MaxJobParts bounds the parts of a job, some 60 KB of names each.
+const MaxJobParts = 64
 
 // JobKind is a command.
 type JobKind string
