@@ -25,7 +25,8 @@ func ways(o serveOptions, public *url.URL, more []net.Listener) ([]wire.Endpoint
 		return waysOf(o.endpoints)
 	}
 	if o.broker != "" {
-		return waysOf([]string{o.broker})
+		e, err := brokerWay(o.broker)
+		return []wire.Endpoint{e}, err
 	}
 	web := hostPort(public, httpsPort)
 	list := []wire.Endpoint{{Kind: wire.EndpointMQTT, Host: web, ALPN: true}}
@@ -37,6 +38,15 @@ func ways(o serveOptions, public *url.URL, more []net.Listener) ([]wire.Endpoint
 		list = append(list, wire.Endpoint{Kind: wire.EndpointMQTT, Host: net.JoinHostPort(public.Hostname(), port)})
 	}
 	return append(list, wire.Endpoint{Kind: wire.EndpointWSS, Host: web, Path: wss.Path}), nil
+}
+
+// brokerWay reads --broker.
+func brokerWay(text string) (wire.Endpoint, error) {
+	e, err := wayOf(text)
+	if err != nil || e.Kind != wire.EndpointMQTT {
+		return e, usageErrorf("--broker %q must be mqtts://HOST:PORT", text)
+	}
+	return e, nil
 }
 
 // waysOf reads a list of --endpoint.
@@ -59,7 +69,7 @@ func waysOf(texts []string) ([]wire.Endpoint, error) {
 func wayOf(text string) (wire.Endpoint, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
-		return wire.Endpoint{}, usageErrorf("%q must be mqtts://HOST:PORT, mqtts://HOST:PORT?alpn=mqtt or wss://HOST:PORT/PATH", text)
+		return wire.Endpoint{}, usageErrorf("--endpoint %q must be mqtts://HOST:PORT, mqtts://HOST:PORT?alpn=mqtt or wss://HOST:PORT/PATH", text)
 	}
 	switch {
 	case u.Scheme == "wss" && u.RawQuery == "":
@@ -71,7 +81,7 @@ func wayOf(text string) (wire.Endpoint, error) {
 	case u.Scheme == "mqtts" && (u.Path == "" || u.Path == "/") && (u.RawQuery == "" || u.RawQuery == "alpn="+wire.ALPN):
 		return wire.Endpoint{Kind: wire.EndpointMQTT, Host: hostPort(u, mqttsPort), ALPN: u.RawQuery != ""}, nil
 	}
-	return wire.Endpoint{}, usageErrorf("%q must be mqtts://HOST:PORT, mqtts://HOST:PORT?alpn=mqtt or wss://HOST:PORT/PATH", text)
+	return wire.Endpoint{}, usageErrorf("--endpoint %q must be mqtts://HOST:PORT, mqtts://HOST:PORT?alpn=mqtt or wss://HOST:PORT/PATH", text)
 }
 
 // addresses are the host:port of ways, each once.

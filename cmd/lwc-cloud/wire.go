@@ -88,9 +88,8 @@ func openBroker(ctx context.Context, p *pki.PKI, o serveOptions, log *slog.Logge
 		b, err := broker.NewEmbedded(broker.EmbeddedConfig{Logger: log})
 		return b, b, err
 	}
-	u, err := url.Parse(o.broker)
-	if err != nil || u.Hostname() == "" {
-		return nil, nil, usageErrorf("--broker %q must be mqtts://HOST:PORT", o.broker)
+	if _, err := brokerWay(o.broker); err != nil {
+		return nil, nil, err
 	}
 	conf, err := brokerTLS(p, o.brokerCA)
 	if err != nil {
