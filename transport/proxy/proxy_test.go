@@ -312,6 +312,9 @@ func TestParseURL(t *testing.T) {
 		"http://p?q":                  "",
 		"http://user:hunter2@p":       "",
 		"http://user:hunter2@p:x":     "",
+		"http://user:hunter2/x@p":     "",
+		"http://user:hunter2?x@p:1":   "",
+		"http://user:x%hunter2@p":     "",
 	} {
 		u, err := ParseURL(text)
 		if err != nil && (want != "" || strings.Contains(err.Error(), "hunter2")) {

@@ -23,12 +23,8 @@ type URL struct {
 func ParseURL(s string) (URL, error) {
 	u, err := url.Parse(s)
 	if err != nil {
-		// url.Error repeats the text, in which a password may stand.
-		var ue *url.Error
-		if errors.As(err, &ue) {
-			err = ue.Err
-		}
-		return URL{}, fmt.Errorf("parsing the URL of the proxy: %w", err)
+		// Not the error itself: it repeats what may be a password.
+		return URL{}, errors.New("parsing the URL of the proxy: it is no URL: write it as http://proxy.example:3128")
 	}
 	out, err := fromURL(u)
 	if err != nil {
