@@ -229,9 +229,18 @@ func (e *Embedded) subscribed(id, topic string) bool {
 	return ok
 }
 
-// Kick implements Bus.
+// Kick implements Bus. A connection that has not said CONNECT yet ends too: it was
+// let in before whatever the kick is for.
 func (e *Embedded) Kick(collector string) {
-	if s := e.session(collector); s != nil {
+	var all []*session
+	e.mu.Lock()
+	for s := range e.live {
+		if s.collector == collector {
+			all = append(all, s)
+		}
+	}
+	e.mu.Unlock()
+	for _, s := range all {
 		s.Close()
 	}
 }

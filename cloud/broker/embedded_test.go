@@ -253,21 +253,6 @@ func TestEmbeddedTakeOverDeliversTheWillFirst(t *testing.T) {
 	got.next(t)
 }
 
-func TestEmbeddedKick(t *testing.T) {
-	e := startEmbedded(t, EmbeddedConfig{})
-	c := connect(t, e.options(t, one).SetWill(up(one, "bye"), "bye", 1, false))
-	other := connect(t, e.options(t, two))
-	e.Kick("collector-unknown")
-	e.Kick(one)
-	eventually(t, "the kicked client notices", func() bool { return !c.IsConnectionOpen() })
-	if m := e.next(t); m.payload != "bye" {
-		t.Errorf("got %v", m)
-	}
-	if !other.IsConnectionOpen() {
-		t.Error("another collector was kicked")
-	}
-}
-
 func TestEmbeddedCleanDisconnectSendsNoWill(t *testing.T) {
 	e := startEmbedded(t, EmbeddedConfig{})
 	c := connect(t, e.options(t, one).SetWill(up(one, "bye"), "will", 1, false))
