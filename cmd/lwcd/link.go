@@ -145,8 +145,7 @@ func (h handler) Job(j wire.Job)                             { h.l.coll.Job(j) }
 func (l *link) health() wire.Health {
 	s := l.coll.Status()
 	s.Counters["goroutines"] = int64(runtime.NumGoroutine())
-	_, held, budget := l.up.Budget()
-	s.Counters["held_bytes"] = held
+	_, _, budget := l.up.Budget()
 	return wire.Health{Uptime: time.Since(l.born).Seconds(), RSS: rss(), Counters: s.Counters, LastRun: s.LastRun,
 		NextRun: s.NextRun, Budget: budget, Checks: l.checks(), Errors: l.faults.last()}
 }

@@ -43,7 +43,7 @@ type machineClock struct {
 	kept    func() bool // whether the kernel knows of somebody who keeps it right
 	timed   func() bool // whether a time server has answered
 
-	last time.Time // of the newest step; guarded by site.mu
+	last time.Time // of the newest step, by the clock that none moves; guarded by site.mu
 }
 
 func newMachineClock(conf config, timed func() bool) *machineClock {
@@ -74,9 +74,9 @@ func (m *machineClock) refuses(ahead time.Duration, now time.Time) string {
 		return "a time server keeps it"
 	case m.kept():
 		return "the kernel says that somebody keeps it right"
-	case !m.built.IsZero() && (to.Before(m.built) || to.After(m.built.Add(lastYears))):
+	case to.Before(m.built) || to.After(m.built.Add(lastYears)):
 		return fmt.Sprintf("%s is not believed: this program was made on %s", to.UTC().Format(time.DateOnly), m.built.UTC().Format(time.DateOnly))
-	case !m.last.IsZero() && now.Sub(m.last).Abs() < cloudStepEvery:
+	case !m.last.IsZero() && now.Sub(m.last) < cloudStepEvery:
 		return "it was set a short while ago"
 	}
 	return ""
@@ -97,7 +97,7 @@ func (t *site) SetClock(_ context.Context, ahead time.Duration) (halves.ClockSet
 	if err != nil {
 		return halves.ClockSet{}, fmt.Errorf("setting the clock by the cloud's: %w", err)
 	}
-	t.clock.last = now.Add(ahead)
+	t.clock.last = now // its monotonic reading counts: a step does not make it older
 	text := fmt.Sprintf("the machine's clock was set by %v, by the cloud's time: no time server has answered", ahead.Round(time.Millisecond))
 	t.log.Warn("clock", "action", string(clock.Stepped), "offset", ahead.String(), "text", text)
 	t.notices.add(halves.Notice{Kind: wire.EventClockStep, Text: text})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -44,7 +45,48 @@ func TestCloudSetsTheClock(t *testing.T) {
 		if len(told) != 1 || told[0].Kind != wire.EventClockStep || !strings.Contains(told[0].Text, "1h0m0s") {
 			t.Errorf("%+v", told)
 		}
+		// The step itself does not make it long ago.
+		for _, ahead := range []time.Duration{time.Hour, -time.Hour} {
+			if c, err := s.SetClock(t.Context(), ahead); err != nil || c.Set || len(h.set) != 1 {
+				t.Errorf("again: %+v, %v, %+v", c, err, h.set)
+			}
+		}
+		time.Sleep(cloudStepEvery)
+		if c, err := s.SetClock(t.Context(), time.Hour); err != nil || !c.Set {
+			t.Errorf("later: %+v, %v", c, err)
+		}
 	})
+}
+
+// The half asks for a clock to be set that is wrong, and for no other.
+func TestOnlyAWrongClockIsToBeSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := &asking{}
+		log := slog.New(slog.DiscardHandler)
+		heard := time.Now()
+		time.Sleep(time.Minute)
+		for _, cloud := range []time.Time{heard.Add(time.Second), heard.Add(-wrongClock), {}} {
+			setClock(t.Context(), asked, cloud, heard, log)
+		}
+		if len(asked.ahead) != 0 {
+			t.Errorf("a good clock: %v", asked.ahead)
+		}
+		setClock(t.Context(), asked, heard.Add(time.Hour), heard, log)
+		if len(asked.ahead) != 1 || asked.ahead[0] != time.Hour {
+			t.Errorf("a wrong clock: %v", asked.ahead)
+		}
+	})
+}
+
+// asking is a halves.Machine that notes by how much the clock is to be set.
+type asking struct {
+	halves.Machine
+	ahead []time.Duration
+}
+
+func (a *asking) SetClock(_ context.Context, ahead time.Duration) (halves.ClockSet, error) {
+	a.ahead = append(a.ahead, ahead)
+	return halves.ClockSet{Set: true}, nil
 }
 
 // What says otherwise goes first: a half that was taken over cannot move a clock
