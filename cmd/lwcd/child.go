@@ -168,9 +168,12 @@ const maxComplaint = 2 << 10
 func runProgram(ctx context.Context, path string, input []byte, read func(io.Reader) error) (complaint string, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	// The death signal comes when the thread that started it ends (prctl(2)).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, path)
 	cmd.Env, cmd.Dir, cmd.Stdin = []string{}, "/", bytes.NewReader(input)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGTERM) }
 	cmd.WaitDelay = updaterGrace
 	last := &tail{most: maxComplaint}
@@ -180,6 +183,8 @@ func runProgram(ctx context.Context, path string, input []byte, read func(io.Rea
 	if err := cmd.Start(); err != nil {
 		return "", err
 	}
+	// It is not as urgent as the ports. One that has just ended needs no priority.
+	_ = unix.Setpriority(unix.PRIO_PGRP, cmd.Process.Pid, halfNice)
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		if err := read(out); err != nil {
@@ -193,6 +198,9 @@ func runProgram(ctx context.Context, path string, input []byte, read func(io.Rea
 	if ctx.Err() != nil {
 		_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL) // what it started and left; ESRCH: nothing
 		err = context.Cause(ctx)
+	}
+	if errors.Is(err, exec.ErrWaitDelay) {
+		err = nil // it ended well, and left something behind: a reboot that is to come
 	}
 	return last.String(), err
 }

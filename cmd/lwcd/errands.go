@@ -49,8 +49,15 @@ func (e errands) Update(ctx context.Context, j wire.Job, tell func(string)) (str
 		}
 		u.After = p.Lines
 		tell(p.Text)
+		if !sleep(ctx, progressEvery) {
+			return "", context.Cause(ctx)
+		}
 	}
 }
+
+// progressEvery keeps an updater that says much from keeping the connection between
+// the halves, and the uplink, busy.
+const progressEvery = time.Second
 
 // notHere translates what the supervisor refuses.
 func notHere(err error) error {
@@ -64,7 +71,8 @@ func notHere(err error) error {
 // says that it is wrong. What comes of it is only told: the collector goes by the
 // cloud's time in any case.
 func setClock(ctx context.Context, m halves.Machine, cloud, heard time.Time, log *slog.Logger) {
-	ahead := cloud.Sub(heard.Round(0))
+	// The machine's clock may have been set since: what it is now counts.
+	ahead := cloud.Add(time.Since(heard)).Sub(time.Now().Round(0))
 	if cloud.IsZero() || ahead.Abs() <= wrongClock {
 		return
 	}

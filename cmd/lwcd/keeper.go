@@ -52,7 +52,7 @@ func newKeeper(t *site, state folder, stderr io.Writer) *keeper {
 
 // run starts a half, and another one when it ends, until ctx ends.
 func (k *keeper) run(ctx context.Context) error {
-	for pause := firstRestart; ; pause = min(2*pause, lastRestart) {
+	for pause := firstRestart; ; {
 		began := time.Now()
 		err := k.once(ctx)
 		if ctx.Err() != nil {
@@ -77,6 +77,7 @@ func (k *keeper) run(ctx context.Context) error {
 		if !sleep(ctx, pause) {
 			return nil
 		}
+		pause = min(2*pause, lastRestart)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +29,8 @@ const (
 	// collector half asks with.
 	maxUpdates = 6
 	updateSpan = time.Hour
+	// maxResults is how many jobs that have ended are remembered.
+	maxResults = 64
 )
 
 // updater hands update jobs to the program of the configuration, one at a time.
@@ -39,11 +42,16 @@ type updater struct {
 	log  *slog.Logger
 	jobs chan order // capacity 1: the one to begin next
 
-	mu     sync.Mutex // guards what follows
-	job    string     // newest, begun or ended
-	state  halves.Progress
+	mu     sync.Mutex    // guards what follows
+	known  []*updateJob  // oldest first; only the last one may not have ended
 	more   chan struct{} // closed when there is more to tell
 	begins []time.Time   // of the newest
+}
+
+// updateJob is a job that was begun.
+type updateJob struct {
+	id    string
+	state halves.Progress
 }
 
 // updating is how updates are made; no program means that they are not.
@@ -97,21 +105,31 @@ func (u *updater) ask(ctx context.Context, j halves.Update) (halves.Progress, er
 	}
 }
 
+// find returns a job that is remembered, else nil. The caller holds mu.
+func (u *updater) find(job string) *updateJob {
+	if i := slices.IndexFunc(u.known, func(k *updateJob) bool { return k.id == job }); i >= 0 {
+		return u.known[i]
+	}
+	return nil
+}
+
 func (u *updater) begin(j halves.Update) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	n := len(u.known)
 	switch {
 	case u.conf.program == "":
 		return fmt.Errorf("%w: this machine has no updater (update.program of lwcd.toml names one): update it by its own means", halves.ErrRefused)
-	case u.job == j.Job:
+	case u.find(j.Job) != nil:
 		return nil
-	case u.job != "" && !u.state.Ended:
-		return fmt.Errorf("%w: the update %s is under way", halves.ErrRefused, u.job)
+	case n > 0 && !u.known[n-1].state.Ended:
+		return fmt.Errorf("%w: the update %s is under way", halves.ErrRefused, u.known[n-1].id)
 	case u.tooMany():
 		return fmt.Errorf("%w: %d updates were begun within %v: try again later", halves.ErrRefused, maxUpdates, updateSpan)
 	}
 	u.begins = append(u.begins, time.Now())
-	u.job, u.state = j.Job, halves.Progress{}
+	u.known = append(u.known, &updateJob{id: j.Job})
+	u.known = slices.Delete(u.known, 0, max(0, len(u.known)-maxResults))
 	u.jobs <- order{V: 1, Job: j.Job, Release: j.Release, Source: j.Source, Running: release()} // the one before has been taken
 	return nil
 }
@@ -123,20 +141,22 @@ func (u *updater) tooMany() bool {
 	return len(u.begins) >= maxUpdates
 }
 
-// progress returns how far a job is. One that has given way to another has ended.
+// progress returns how far a job is.
 func (u *updater) progress(job string) (halves.Progress, <-chan struct{}) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.job != job {
-		return halves.Progress{Ended: true, Text: "another update has taken its place"}, u.more
+	k := u.find(job)
+	if k == nil {
+		return halves.Progress{Ended: true, Text: "too many updates came after it: its result is forgotten"}, u.more
 	}
-	return u.state, u.more
+	return k.state, u.more
 }
 
+// tell changes the state of the newest job, which is the one that works.
 func (u *updater) tell(change func(*halves.Progress)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	change(&u.state)
+	change(&u.known[len(u.known)-1].state)
 	close(u.more)
 	u.more = make(chan struct{})
 }
@@ -151,6 +171,9 @@ func (u *updater) run(ctx context.Context) error {
 		case o := <-u.jobs:
 			u.log.Info("update begun", "job", o.Job, "release", o.Release, "program", u.conf.program)
 			result, err := u.carryOut(ctx, o)
+			if ctx.Err() != nil {
+				return nil // the job stays open: the next lwcd hands it over again
+			}
 			u.conclude(o, result, err)
 		}
 	}

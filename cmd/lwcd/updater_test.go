@@ -83,6 +83,57 @@ esac
 	if _, p, err := follow(t, u, halves.Update{Job: wire.NewID()}); err != nil || p.OK || p.Text != "the updater says: what is that?" {
 		t.Errorf("%+v, %v", p, err)
 	}
+	if _, p, err := follow(t, u, j); err != nil || !p.OK {
+		t.Errorf("after another job: %+v, %v", p, err)
+	}
+	if b, err := os.ReadFile(mark); err != nil || string(b) != "x\nx\n" {
+		t.Errorf("two jobs ran so often: %q, %v", b, err)
+	}
+}
+
+// What an updater leaves behind, as a reboot that is to come, does not make its work
+// fail. It is less urgent than the supervisor.
+func TestUpdaterLeavesSomethingBehind(t *testing.T) {
+	mark := filepath.Join(t.TempDir(), "nice")
+	u := working(t, updating{timeout: time.Minute, program: program(t, `
+for i in 1 2 3 4 5 6 7 8 9; do [ "$(nice)" = 0 ] && break; done
+nice > `+mark+`
+sleep 7 &
+echo '{"state":"done","text":"rebooting"}'
+`)})
+	if err := nice(supervisorNice); err != nil {
+		t.Logf("the supervisor's priority: %v", err)
+	}
+	t.Cleanup(func() { _ = nice(halfNice) })
+	_, p, err := follow(t, u, halves.Update{Job: wire.NewID()})
+	if err != nil || !p.OK || p.Text != "rebooting" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if b, err := os.ReadFile(mark); err != nil || string(b) != "0\n" {
+		t.Errorf("nice %q, %v", b, err)
+	}
+}
+
+// An update that the end of lwcd cuts off has not failed: the next lwcd hands it over
+// again.
+func TestUpdateStaysOpen(t *testing.T) {
+	u := newUpdater(updating{timeout: time.Minute, program: program(t, `echo '{"state":"running","text":"loading"}'; sleep 60`)},
+		identity{}, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- u.run(ctx) }()
+	j := halves.Update{Job: wire.NewID()}
+	p, err := u.ask(t.Context(), j)
+	if err != nil || p.Text != "loading" {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if p, _ := u.progress(j.Job); p.Ended {
+		t.Errorf("%+v", p)
+	}
 }
 
 // Whatever an updater does wrong, the job ends with words that say what.
