@@ -120,7 +120,7 @@ func (u *Uplink) renewOnce(ctx context.Context) error {
 		return errors.New("renewing the certificate: the new one has run out already")
 	}
 	u.mu.Lock()
-	u.id = next
+	u.id.Certificate = next.Certificate // the ways may have become others meanwhile
 	u.mu.Unlock()
 	if err := next.saveCertificate(); err != nil {
 		return fmt.Errorf("renewing the certificate: %w", err)

@@ -221,3 +221,29 @@ func TestRenewalKeepsTheSession(t *testing.T) {
 		t.Error("the new way was not taken")
 	}
 }
+
+// A broker that moved is found again by those who have no session: the cloud is asked
+// where it is, and until it knows, asked again.
+func TestWaysAreLearntWhenAllAreDead(t *testing.T) {
+	e, rec := newEntrance(t), newRecorder()
+	id := e.identity(t)
+	id.Bootstrap.Endpoints = []wire.Endpoint{{Kind: wire.EndpointMQTT, Host: "127.0.0.1:1"}}
+	dir := t.TempDir()
+	if err := id.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	u := newUplink(t, id, rec)
+	u.time.lost = 50 * time.Millisecond
+	e.first.Refuse() // the way to the cloud's answer, and to its broker
+	start(t, u)
+	for end := time.Now().Add(patience); e.first.Accepted() < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("the cloud was asked %d times", e.first.Accepted())
+		}
+	}
+	e.first.Heal()
+	wait(t, rec.welcomed, "a welcome by a way that was learnt")
+	if back, err := Load(dir); err != nil || len(back.Bootstrap.Endpoints) != 3 {
+		t.Errorf("saved: %+v, %v", back.Bootstrap.Endpoints, err)
+	}
+}

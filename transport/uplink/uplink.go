@@ -73,6 +73,7 @@ type timing struct {
 	silence   time.Duration // the broker owes an answer and says nothing
 	ill       time.Duration // that a way which failed stands behind the others, the first time
 	illMost   time.Duration // so that a way that was closed for days is not forgotten
+	lost      time.Duration // without a session, until the cloud is asked for its ways again
 	heartbeat time.Duration // where the welcome says nothing
 	farewell  time.Duration // of a clean stop, all together
 }
@@ -83,7 +84,7 @@ func defaultTiming() timing {
 		write: 30 * time.Second, acked: 60 * time.Second,
 		resend: 30 * time.Second, resendMax: 10 * time.Minute,
 		retry: time.Second, retryMax: 5 * time.Minute, steady: 30 * time.Second, silence: silence,
-		ill: time.Minute, illMost: time.Hour,
+		ill: time.Minute, illMost: time.Hour, lost: 5 * time.Minute,
 		heartbeat: time.Minute, farewell: 3 * time.Second,
 	}
 }
@@ -111,6 +112,8 @@ type Uplink struct {
 	conns  atomic.Uint64 // connections of this boot
 	inbox  receiver      // used by the receiving goroutine only
 	offset cloudTime
+
+	learning sync.Mutex // held by whoever asks for the ways, until they are saved
 
 	mu       sync.Mutex // guards what follows
 	id       Identity   // with the newest certificate
@@ -197,11 +200,13 @@ func (u *Uplink) Run(ctx context.Context) error {
 }
 
 // supervise makes one connection after another, by the way that the ladder says. A
-// wait follows a whole round of failures, and every session that was there.
+// wait follows a whole round of failures, and every session that was there. When no
+// way leads to the broker for long, it may have moved: the cloud is asked.
 func (u *Uplink) supervise(ctx context.Context) {
 	known := u.identity().Bootstrap.Endpoints
 	ways := newLadder(known, u.time.ill, u.time.illMost)
 	wait := backoff{least: u.time.retry, most: u.time.retryMax}
+	lost := time.Now() // since when there was no session, or since the cloud was asked
 	for {
 		if now := u.identity().Bootstrap.Endpoints; !slices.Equal(now, known) {
 			known, ways = now, newLadder(now, u.time.ill, u.time.illMost)
@@ -214,6 +219,7 @@ func (u *Uplink) supervise(ctx context.Context) {
 		}
 		u.setTrouble(err)
 		if lived > 0 {
+			lost = time.Now()
 			u.waited() // what was gone before this session says nothing now
 			ways.served(r, time.Now(), lived, u.time.steady, err)
 			ways.round()
@@ -228,6 +234,12 @@ func (u *Uplink) supervise(ctx context.Context) {
 			continue
 		}
 		ways.round()
+		if time.Since(lost) >= u.time.lost {
+			if u.learnWays(ctx) {
+				wait.reset()
+			}
+			lost = time.Now()
+		}
 		u.beat()
 		pause := wait.next()
 		u.log.Warn("the connection failed", "kind", r.ep.Kind, "endpoint", r.ep.Host, "lived", lived.String(), "retry_in", pause.String(), "error", err)
