@@ -17,11 +17,21 @@ import (
 	"lwc/transport/wire"
 )
 
-// Bounds of the files of an export that are read whole.
+// Bounds of an export: a file of a kilobyte can claim to hold more than any disk.
 const (
-	maxHead     = 64 << 20
-	maxManifest = 64 << 20
+	maxHead     = 16 << 20 // 250,000 runs
+	maxManifest = 64 << 20 // as the cloud takes
 	maxRecords  = 16 << 20
+	maxBody     = 1 << 30 // the largest document that a collector takes
+	maxKeys     = 256     // each signature may be tried with all of them
+	// maxObjects is what one file may have of JSON objects: the account of 10,000
+	// devices that came in one section has half of it.
+	maxObjects = 1 << 20
+	// objectCost is what an object costs in memory beyond its text. It makes a file
+	// of empty ones as dear as it is.
+	objectCost = 256
+	// maxKept bounds what is kept: the accounts of 10 million documents.
+	maxKept = 8 << 30
 )
 
 // ErrFormat says that a file is not an export, or is cut off.
@@ -41,20 +51,24 @@ func read(r io.Reader, v visitor) error {
 	if err != nil {
 		return fmt.Errorf("reading the ledger: %w", ErrFormat)
 	}
-	w := &walk{tar: tar.NewReader(z), visitor: v}
+	return (&walk{tar: tar.NewReader(z), visitor: v, room: maxKept}).all(z)
+}
+
+// all reads every file, and z to its end.
+func (w *walk) all(z io.Reader) error {
 	for {
 		h, err := w.tar.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err == nil && h.Typeflag == tar.TypeReg {
-			err = w.file(h.Name)
+		if err == nil {
+			err = w.entry(h)
 		}
 		if err != nil {
 			return fmt.Errorf("reading the ledger: %w", outside(err))
 		}
 	}
-	err = w.emit()
+	err := w.emit()
 	if err == nil {
 		err = drain(z)
 	}
@@ -96,6 +110,21 @@ type walk struct {
 	begun   bool // the head was read
 	number  int  // of the manifest that waits
 	waiting *Manifest
+	room    int64 // for what is kept in memory
+}
+
+// entry reads one file of the tar. Holes of a sparse file read as zeros that no disk
+// holds: nobody who exports makes one.
+func (w *walk) entry(h *tar.Header) error {
+	for name := range h.PAXRecords {
+		if strings.HasPrefix(name, "GNU.sparse.") {
+			return fmt.Errorf("%.80q has holes: %w", h.Name, ErrFormat)
+		}
+	}
+	if h.Typeflag != tar.TypeReg {
+		return fmt.Errorf("%.80q is not an ordinary file: %w", h.Name, ErrFormat)
+	}
+	return w.file(h.Name)
 }
 
 func (w *walk) file(name string) error {
@@ -111,23 +140,55 @@ func (w *walk) file(name string) error {
 	case strings.HasPrefix(name, recordDir):
 		return w.readRecords()
 	case strings.HasPrefix(name, bytesDir):
-		sum := sha256.New()
-		n, err := io.Copy(sum, w.tar)
-		if err != nil {
-			return err
-		}
-		id := strings.TrimSuffix(strings.TrimPrefix(name, bytesDir), ".xml")
-		return w.visitor.bytes(id, hex.EncodeToString(sum.Sum(nil)), n)
+		return w.readBody(strings.TrimSuffix(strings.TrimPrefix(name, bytesDir), ".xml"))
 	}
 	return fmt.Errorf("%.80q is no file of an export: %w", name, ErrFormat)
 }
 
+// readBody hashes the bytes of a document, and keeps none.
+func (w *walk) readBody(id string) error {
+	if wire.CheckID(id) != nil {
+		return fmt.Errorf("%s%.80s is named by no document: %w", bytesDir, id, ErrFormat)
+	}
+	if err := w.keep(1, 0); err != nil {
+		return err
+	}
+	sum := sha256.New()
+	n, err := io.Copy(sum, io.LimitReader(w.tar, maxBody+1))
+	if err == nil && n > maxBody {
+		err = fmt.Errorf("document %s has more than %d bytes: %w", id, maxBody, ErrFormat)
+	}
+	if err != nil {
+		return err
+	}
+	return w.visitor.bytes(id, hex.EncodeToString(sum.Sum(nil)), n)
+}
+
+// whole reads a JSON file whose contents are kept.
 func (w *walk) whole(limit int64) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(w.tar, limit+1))
 	if err == nil && int64(len(b)) > limit {
 		err = fmt.Errorf("a file of more than %d bytes: %w", limit, ErrFormat)
 	}
-	return b, err
+	if err != nil {
+		return nil, err
+	}
+	objects := bytes.Count(b, []byte("{"))
+	if objects > maxObjects {
+		return nil, fmt.Errorf("a file of more than %d entries: %w", maxObjects, ErrFormat)
+	}
+	return b, w.keep(objects, len(b))
+}
+
+// errRoom says what to do with a ledger that is too large for one check.
+var errRoom = errors.New("it accounts for more documents than can be checked at once: export and check run by run, with --run")
+
+// keep takes the room for objects with so many bytes of text.
+func (w *walk) keep(objects, text int) error {
+	if w.room -= int64(objects)*objectCost + int64(text); w.room < 0 {
+		return errRoom
+	}
+	return nil
 }
 
 func (w *walk) readHead() error {
@@ -144,7 +205,7 @@ func (w *walk) readHead() error {
 		return fmt.Errorf("%s stands twice: %w", headFile, ErrFormat)
 	case h.V != Version:
 		return fmt.Errorf("the export has version %d, this program reads %d: use the newer lwc-cloud", h.V, Version)
-	case wire.CheckCollectorID(h.Collector) != nil || !h.Documents.Known():
+	case wire.CheckCollectorID(h.Collector) != nil || !h.Documents.Known() || len(h.Keys) > maxKeys:
 		return fmt.Errorf("%s: %w", headFile, ErrFormat)
 	}
 	w.begun = true
