@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -256,48 +255,6 @@ func goFiles(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	return files
-}
-
-// docs/protocol.md is the contract for other implementations: it names every
-// field of every message.
-func TestProtocolPageNamesEveryField(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join("docs", "protocol.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := parser.ParseFile(token.NewFileSet(), filepath.Join("transport", "wire", "messages.go"), nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fields := 0
-	ast.Inspect(f, func(n ast.Node) bool {
-		spec, ok := n.(*ast.TypeSpec)
-		if !ok {
-			return true
-		}
-		body, ok := spec.Type.(*ast.StructType)
-		if !ok {
-			return true
-		}
-		_, rest, found := bytes.Cut(page, []byte("\n**"+spec.Name.Name+".**"))
-		if !found {
-			t.Errorf("docs/protocol.md does not describe %s", spec.Name.Name)
-			return true
-		}
-		section, _, _ := bytes.Cut(rest, []byte("\n**"))
-		for _, field := range body.Fields.List {
-			tag := reflect.StructTag(strings.Trim(field.Tag.Value, "`")).Get("json")
-			name, _, _ := strings.Cut(tag, ",")
-			fields++
-			if !bytes.Contains(section, []byte("| `"+name+"`")) {
-				t.Errorf("docs/protocol.md does not name the field %s of %s", name, spec.Name.Name)
-			}
-		}
-		return true
-	})
-	if fields < 100 {
-		t.Errorf("only %d fields were looked for", fields)
-	}
 }
 
 // plainDials are the ways to make a connection that no port made.

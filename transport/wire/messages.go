@@ -116,10 +116,6 @@ const (
 	Complete  ReceiptStatus = "complete"  // a manifest: every document it names as sent is stored
 	Kept      ReceiptStatus = "kept"      // a document under way: Parts are committed, and need not be sent again
 	Offered   ReceiptStatus = "offered"   // the header of a held document is committed
-	// Withheld and Dropped never travel: the uplink says so of a document whose body
-	// did not leave, for want of an approval or of memory.
-	Withheld ReceiptStatus = "withheld"
-	Dropped  ReceiptStatus = "dropped"
 )
 
 // Need asks for what is missing; it is signed with the config-signing key.
