@@ -6,9 +6,11 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -167,5 +169,29 @@ func TestABrokersDeadlinesHoldOnAWebSocket(t *testing.T) {
 	}
 	if _, err := c.Read(make([]byte, 1)); err == nil || time.Since(at) > 5*time.Second {
 		t.Errorf("a peer that says nothing: %v after %s", err, time.Since(at))
+	}
+}
+
+// Who shakes hands slowly, or asks slowly, loses the connection.
+func TestSlowClientsAreLetGo(t *testing.T) {
+	t.Parallel()
+	k := start(t, http.NotFoundHandler(), false)
+	slow := map[string]net.Conn{
+		"no handshake":                     must(net.Dial("tcp", k.addr)),
+		"no handshake with a collector's":  must(net.Dial("tcp", k.plain)),
+		"half a request":                   k.secure(k.addr, nil, wss.ALPN),
+		"half a request for the WebSocket": k.secure(k.addr, k.collector(site), wss.ALPN),
+	}
+	fmt.Fprint(slow["half a request"], "GET / HTTP/1.1\r\n")
+	fmt.Fprint(slow["half a request for the WebSocket"], "GET /mqtt HTTP/1.1\r\nUpgrade: websocket\r\n")
+	end := time.Now().Add(15 * time.Second)
+	for what, c := range slow {
+		defer c.Close()
+		if err := c.SetDeadline(end); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: it is still there", what)
+		}
 	}
 }

@@ -100,8 +100,8 @@ func TestWhoIsNoBroker(t *testing.T) {
 	_, err := ask(t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("X", strings.Repeat("x", maxHeader))
 	}), Path)
-	if err == nil {
-		t.Error("a header without end was read")
+	if err == nil || errors.Is(err, ErrRefused) {
+		t.Errorf("a header without end was read: %v", err)
 	}
 }
 
@@ -120,6 +120,11 @@ func TestWhoIsNoCollector(t *testing.T) {
 	_, answer, err := websocket.Dial(ctx, "ws://"+addr+Path, nil)
 	if err == nil || answer.StatusCode != http.StatusBadRequest || <-errs == nil {
 		t.Errorf("without the subprotocol: %v", err)
+	}
+	_, answer, err = websocket.Dial(ctx, "ws://"+addr+Path, &websocket.DialOptions{Subprotocols: []string{Subprotocol},
+		HTTPHeader: http.Header{"Origin": {"https://elsewhere.example"}}})
+	if err == nil || answer.StatusCode != http.StatusForbidden || <-errs == nil {
+		t.Errorf("a browser on the page of another: %v", err)
 	}
 	ws, _, err := websocket.Dial(ctx, "ws://"+addr+Path, &websocket.DialOptions{Subprotocols: []string{"other", Subprotocol}})
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
 )
 
 func TestEmbeddedKick(t *testing.T) {
@@ -43,5 +45,33 @@ func TestEmbeddedKickBeforeConnect(t *testing.T) {
 	}
 	if _, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("it is still there: %v", err)
+	}
+}
+
+// The new session of a collector begins when all of the older one is through, the
+// will too.
+func TestEmbeddedTakeOverWaits(t *testing.T) {
+	e := startEmbedded(t, EmbeddedConfig{})
+	e.ch = make(chan message) // the will waits for somebody to take it
+	connect(t, e.options(t, one).SetWill(up(one, "bye"), "bye", 1, false))
+	second := paho.NewClient(e.options(t, one))
+	tok := second.Connect()
+	defer second.Disconnect(0)
+	if tok.WaitTimeout(200 * time.Millisecond) {
+		t.Fatalf("it began before the older one had ended: %v", tok.Error())
+	}
+	e.next(t)
+	if err := done(tok); err != nil {
+		t.Error(err)
+	}
+}
+
+// A collector that asks for no bound on its silence gets one.
+func TestEmbeddedBoundsSilence(t *testing.T) {
+	e := startEmbedded(t, EmbeddedConfig{})
+	e.loggedIn(t, one)
+	cl, ok := e.server.Clients.Get(one)
+	if !ok || cl.State.Keepalive != maxKeepalive {
+		t.Errorf("%d s, %v", cl.State.Keepalive, ok)
 	}
 }
