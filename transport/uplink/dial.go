@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"time"
 
 	"lwc/transport/wire"
 	"lwc/transport/wss"
@@ -57,12 +56,12 @@ func (u *Uplink) secure(ctx context.Context, addr string, protocols []string) (*
 		return nil, fmt.Errorf("dialling %s: %w", addr, err)
 	}
 	id := u.identity()
-	conf := id.tlsConfig()
-	conf.ServerName, conf.NextProtos = host, protocols
+	conf := id.tlsConfig(host)
+	conf.NextProtos = protocols
 	conn := tls.Client(raw, conf)
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
-		return nil, fmt.Errorf("securing the connection to %s: %w", addr, explainCert(err, time.Now()))
+		return nil, fmt.Errorf("securing the connection to %s: %w", addr, err)
 	}
 	// An HTTP server may know nothing of ALPN; what it speaks shows soon enough.
 	if got := conn.ConnectionState().NegotiatedProtocol; len(protocols) > 0 && got != protocols[0] && protocols[0] != wss.ALPN {

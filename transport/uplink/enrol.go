@@ -178,22 +178,36 @@ func pick(certs []*x509.Certificate, pub crypto.PublicKey) (leaf *x509.Certifica
 	return leaf, chain
 }
 
-// tlsConfig is the mutual TLS of this identity. Server certificates are judged
-// by the cloud's authorities alone.
-func (id *Identity) tlsConfig() *tls.Config {
-	cert := id.Certificate
+// tlsConfig is the mutual TLS of this identity with a host. Server certificates are
+// judged by the cloud's authorities alone.
+func (id *Identity) tlsConfig(host string) *tls.Config {
+	cert, roots := id.Certificate, id.roots()
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
-		RootCAs:    id.roots(),
+		ServerName: host,
+		// VerifyConnection does all of the verification.
+		InsecureSkipVerify: true,
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			return judge(cs.PeerCertificates, host, roots, time.Now())
+		},
 		// Always shown, also to a server whose hint names no authority of ours.
 		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &cert, nil },
 	}
 }
 
+// client speaks to the cloud as this identity.
+func (id *Identity) client(dial DialFunc) (*client, error) {
+	at, err := url.Parse(id.URL)
+	if err != nil {
+		return nil, fmt.Errorf("the address of the cloud: %w", err)
+	}
+	return newClient(id.URL, dial, id.tlsConfig(at.Hostname()))
+}
+
 // fetchBootstrap asks the cloud where its broker is and which key signs.
 func (id *Identity) fetchBootstrap(ctx context.Context, dial DialFunc) (wire.Bootstrap, error) {
 	const what = "fetching the bootstrap answer"
-	c, err := newClient(id.URL, dial, id.tlsConfig())
+	c, err := id.client(dial)
 	if err != nil {
 		return wire.Bootstrap{}, fmt.Errorf("%s: %w", what, err)
 	}

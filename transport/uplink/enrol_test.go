@@ -260,23 +260,53 @@ func TestServerOfAnotherNameIsRefused(t *testing.T) {
 	}
 }
 
-func TestClockFarOffIsNamed(t *testing.T) {
-	for _, c := range []struct {
-		name     string
-		from, to time.Duration
-		want     string
-	}{{"behind", time.Hour, 2 * time.Hour, "set the clock"}, {"ahead", -2 * time.Hour, -time.Hour, "set the clock if it is wrong"}} {
-		t.Run(c.name, func(t *testing.T) {
-			s := newESTServer(t, func(a *authority) tls.Certificate {
-				key := newECKey(t)
-				leaf := a.issue("cloud", key.Public(), time.Now().Add(c.from), time.Now().Add(c.to))
-				return tls.Certificate{Certificate: [][]byte{leaf.Raw, a.cert.Raw}, PrivateKey: key}
-			})
-			_, err := enrolAt(t, s)
-			if !errors.Is(err, ErrClock) || !strings.Contains(err.Error(), c.want) {
-				t.Fatalf("got %v", err)
-			}
-		})
+// servedFrom is a cloud whose certificate is valid from and to then.
+func servedFrom(t *testing.T, from, to time.Duration) *estServer {
+	return newESTServer(t, func(a *authority) tls.Certificate {
+		key := newECKey(t)
+		leaf := a.issue("cloud", key.Public(), time.Now().Add(from), time.Now().Add(to))
+		return tls.Certificate{Certificate: [][]byte{leaf.Raw, a.cert.Raw}, PrivateKey: key}
+	})
+}
+
+func TestClockFarAheadIsNamed(t *testing.T) {
+	_, err := enrolAt(t, servedFrom(t, -2*time.Hour, -time.Hour))
+	if !errors.Is(err, ErrClock) || !strings.Contains(err.Error(), "set the clock if it is wrong") {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// A box without a clock of its own comes up in 1970, when no certificate is valid
+// yet: it enrols, and connects, and only then can learn the time.
+func TestClockFarBehindEnrols(t *testing.T) {
+	if _, err := enrolAt(t, servedFrom(t, time.Hour, 2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	a, other := newAuthority(t, "ca"), newAuthority(t, "ca")
+	now := time.Now()
+	leaf := a.issue("cloud", newECKey(t).Public(), now.Add(-time.Hour), now.Add(time.Hour))
+	var name x509.HostnameError
+	var unknown x509.UnknownAuthorityError
+	for about, c := range map[string]struct {
+		host string
+		ca   *authority
+		now  time.Time
+		good func(error) bool
+	}{
+		"good":                     {"127.0.0.1", a, now, func(err error) bool { return err == nil }},
+		"in 1970":                  {"127.0.0.1", a, time.Unix(0, 0), func(err error) bool { return err == nil }},
+		"ended":                    {"127.0.0.1", a, now.Add(2 * time.Hour), func(err error) bool { return errors.Is(err, ErrClock) }},
+		"of another name, in 1970": {"elsewhere.example", a, time.Unix(0, 0), func(err error) bool { return errors.As(err, &name) }},
+		"of another authority, in 1970": {"127.0.0.1", other, time.Unix(0, 0), func(err error) bool {
+			return err != nil && !errors.As(err, &unknown) && strings.Contains(err.Error(), "not of the cloud's authority")
+		}},
+	} {
+		if err := judge([]*x509.Certificate{leaf, a.cert}, c.host, c.ca.pool(), c.now); !c.good(err) {
+			t.Errorf("%s: %v", about, err)
+		}
 	}
 }
 

@@ -98,7 +98,7 @@ func (c *client) do(ctx context.Context, what, method, path string, body []byte,
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", what, explainCert(err, time.Now()))
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, estAnswer+1))

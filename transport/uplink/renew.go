@@ -94,7 +94,7 @@ func (u *Uplink) awaitRenewal(ctx context.Context, due time.Time, pause time.Dur
 // it where the identity is saved. Then it asks for the ways to the broker.
 func (u *Uplink) renewOnce(ctx context.Context) error {
 	id := u.identity()
-	c, err := newClient(id.URL, u.cfg.Dial, id.tlsConfig())
+	c, err := id.client(u.cfg.Dial)
 	if err != nil {
 		return fmt.Errorf("renewing the certificate: %w", err)
 	}

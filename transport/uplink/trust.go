@@ -30,16 +30,26 @@ func verifyPinned(pin [32]byte, host string) func(tls.ConnectionState) error {
 		if ca == nil {
 			return wrongCA(cs.PeerCertificates, pin)
 		}
-		roots, between := x509.NewCertPool(), x509.NewCertPool()
+		roots := x509.NewCertPool()
 		roots.AddCert(ca)
-		for _, c := range cs.PeerCertificates[1:] {
-			between.AddCert(c)
-		}
-		_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{
-			DNSName: host, Roots: roots, Intermediates: between,
-		})
-		return explainCert(err, time.Now())
+		return judge(cs.PeerCertificates, host, roots, time.Now())
 	}
+}
+
+// judge verifies a server's chain. A start that is still to come does not count: the
+// authority signs nothing ahead of time, so that it shows a clock that is behind, as
+// that of a box without a battery is at boot. The cloud's time, which corrects it, only
+// comes by this connection.
+func judge(chain []*x509.Certificate, host string, roots *x509.CertPool, now time.Time) error {
+	between, at := x509.NewCertPool(), now
+	for _, c := range chain {
+		between.AddCert(c)
+		if c.NotBefore.After(at) {
+			at = c.NotBefore
+		}
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{DNSName: host, Roots: roots, Intermediates: between, CurrentTime: at})
+	return explainCert(err, now)
 }
 
 func findPinned(chain []*x509.Certificate, pin [32]byte) *x509.Certificate {
