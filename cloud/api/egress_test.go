@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"lwc/cloud/api/apitest"
 	"lwc/cloud/api/apitype"
@@ -114,6 +116,54 @@ func TestLedger(t *testing.T) {
 	}
 	reader.call("GET", "/collectors/"+apitest.Collector+"/ledger?run="+wire.NewID(), nil, nil, http.StatusNotFound)
 	reader.call("GET", "/collectors/nobody-here/ledger", nil, nil, http.StatusNotFound)
+}
+
+// A ledger that is exported while its site goes on verifies: nothing that came
+// meanwhile looks as if it were missing, put in or without an end.
+func TestLedgerOfALiveSite(t *testing.T) {
+	cloud := apitest.Start(t)
+	cloud.Fill()
+	reader := as(t, cloud, edp.RoleStandard)
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+				liveRun(t, cloud, n)
+			}
+		}
+	}()
+	defer func() { close(stop); <-ended }()
+	seen := 0
+	for range 30 {
+		out := reader.call("GET", "/collectors/"+apitest.Collector+"/ledger", nil, nil, 200)
+		r, err := ledger.Verify(strings.NewReader(out))
+		must(t, err)
+		if !r.OK() {
+			t.Fatalf("%+v", r.Findings)
+		}
+		seen = r.Runs
+	}
+	if seen < 3 {
+		t.Errorf("%d runs came meanwhile: the test shows nothing", seen)
+	}
+}
+
+// liveRun stores a run of one document and accounts for it.
+func liveRun(t *testing.T, cloud *apitest.Cloud, n int) {
+	run, body := wire.NewID(), fmt.Appendf(nil, "<rpc-reply>%d</rpc-reply>", n)
+	d := edp.Document{ID: wire.NewID(), Collector: apitest.Collector, Boot: apitest.Boot, Run: run, Device: "edge-1", Item: "show-version",
+		Outcome: "ok", SHA256: wire.Digest(body), Size: int64(len(body)), Body: body, CollectedAt: time.Now()}
+	if _, err := cloud.Store.PutDocuments(t.Context(), []edp.Document{d}); err != nil {
+		t.Error(err)
+		return
+	}
+	cloud.Account(wire.Manifest{V: wire.Version, Collector: d.Collector, Boot: d.Boot, Run: run, Started: time.Now(), Finished: time.Now(), Section: 1, Last: true,
+		Devices:   []wire.DeviceResult{{Device: d.Device, OK: true}},
+		Documents: []wire.ManifestEntry{{ID: d.ID, Device: d.Device, Item: d.Item, Status: wire.EntryStored, Outcome: d.Outcome, SHA256: d.SHA256, Size: d.Size}}})
 }
 
 func must(t *testing.T, err error) {

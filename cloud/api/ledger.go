@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,9 +59,11 @@ func (a *API) exportLedger(ctx context.Context, in *ledgerQuery) (*huma.StreamRe
 	}}, nil
 }
 
-// ledgerHead says what the cloud claims of the export.
+// ledgerHead says what the cloud claims of the export: all as it was at one moment,
+// though the site goes on. The newest manifest and the ends of runs are looked up
+// before that moment, so that the manifests until then bear them out.
 func (a *API) ledgerHead(ctx context.Context, in *ledgerQuery) (ledger.Head, error) {
-	h := ledger.Head{V: ledger.Version, Collector: in.Collector, Exported: time.Now().UTC(), Documents: ledger.Documents(in.Documents), Run: in.Run}
+	h := ledger.Head{V: ledger.Version, Collector: in.Collector, Documents: ledger.Documents(in.Documents), Run: in.Run}
 	c, err := a.cfg.Store.Collector(ctx, in.Collector)
 	if err != nil {
 		return h, err
@@ -68,9 +71,16 @@ func (a *API) ledgerHead(ctx context.Context, in *ledgerQuery) (ledger.Head, err
 	if h.Newest, err = a.cfg.Store.LastManifest(ctx, in.Collector); err != nil {
 		return h, err
 	}
-	if h.Runs, err = a.runsOf(ctx, in); err != nil {
+	before, err := a.runsOf(ctx, in)
+	if err != nil {
 		return h, err
 	}
+	h.Exported = time.Now().UTC()
+	after, err := a.runsOf(ctx, in)
+	if err != nil {
+		return h, err
+	}
+	h.Runs = asBefore(before, after)
 	if c.SPKI != "" {
 		h.Keys = append(h.Keys, c.SPKI)
 	}
@@ -81,6 +91,19 @@ func (a *API) ledgerHead(ctx context.Context, in *ledgerQuery) (ledger.Head, err
 		return nil
 	})
 	return h, err
+}
+
+// asBefore gives the runs the states that they had before; those that began since
+// were under way.
+func asBefore(before, after []ledger.Run) []ledger.Run {
+	states := map[string]string{}
+	for _, r := range before {
+		states[r.ID] = r.State
+	}
+	for i, r := range after {
+		after[i].State = cmp.Or(states[r.ID], string(edp.RunRunning))
+	}
+	return after
 }
 
 // allRuns is more than any collector has.
@@ -112,7 +135,7 @@ type source struct {
 // Manifests implements ledger.Source.
 func (s source) Manifests(ctx context.Context, each func(ledger.Manifest) error) error {
 	return s.store.EachManifest(ctx, s.collector, s.run, func(m edp.SignedManifest) error {
-		return each(ledger.Manifest{Plain: m.Plain, Envelope: m.Envelope})
+		return each(ledger.Manifest{Plain: m.Plain, Envelope: m.Envelope, Received: m.Received})
 	})
 }
 

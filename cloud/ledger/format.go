@@ -78,6 +78,7 @@ type Record struct {
 type Manifest struct {
 	Plain    []byte        // the JSON, as it was signed
 	Envelope wire.Envelope // without signatures: none was kept
+	Received time.Time     // of Write alone: when the cloud stored it
 }
 
 func numbered(dir string, n int, end string) string { return fmt.Sprintf("%s%06d%s", dir, n, end) }

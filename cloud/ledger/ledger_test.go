@@ -309,6 +309,26 @@ func TestOneRun(t *testing.T) {
 	}
 }
 
+// A site goes on while its ledger is exported: what came meanwhile is of no export,
+// and the newest manifest may have a follower.
+func TestAnExportOfALiveSite(t *testing.T) {
+	s := filled(t)
+	late := s.head.Exported.Add(time.Second)
+	s.head.Newest = wire.Digest(s.manifests[2].Plain)
+	s.section(runB, true, s.document(runB, "edge-3", "show-version"))
+	s.head.Newest = wire.Digest(s.manifests[2].Plain)
+	s.manifests[4].Received, s.docs[5].Received = late, late
+	if r := s.verify(s.key.Public()); !r.OK() || r.Manifests != 4 || r.Documents != 5 {
+		t.Errorf("%+v", r)
+	}
+	s.manifests = s.manifests[:2]
+	if r := s.verify(s.key.Public()); !slices.ContainsFunc(r.Findings, func(f ledger.Finding) bool {
+		return f.Kind == ledger.BadChain && strings.Contains(f.Text, "manifests at the end are missing")
+	}) {
+		t.Errorf("an end that is cut off: %+v", r.Findings)
+	}
+}
+
 func TestACutFile(t *testing.T) {
 	b := filled(t).export()
 	for _, n := range []int{0, 5, len(b) / 2, len(b) - 9} {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -34,8 +35,8 @@ const (
 	maxBatch = 256 << 20
 )
 
-// Write writes an export. Documents that came after h.Exported are left out: the
-// manifests do not name them yet.
+// Write writes an export. What came after h.Exported is left out: a document would
+// have no manifest that names it, a manifest name documents that are not there.
 func Write(ctx context.Context, w io.Writer, h Head, s Source) error {
 	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
 	if err != nil {
@@ -77,7 +78,7 @@ func (x *writer) write(ctx context.Context) error {
 		return nil
 	}
 	err = x.source.Documents(ctx, func(r Record) error {
-		if r.Received.After(x.head.Exported) {
+		if x.late(r) {
 			return nil
 		}
 		x.pending = append(x.pending, r)
@@ -93,7 +94,23 @@ func (x *writer) write(ctx context.Context) error {
 	return x.flush(ctx)
 }
 
+// settling is how long a store may take from a document's receipt to the end of its
+// transaction.
+const settling = time.Minute
+
+// late tells whether a document came after the moment of the export, or so shortly
+// before it that its run was not in the store yet.
+func (x *writer) late(r Record) bool {
+	if r.Received.After(x.head.Exported.Add(-settling)) {
+		return r.Received.After(x.head.Exported) || !slices.ContainsFunc(x.head.Runs, func(k Run) bool { return k.ID == r.Run })
+	}
+	return false
+}
+
 func (x *writer) manifest(m Manifest) error {
+	if m.Received.After(x.head.Exported) {
+		return nil
+	}
 	x.manifests++
 	if err := x.file(numbered(manifestDir, x.manifests, ".json"), m.Plain); err != nil || len(m.Envelope.Signatures) == 0 {
 		return err
