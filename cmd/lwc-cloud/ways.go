@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 
 	"lwc/transport/wire"
 	"lwc/transport/wss"
@@ -70,6 +72,9 @@ func wayOf(text string) (wire.Endpoint, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
 		return wire.Endpoint{}, usageErrorf("--endpoint %q must be mqtts://HOST:PORT, mqtts://HOST:PORT?alpn=mqtt or wss://HOST:PORT/PATH", text)
+	}
+	if n, err := strconv.ParseUint(cmp.Or(u.Port(), httpsPort), 10, 16); err != nil || n == 0 {
+		return wire.Endpoint{}, usageErrorf("%q: the port must be a number from 1 to 65535", text)
 	}
 	switch {
 	case u.Scheme == "wss" && u.RawQuery == "":

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"net"
 	"net/url"
@@ -39,7 +41,7 @@ func TestWays(t *testing.T) {
 			t.Errorf("%+v: %+v, %v", c.o, got, err)
 		}
 	}
-	for _, bad := range []string{"", "https://a.example", "mqtts://a.example/x", "mqtts://a.example?alpn=x", "wss://u@a.example", "mqtts://:8883", "wss://a.example?x"} {
+	for _, bad := range []string{"", "https://a.example", "mqtts://a.example/x", "mqtts://a.example?alpn=x", "wss://u@a.example", "mqtts://:8883", "wss://a.example?x", "wss://a.example:65536", "mqtts://a.example:0"} {
 		if got, err := ways(serveOptions{endpoints: several{bad}}, public, nil); err == nil {
 			t.Errorf("%q was taken for %+v", bad, got)
 		}
@@ -52,7 +54,7 @@ func TestWays(t *testing.T) {
 // What a token names is what its holder is led to afterwards, and nothing else.
 func TestTokenNamesEveryWay(t *testing.T) {
 	dir := t.TempDir()
-	p := startServe(t, dir, "--mqtt-listen", "127.0.0.1:0", "--endpoint", "mqtts://localhost:1443?alpn=mqtt", "--endpoint", "mqtts://127.0.0.1:8883", "--endpoint", "wss://localhost:1443/mqtt")
+	p := startServe(t, dir, "--mqtt-listen", "127.0.0.1:0", "--endpoint", "mqtts://localhost:1443?alpn=mqtt", "--endpoint", "mqtts://127.0.0.1:8883", "--endpoint", "wss://mqtt.example:1443/mqtt")
 	api, stderr, code := command(t, "api-token", "--data", dir, "--name", "ci", "--role", "admin")
 	if code != 0 {
 		t.Fatal(stderr)
@@ -64,17 +66,26 @@ func TestTokenNamesEveryWay(t *testing.T) {
 	}
 	tok := must(wire.ParseToken(wire.EnrolToken, secret.FromString(strings.Fields(text)[0])))
 	own := must(wire.URLHostPort(p.ready.URL))
-	if reach := must(tok.Reach()); !slices.Equal(reach, []string{own, "localhost:1443", "127.0.0.1:8883"}) {
+	if reach := must(tok.Reach()); !slices.Equal(reach, []string{own, "localhost:1443", "127.0.0.1:8883", "mqtt.example:1443"}) {
 		t.Errorf("the token names %q", reach)
 	}
 	id, err := uplink.Enrol(t.Context(), uplink.EnrolConfig{Dial: new(net.Dialer).DialContext, Token: tok})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `[{"kind":"mqtt","host":"localhost:1443","alpn":true},{"kind":"mqtt","host":"127.0.0.1:8883"},{"kind":"wss","host":"localhost:1443","path":"/mqtt"}]`
+	want := `[{"kind":"mqtt","host":"localhost:1443","alpn":true},{"kind":"mqtt","host":"127.0.0.1:8883"},{"kind":"wss","host":"mqtt.example:1443","path":"/mqtt"}]`
 	if got := string(must(json.Marshal(id.Bootstrap.Endpoints))); got != want {
 		t.Errorf("the bootstrap answer says %s", got)
 	}
+	roots := x509.NewCertPool()
+	for _, ca := range id.CA {
+		roots.AddCert(ca)
+	}
+	c, err := tls.Dial("tcp", own, &tls.Config{RootCAs: roots, ServerName: "mqtt.example"})
+	if err != nil {
+		t.Fatalf("the certificate is not for a way of the list: %v", err)
+	}
+	c.Close()
 }
 
 func TestSecondListenerIsOfTheBuiltInBroker(t *testing.T) {

@@ -177,8 +177,9 @@ func TestEndsWithoutAnswer(t *testing.T) {
 // caller, and at once by a cancel; the connection is closed.
 func TestSilentProxy(t *testing.T) {
 	u, asked := scripted(t, "HTTP/1.1 200")
-	_, err := (&Dialer{Dial: new(net.Dialer).DialContext, Proxy: u, Timeout: 50 * time.Millisecond}).DialContext(within(t), "tcp", "cloud.example:443")
-	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != KindTimeout {
+	long := within(t)
+	_, err := (&Dialer{Dial: new(net.Dialer).DialContext, Proxy: u, Timeout: 50 * time.Millisecond}).DialContext(long, "tcp", "cloud.example:443")
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != KindTimeout || long.Err() != nil {
 		t.Errorf("time-out: %v", err)
 	}
 	<-asked
