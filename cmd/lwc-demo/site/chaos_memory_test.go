@@ -76,12 +76,12 @@ func stepped(ctx context.Context, t *testing.T, cfg Config, ahead time.Duration)
 }
 
 // patientTimeouts are for devices whose time goes slower than lwcd's.
-const patientTimeouts = `connect = "5m"
-key_exchange = "5m"
-auth = "5m"
-channel = "5m"
-hello = "5m"
-stall = "5m"`
+const patientTimeouts = `connect = "2m"
+key_exchange = "2m"
+auth = "2m"
+channel = "2m"
+hello = "2m"
+stall = "10m"`
 
 // While the uplink is down for an hour in which a thousand devices are collected, the
 // memory of lwcd stays within the budget; after it returns all that is owed is

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Process is one of the two processes of lwcd, as the kernel tells of it in
@@ -109,6 +110,9 @@ var errGone = errors.New("it has ended")
 // readStatus reads a status file, proc_pid_status(5).
 func readStatus(path string) (map[string]string, error) {
 	b, err := os.ReadFile(path)
+	if errors.Is(err, syscall.ESRCH) { // it ended between opening and reading
+		err = errGone
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
