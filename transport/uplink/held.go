@@ -123,24 +123,12 @@ func (o *outbox) makeRoom(queue *[]*claim, c *claim) (done []func()) {
 	if c.granted {
 		return nil
 	}
-	want := o.used() - o.limit
-	for _, q := range [][]*claim{o.growing, *queue} {
-		for _, other := range q {
-			want += other.n
-			if other == c {
-				break
-			}
-		}
-		if queue == &o.growing {
-			break
-		}
-	}
+	want := o.wanted(queue, c)
 	for _, old := range o.olderThan(c.by.run) {
-		if want <= 0 {
+		if o.used()+want <= o.limit {
 			break
 		}
-		want -= old.size
-		for _, d := range slices.Clone(old.docs) {
+		for _, d := range old.docs {
 			done = append(done, o.finish(d, wire.Receipt{Status: wire.Dropped, Code: codeBudget})...)
 		}
 	}
@@ -148,7 +136,23 @@ func (o *outbox) makeRoom(queue *[]*claim, c *claim) (done []func()) {
 	return done
 }
 
-// victim is what is dropped together.
+// wanted is what the claims up to c need. The caller holds mu.
+func (o *outbox) wanted(queue *[]*claim, c *claim) (n int64) {
+	line := slices.Clone(o.growing)
+	if queue != &o.growing {
+		line = append(line, *queue...)
+	}
+	for _, one := range line {
+		n += one.n
+		if one == c {
+			break
+		}
+	}
+	return n
+}
+
+// victim is what is dropped together. An offer and its body are two, so that a
+// document may stand in both.
 type victim struct {
 	run  string
 	docs []*document
@@ -161,7 +165,7 @@ func (o *outbox) olderThan(run string) []victim {
 	var out []victim
 	for p := range o.parcels {
 		if p.kind == wire.KindFact && !p.open && len(p.docs) > 0 && p.docs[0].run < run {
-			out = append(out, victim{p.docs[0].run, p.docs, p.total()})
+			out = append(out, victim{p.docs[0].run, slices.Clone(p.docs), p.total()})
 		}
 	}
 	for _, d := range o.docs {
