@@ -2,8 +2,10 @@ package uplink
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"lwc/transport/wire"
@@ -114,4 +116,88 @@ func TestHeldIsAtMostHalf(t *testing.T) {
 		t.Errorf("%d of 6 are withheld, %d bytes of %d are held", no, held, limit)
 	}
 	l.Close()
+}
+
+// Regression: what is held until no run wants it any more leaves no offer behind,
+// which nothing would ever end.
+func TestDroppedBeforeItsOffer(t *testing.T) {
+	u, o := offline(t, 1<<20), new(told)
+	run := runAt(1)
+	l := lane(t, u, run)
+	id := add(t, l, "a", []byte("<a/>"), true, o)
+	u.DropHeld(run)
+	if d := o.of(t, id); d == nil || d.Status != wire.Withheld {
+		t.Fatalf("%+v", d)
+	}
+	other := add(t, l, "b", []byte("<b/>"), false, o)
+	l.Close()
+	for _, f := range takeAll(t, u) {
+		for _, w := range opened(t, f) {
+			if w.ID != other {
+				t.Errorf("%s leaves, which was dropped", w.Item)
+			}
+		}
+	}
+	stored(u, other)
+	checkEmpty(t, u)
+}
+
+// Regression: a document whose offer has no receipt yet is dropped once, although
+// the offer and its body stand in the list of what may go.
+func TestOfferAndBodyMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u, o := offline(t, 1<<20), new(told)
+		u.SetBudget(leastBudget)
+		l := lane(t, u, runAt(1))
+		id := add(t, l, "a", noise(100<<10), true, o)
+		l.Close()
+		takeAll(t, u)
+		l = lane(t, u, runAt(2))
+		ctx, cancel := limited(t.Context(), 2*blockedTimeout)
+		defer cancel()
+		if err := fill(ctx, l, o); !errors.Is(err, errPatience) {
+			t.Fatal(err)
+		}
+		if d := o.of(t, id); d == nil || d.Status != wire.Dropped {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// Regression: a document of which the cloud keeps parts is no more told as
+// unchanged: its id would be there twice.
+func TestKeptPartsAreNotTakenBack(t *testing.T) {
+	u, o := offline(t, 1<<20), new(told)
+	l := lane(t, u, runAt(1))
+	plain := noise(300 << 10)
+	first, err := stream(t, l, plain, false, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	takeAll(t, u)
+	stored(u, first)
+	h := small("big", plain)
+	s, err := l.Stream(t.Context(), h, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(plain); err != nil {
+		t.Fatal(err)
+	}
+	sent := takeAll(t, u)
+	settle(u, wire.Receipt{ID: h.ID, Status: wire.Kept, Parts: len(sent)})
+	if err := s.Commit(h, o.done); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	for _, f := range takeAll(t, u) {
+		if len(f.Docs) > 0 {
+			t.Errorf("the document leaves once more, as %v", f.Docs[0].Flags)
+		}
+	}
+	stored(u, h.ID)
+	if d := o.of(t, h.ID); d == nil || d.Unchanged {
+		t.Errorf("%+v", d)
+	}
+	checkEmpty(t, u)
 }

@@ -180,6 +180,7 @@ func (l *Lane) topUp(ctx context.Context) error {
 
 // Flush sends what is pending. It never waits.
 func (l *Lane) Flush() {
+	l.pending = slices.DeleteFunc(l.pending, func(p pending) bool { return p.bare() && l.u.out.served(p.d) })
 	if len(l.pending) == 0 {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -86,9 +87,15 @@ func (o *outbox) put(p *parcel, frames [][]byte, paid int64) {
 	o.wake()
 }
 
-// start queues the first frames of a parcel. The caller holds mu.
+// start queues the first frames of a parcel, for those of its documents that wait
+// still: one that is held may have had its last word before its offer is made. The
+// caller holds mu.
 func (o *outbox) start(p *parcel, frames [][]byte) {
 	p.index = -1
+	p.docs = slices.DeleteFunc(p.docs, (*document).served)
+	if len(p.docs) == 0 {
+		return
+	}
 	p.cost = docCost * int64(len(p.docs))
 	for _, d := range p.docs {
 		d.carrier = p
@@ -130,6 +137,13 @@ func (o *outbox) ended(d *document) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return d.last != nil
+}
+
+// served tells whether a document needs no offer any more.
+func (o *outbox) served(d *document) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return d.served()
 }
 
 // commit ends an open parcel with its last frame, which is paid for. What it

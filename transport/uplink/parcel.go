@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"slices"
 	"time"
 
 	"lwc/transport/wire"
@@ -28,6 +29,10 @@ type document struct {
 	body    *body         // waits for an approval
 	last    *wire.Receipt // its last word; nil: none yet
 }
+
+// served tells whether a document has its last word, or is on its way. The caller
+// holds the outbox's mutex.
+func (d *document) served() bool { return d.last != nil || d.carrier != nil }
 
 // body is what of a held document stays here.
 type body struct {
@@ -75,12 +80,8 @@ func (p *parcel) total() int64 {
 
 // untouched tells whether nothing of a parcel has left.
 func (p *parcel) untouched() bool {
-	for _, f := range p.frames {
-		if f.left {
-			return false
-		}
-	}
-	return len(p.frames) == 0 || p.frames[0].part == 0
+	left := func(f *frame) bool { return f.left }
+	return len(p.frames) == p.made && !slices.ContainsFunc(p.frames, left)
 }
 
 // final tells whether a receipt ends the waiting. A manifest is done when it is

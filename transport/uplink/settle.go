@@ -31,7 +31,7 @@ func (o *outbox) settle(r wire.Receipt, now time.Time) (done []func()) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	d := o.docs[r.ID]
-	if d == nil {
+	if d == nil || d.carrier == nil && d.body == nil { // of the latter nothing has left
 		o.counts.Strange++
 		return nil
 	}
