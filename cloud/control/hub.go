@@ -87,6 +87,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	h.cfg.Bus.Handle(h.receive)
 	var workers sync.WaitGroup
 	defer workers.Wait()
+	workers.Go(func() { h.watch(ctx) })
 	for {
 		select {
 		case l := <-h.starts:

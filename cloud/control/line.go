@@ -112,8 +112,7 @@ func (l *line) tick(ctx context.Context) {
 	}
 	if l.isOnline() && !now.Before(l.silentAt()) {
 		l.hub.log.Warn("a collector is silent and counts as offline", "collector", l.id, "silence", now.Sub(l.heard))
-		l.alert(ctx, EventLost, l.entry.Boot, fmt.Sprintf("nothing came from the collector for %v, three heartbeats: see whether the box has power and its line", now.Sub(l.heard).Round(time.Second)))
-		l.note(ctx, wire.KindBye, l.gone(ctx, false))
+		l.note(ctx, wire.KindBye, l.silent(ctx))
 	}
 	if l.isOnline() && now.Sub(l.synced) >= l.hub.cfg.Heartbeat {
 		l.note(ctx, wire.KindDesired, l.sync(ctx, true))
@@ -217,4 +216,14 @@ func (l *line) gone(ctx context.Context, clean bool) error {
 	l.setOnline(false)
 	l.heard = time.Time{}
 	return errors.Join(l.stream.Flush(ctx), l.hub.cfg.Store.SawBye(ctx, l.id, l.entry.Boot, clean))
+}
+
+// silent records that a collector fell silent: three heartbeats are missing, which
+// is told at once.
+func (l *line) silent(ctx context.Context) error {
+	since := l.heard
+	l.setOnline(false)
+	l.heard = time.Time{}
+	return errors.Join(l.stream.Flush(ctx), l.hub.cfg.Store.SawSilence(ctx, l.id, l.entry.Boot, since),
+		l.hub.loseUnheard(ctx))
 }

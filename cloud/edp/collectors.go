@@ -12,13 +12,13 @@ import (
 
 const collectorColumns = `c.id, c.state, c.spki, c.serial, c.cert_not_after, c.created_at, c.boot, c.conn, c.boot_key,
 	c.capabilities, c.firmware, c.online, c.last_seen, c.config_version, c.applied_version, c.applied_sha256,
-	c.applied_status, c.applied_error, c.item_errors, c.ports, c.health, c.lost_at`
+	c.applied_status, c.applied_error, c.item_errors, c.ports, c.health, c.lost_at, c.missed_at`
 
 func scanCollector(r row) (c Collector, err error) {
 	return c, r.Scan(&c.ID, &c.State, &c.SPKI, &c.Serial, moment{&c.CertNotAfter}, moment{&c.CreatedAt},
 		&c.Boot, &c.Conn, &c.BootKey, jsonColumn{&c.Capabilities}, &c.Firmware, &c.Online, moment{&c.LastSeen},
 		&c.ConfigVersion, &c.Applied.Version, &c.Applied.SHA256, &c.AppliedStatus, &c.AppliedError,
-		jsonColumn{&c.ItemErrors}, jsonColumn{&c.Ports}, jsonColumn{&c.Health}, moment{&c.LostAt})
+		jsonColumn{&c.ItemErrors}, jsonColumn{&c.Ports}, jsonColumn{&c.Health}, moment{&c.LostAt}, moment{&c.MissedAt})
 }
 
 // Collector returns one entry of the registry.
@@ -67,14 +67,6 @@ func newestRun(ctx context.Context, q querier, collector string) (*Run, error) {
 	return &r, nil
 }
 
-// AllOffline forgets who was online. The serving process calls it when it starts.
-func (s *Store) AllOffline(ctx context.Context) error {
-	if _, err := exec(ctx, s.write, `UPDATE collectors SET online = 0 WHERE online <> 0`); err != nil {
-		return fmt.Errorf("marking all collectors offline: %w", err)
-	}
-	return nil
-}
-
 // SawHello notes that an active collector connected; ErrNotFound when there is
 // none. The runs on demand that lack nothing are complete when a new boot comes.
 // A boot that was followed by another is not the collector's any more: two machines
@@ -97,9 +89,12 @@ func (s *Store) SawHello(ctx context.Context, h wire.Hello) error {
 			return err
 		}
 		_, err = exec(ctx, t, `UPDATE collectors SET boot = $1, conn = $2, boot_key = $3, capabilities = $4, firmware = $5,
-			online = 1, lost_at = 0, last_seen = $6, applied_version = $7, applied_sha256 = $8, ports = $9 WHERE id = $10`,
+			online = 1, lost_at = 0, missed_at = 0, last_seen = $6, applied_version = $7, applied_sha256 = $8, ports = $9 WHERE id = $10`,
 			h.Boot, h.Conn, h.BootKey, capabilities, h.Firmware, micros(time.Now()),
 			h.Config.Version, h.Config.SHA256, ports, h.Collector)
+		if err == nil {
+			err = overtake(ctx, t, h)
+		}
 		if err != nil || old == h.Boot {
 			return err
 		}
@@ -135,6 +130,19 @@ func enterBoot(ctx context.Context, t *sql.Tx, h wire.Hello, current string) err
 		(SELECT seq FROM boots WHERE collector = $1 ORDER BY seq DESC LIMIT 1 OFFSET $2)`, h.Collector, keptBoots)
 	return err
 }
+
+// overtake makes the wanted configuration newer than the one that a collector
+// holds. It is older when the database was restored from a copy, and a collector
+// takes no older one.
+func overtake(ctx context.Context, t *sql.Tx, h wire.Hello) error {
+	_, err := exec(ctx, t, `UPDATE collectors SET config_version = $1 + 1
+		WHERE id = $2 AND config_version > 0 AND config_version < $1`, min(h.Config.Version, maxConfigVersion), h.Collector)
+	return err
+}
+
+// maxConfigVersion bounds what a collector can bring about: far more than all
+// changes of a fleet, and exact in JSON.
+const maxConfigVersion = 1 << 52
 
 func newBoot(ctx context.Context, t *sql.Tx, h wire.Hello) error {
 	status := wire.ConfigState("")
@@ -173,22 +181,10 @@ func (s *Store) SawHealth(ctx context.Context, h wire.Health) error {
 	if err != nil {
 		return err
 	}
-	n, err := exec(ctx, s.write, `UPDATE collectors SET online = 1, lost_at = 0, last_seen = $1, health = $2, ports = $3,
+	n, err := exec(ctx, s.write, `UPDATE collectors SET online = 1, lost_at = 0, missed_at = 0, last_seen = $1, health = $2, ports = $3,
 		applied_version = $4, applied_sha256 = $5 WHERE id = $6 AND boot = $7 AND state = $8`,
 		micros(time.Now()), health, ports, h.Config.Version, h.Config.SHA256, h.Collector, h.Boot, CollectorActive)
 	return ofBoot(n, err, "health", h.Collector, h.Boot)
-}
-
-// SawBye notes that a boot of a collector is offline, and whether it stopped in
-// order. It does nothing when another boot connected since.
-func (s *Store) SawBye(ctx context.Context, collector, boot string, clean bool) error {
-	_, err := exec(ctx, s.write, `UPDATE collectors SET online = 0, last_seen = CASE WHEN $2 THEN $1 ELSE last_seen END,
-		lost_at = CASE WHEN $2 THEN 0 WHEN lost_at = 0 THEN $1 ELSE lost_at END WHERE id = $3 AND boot = $4`,
-		micros(time.Now()), clean, collector, boot)
-	if err != nil {
-		return fmt.Errorf("noting the bye of collector %.80q: %w", collector, err)
-	}
-	return nil
 }
 
 // SawState notes what became of a desired configuration. ErrConflict says that

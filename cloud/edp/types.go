@@ -111,6 +111,7 @@ type Collector struct {
 	Online        bool
 	LastSeen      time.Time
 	LostAt        time.Time      // when it was gone without a word; zero: it is there, or stopped in order
+	MissedAt      time.Time      // since when a sign of life is waited for; zero: it is there, stopped, or its loss was told
 	ConfigVersion uint64         // of the fleet, the wanted one; 0: no fleet yet
 	Applied       wire.ConfigRef // what it says it runs
 	AppliedStatus wire.ConfigState

@@ -107,7 +107,7 @@ func tone(word string) string {
 		"over-privileged", "half-restarted", "dial-refused":
 		return "bad"
 	case "partial", "retry-later", "down", "config-rejected", "unknown-item", "host-key-first-use", "clock-step", "job-refused",
-		"legacy-algorithms", "skipped", "unsupported", "withheld", "declined", "waiting":
+		"legacy-algorithms", "skipped", "unsupported", "withheld", "declined", "waiting", "awaited":
 		return "warn"
 	case "running", "accepted", "queued":
 		return "busy"

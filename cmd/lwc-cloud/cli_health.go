@@ -39,9 +39,12 @@ func healthCmd() clientCmd {
 func showHealth(c *call, at apitype.Collector) error {
 	t := c.table()
 	fmt.Fprintf(t, "collector\t%s\nstate\t%s\n", at.ID, onlineWord(at))
-	if at.Heartbeat() == "lost" {
+	switch at.Heartbeat() {
+	case "lost":
 		fmt.Fprintf(t, "heartbeat\tlost since %s\n", at.LostAt.UTC().Format(time.RFC3339))
-	} else {
+	case "awaited":
+		fmt.Fprintf(t, "heartbeat\tawaited since %s\n", at.AwaitedSince.UTC().Format(time.RFC3339))
+	default:
 		fmt.Fprintf(t, "heartbeat\t%s\n", ago(at.LastSeen))
 	}
 	fmt.Fprintf(t, "ports\t%s\nconfiguration\t%s\n", apitype.PortsWord(at.Ports), configWord(at))

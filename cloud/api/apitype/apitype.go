@@ -30,6 +30,7 @@ type Collector struct {
 	PortsNeed          []string         `json:"ports_need,omitempty" doc:"What an operator has to know of the ports, and to do; nothing when they are open, separated, and the kernel can do all of it."`
 	Health             *wire.Health     `json:"health,omitempty" doc:"Its last heartbeat."`
 	LostAt             time.Time        `json:"lost_at,omitzero" doc:"When it fell silent, or its connection broke; absent while it is online, and after a good-bye."`
+	AwaitedSince       time.Time        `json:"awaited_since,omitzero" doc:"Since when a sign of life is waited for: the cloud started anew, or the connection broke. After three heartbeats it is lost."`
 	HealthNeed         []string         `json:"health_need,omitempty" doc:"What an operator has to know of its health, and to do; nothing when all is well."`
 	LastRun            *Run             `json:"last_run,omitempty"`
 	ItemErrors         []wire.ItemError `json:"item_errors,omitempty" doc:"Entries of the configuration that it cannot use."`

@@ -8,8 +8,8 @@ import (
 )
 
 // Heartbeat says in a word whether a collector is heard: beating, stopped (it said
-// good-bye), lost (it fell silent, or its connection broke), or "" where none is
-// to be expected.
+// good-bye), lost (it fell silent, or its connection broke), awaited (the cloud
+// started anew and has not heard it yet), or "" where none is to be expected.
 func (c Collector) Heartbeat() string {
 	switch {
 	case c.State != "active" || c.LastSeen.IsZero():
@@ -18,6 +18,8 @@ func (c Collector) Heartbeat() string {
 		return "beating"
 	case !c.LostAt.IsZero():
 		return "lost"
+	case !c.AwaitedSince.IsZero():
+		return "awaited"
 	}
 	return "stopped"
 }

@@ -39,4 +39,8 @@ func TestHealthNeed(t *testing.T) {
 	if got := HealthNeed(well, now); len(got) != 0 || well.Heartbeat() != "stopped" {
 		t.Errorf("one that said good-bye: %q, %s", got, well.Heartbeat())
 	}
+	well.AwaitedSince = now
+	if got := HealthNeed(well, now); len(got) != 0 || well.Heartbeat() != "awaited" {
+		t.Errorf("one that is waited for: %q, %s", got, well.Heartbeat())
+	}
 }

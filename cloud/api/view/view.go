@@ -31,7 +31,7 @@ func Collector(c edp.Collector) apitype.Collector {
 		AppliedStatus: string(c.AppliedStatus), AppliedError: c.AppliedError,
 		Ports: c.Ports, PortsNeed: apitype.PortsNeed(c.Ports), Health: c.Health, ItemErrors: c.ItemErrors,
 	}
-	out.LostAt = c.LostAt
+	out.LostAt, out.AwaitedSince = c.LostAt, c.MissedAt
 	out.HealthNeed = apitype.HealthNeed(out, time.Now())
 	if c.LastRun != nil {
 		run := Run(*c.LastRun)

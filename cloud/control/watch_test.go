@@ -1,0 +1,100 @@
+package control
+
+import (
+	"testing"
+	"time"
+
+	"lwc/transport/wire"
+)
+
+// lostWithin waits for the event of a lost heartbeat, not before three beats are over
+// and not long after.
+func lostWithin(t *testing.T, c *cloud, since time.Time, beat time.Duration) {
+	t.Helper()
+	eventually(t, "the loss is told", func() bool { return c.hasEvent(t, alpha, EventLost) })
+	took := time.Since(since)
+	if took < missedBeats*beat-100*time.Millisecond || took > (missedBeats+2)*beat {
+		t.Errorf("told after %v", took)
+	}
+	r := c.registered(t, alpha)
+	if r.Online || r.LostAt.IsZero() || !r.MissedAt.IsZero() {
+		t.Errorf("the registry says %+v", r)
+	}
+}
+
+func countLost(t *testing.T, c *cloud) (n int) {
+	for _, e := range c.events(t, alpha) {
+		if e.Kind == EventLost {
+			n++
+		}
+	}
+	return n
+}
+
+// A collector that was there before the cloud started anew, and is not heard again,
+// is lost; one that comes in time is not.
+func TestLostWhileTheCloudWasDown(t *testing.T) {
+	dir, beat := t.TempDir(), time.Second
+	c := startCloud(t, setup{dir: dir, heartbeat: beat})
+	b, other := c.enrol(t, alpha), c.enrol(t, beta)
+	b.connect()
+	b.hello()
+	other.connect()
+	other.hello()
+	eventually(t, "online", func() bool { return c.registered(t, alpha).Online && c.registered(t, beta).Online })
+	c.stop()
+	start := time.Now()
+	c = startCloud(t, setup{dir: dir, heartbeat: beat})
+	eventually(t, "it is waited for", func() bool { return !c.registered(t, alpha).MissedAt.IsZero() })
+	if r := c.registered(t, alpha); r.Online || !r.LostAt.IsZero() {
+		t.Errorf("at the start it is %+v", r)
+	}
+	other.cloud = c
+	other.connect()
+	other.hello()
+	if r := c.registered(t, beta); !r.Online || !r.MissedAt.IsZero() {
+		t.Errorf("the one that came is %+v", r)
+	}
+	lostWithin(t, c, start, beat)
+	if countLost(t, c) != 1 {
+		t.Errorf("%d events", countLost(t, c))
+	}
+}
+
+// A connection that broke raises the event where no hello follows, once, and not
+// where one does.
+func TestAnUncleanByeIsALoss(t *testing.T) {
+	beat := time.Second
+	c := startCloud(t, setup{heartbeat: beat})
+	b := c.enrol(t, alpha)
+	b.connect()
+	b.hello()
+	bye := func() time.Time {
+		b.plain(wire.KindBye, wire.Bye{V: wire.Version, Collector: alpha, Boot: b.boot, Conn: b.conn})
+		at := time.Now()
+		eventually(t, "offline", func() bool { return !c.registered(t, alpha).Online })
+		return at
+	}
+	bye()
+	b.hello() // in time
+	if r := c.registered(t, alpha); !r.MissedAt.IsZero() || !r.LostAt.IsZero() {
+		t.Errorf("after the hello: %+v", r)
+	}
+	lostWithin(t, c, bye(), beat)
+	bye() // a will that came late
+	if n := countLost(t, c); n != 1 || !c.registered(t, alpha).MissedAt.IsZero() {
+		t.Errorf("%d events", n)
+	}
+	b.plain(wire.KindBye, wire.Bye{V: wire.Version, Collector: alpha, Boot: b.boot, Conn: b.conn, Clean: true})
+	eventually(t, "stopped in order", func() bool { return c.registered(t, alpha).LostAt.IsZero() })
+}
+
+// Silence is told once three beats after the last message.
+func TestSilenceIsALoss(t *testing.T) {
+	beat := time.Second
+	c := startCloud(t, setup{heartbeat: beat})
+	b := c.enrol(t, alpha)
+	b.connect()
+	b.hello()
+	lostWithin(t, c, time.Now(), beat)
+}
