@@ -1,9 +1,11 @@
 package portal
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 
 	"lwc/cloud/api"
 	"lwc/cloud/api/apitype"
@@ -20,7 +22,14 @@ type approvalsData struct {
 	Waiting    []apitype.Held
 	Decided    []apitype.Held // whose collector did not follow yet
 	Bytes      int64          // that wait
+	Until      int64          // when the newest of these was offered, in microseconds
 }
+
+// maxListed is how many documents the page lists: a browser takes no 10,000.
+const maxListed = 500
+
+// Listed are the documents that stand on the page.
+func (d approvalsData) Listed() []apitype.Held { return d.Waiting[:min(len(d.Waiting), maxListed)] }
 
 // approvals lists what waits at the sites for an approval.
 func (p *Portal) approvals(v *visit) error {
@@ -42,6 +51,7 @@ func (v *visit) approvalsData() (approvalsData, error) {
 		if h.State == edp.HeldWaiting {
 			d.Waiting = append(d.Waiting, view.Held(h))
 			d.Bytes += h.Size
+			d.Until = max(d.Until, h.OfferedAt.UnixMicro())
 		} else {
 			d.Decided = append(d.Decided, view.Held(h))
 		}
@@ -60,13 +70,19 @@ func (p *Portal) decide(v *visit) error {
 	}
 	ids := v.r.PostForm["id"]
 	if v.form("all") == "true" {
-		ids = view.Each(d.Waiting, func(h apitype.Held) string { return h.ID })
+		ids = d.offeredUntil(v.form("until"))
 	}
 	if len(ids) == 0 {
 		return v.wrong("approvals", "approvals", d, fleet.Problems{{Text: "no document is chosen: tick those that you decide on"}})
 	}
 	approve := v.form("decision") == "approve"
+	if !approve && v.form("decision") != "decline" {
+		return v.wrong("approvals", "approvals", d, fleet.Problems{{Text: "no decision was made: approve or decline"}})
+	}
 	collectors, err := p.cfg.Store.DecideHeld(v.r.Context(), ids, approve, v.user.Name)
+	if errors.Is(err, edp.ErrNotFound) || errors.Is(err, edp.ErrConflict) {
+		return v.wrong("approvals", "approvals", d, fleet.Problems{{Text: "nothing was changed: meanwhile some of them were decided on, or dropped at their site. This is what waits now: choose again"}})
+	}
 	if err != nil {
 		return err
 	}
@@ -75,6 +91,18 @@ func (p *Portal) decide(v *visit) error {
 	}
 	p.log.Info("held documents were decided on", "approved", approve, "documents", len(ids), "user", v.user.Name)
 	return v.done("/approvals?"+url.Values{"collector": {d.Collector}}.Encode(), decided(len(ids), approve))
+}
+
+// offeredUntil chooses what waited when the page was made: nobody decides on what
+// came after it, and was not seen.
+func (d approvalsData) offeredUntil(until string) (ids []string) {
+	at, err := strconv.ParseInt(until, 10, 64)
+	for _, h := range d.Waiting {
+		if err == nil && h.OfferedAt.UnixMicro() <= at {
+			ids = append(ids, h.ID)
+		}
+	}
+	return ids
 }
 
 func decided(n int, approve bool) string {

@@ -135,6 +135,50 @@ func TestApprovalsInABrowser(t *testing.T) {
 	}
 }
 
+// Nobody decides on what was not seen: what is offered after the page was made still
+// waits, and a choice that was overtaken changes nothing and says so.
+func TestApprovalsThatWereOvertaken(t *testing.T) {
+	c := apitest.Start(t)
+	c.Fill()
+	seen := c.Hold("edge-1", "edge-2")
+	v := user(t, c, edp.RoleAdmin)
+	_, until, _ := strings.Cut(v.page("/approvals"), `name="until" value="`)
+	until, _, _ = strings.Cut(until, `"`)
+	late := c.Hold("edge-3")
+	states := func() map[string]edp.HeldState {
+		t.Helper()
+		list, err := c.Store.Held(t.Context(), "")
+		must(t, err)
+		out := map[string]edp.HeldState{}
+		for _, h := range list {
+			out[h.ID] = h.State
+		}
+		return out
+	}
+	all := url.Values{"all": {"true"}, "decision": {"approve"}}
+	if resp, body := v.post("/approvals", all); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, "no document is chosen") {
+		t.Errorf("all of nothing that was seen: %s", resp.Status)
+	}
+	all.Set("until", until)
+	if resp, body := v.post("/approvals", all); resp.StatusCode != http.StatusSeeOther {
+		t.Fatalf("%s %s", resp.Status, body)
+	}
+	if s := states(); s[seen[0]] != edp.HeldApproved || s[seen[1]] != edp.HeldApproved || s[late[0]] != edp.HeldWaiting {
+		t.Errorf("%v", s)
+	}
+	for _, form := range []url.Values{
+		{"id": {late[0], seen[0]}, "decision": {"decline"}}, {"id": {late[0], wire.NewID()}, "decision": {"approve"}}, {"id": {late[0]}, "decision": {"perhaps"}},
+	} {
+		resp, body := v.post("/approvals", form)
+		if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, "nothing was changed") && !strings.Contains(body, "no decision was made") || !strings.Contains(body, late[0]) {
+			t.Errorf("%v: %s", form, resp.Status)
+		}
+		if s := states(); s[late[0]] != edp.HeldWaiting {
+			t.Errorf("%v: it is %s", form, s[late[0]])
+		}
+	}
+}
+
 // A renewal is watched to its end, in the words of the collector.
 func TestMachineInABrowser(t *testing.T) {
 	c := apitest.Start(t)
