@@ -26,7 +26,7 @@ func noteDone(ctx context.Context, q querier, m wire.Manifest, r wire.DeviceResu
 	return err
 }
 
-// Done returns, for each schedule by its name and each device, the last whole
+// Done returns, for each schedule by its name and each device of the fleet, the last whole
 // collection that a manifest accounts for. The name "" stands for collections that
 // were asked for.
 func (s *Store) Done(ctx context.Context, collector string) (map[string]map[string]wire.Done, error) {
@@ -36,7 +36,8 @@ func (s *Store) Done(ctx context.Context, collector string) (map[string]map[stri
 	}
 	list, err := all(ctx, s.read, func(r row) (d done, err error) {
 		return d, r.Scan(&d.schedule, &d.device, moment{&d.At}, &d.Seconds)
-	}, `SELECT schedule, device, at, seconds FROM done WHERE collector = $1`, collector)
+	}, `SELECT schedule, device, at, seconds FROM done WHERE collector = $1
+		AND EXISTS (SELECT 1 FROM devices d WHERE d.collector = done.collector AND d.id = done.device)`, collector)
 	if err != nil {
 		return nil, fmt.Errorf("listing complete collections: %w", err)
 	}

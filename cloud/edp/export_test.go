@@ -74,3 +74,23 @@ func (s *Store) KeptParts(ctx context.Context, id string) (int, error) {
 	n, err := one(ctx, s.read, scanInt, `SELECT COALESCE((SELECT kept FROM arriving WHERE id = $1), (SELECT parts FROM documents WHERE id = $1), 0)`, id)
 	return int(n), err
 }
+
+// LosePart takes one row of parts away, as a damaged disk does.
+func (s *Store) LosePart(ctx context.Context, id string, part int) error {
+	n, err := exec(ctx, s.write, `DELETE FROM parts WHERE document = $1 AND part = $2`, id, part)
+	if err == nil && n != 1 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// SetConfigVersion is what a database has that was restored from a copy.
+func (s *Store) SetConfigVersion(ctx context.Context, collector string, version int) error {
+	_, err := exec(ctx, s.write, `UPDATE collectors SET config_version = $1 WHERE id = $2`, version, collector)
+	return err
+}
+
+// StartedAt is the start of a run as it is kept.
+func (s *Store) StartedAt(ctx context.Context, run string) (at time.Time, err error) {
+	return at, s.read.QueryRowContext(ctx, `SELECT started_at FROM runs WHERE id = $1`, run).Scan(moment{&at})
+}

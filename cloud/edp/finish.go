@@ -26,7 +26,7 @@ const (
 // Finish makes a document of parts that are all there: it inflates them piece by
 // piece, checks size and hash, and stores the document. PutMalformed says that the
 // bytes are not those of the header, PutTooLarge that they are more than max or
-// swell too much; then the parts are gone. ErrNotFound says that there are none.
+// swell too much, PutLost that the database lost some; then the parts are gone. ErrNotFound says that there are none.
 // Memory does not grow with the document.
 func (s *Store) Finish(ctx context.Context, collector, id string, max int64) (PutStatus, error) {
 	st, err := s.finish(ctx, collector, id, max)
@@ -82,7 +82,10 @@ func (s *Store) inspect(ctx context.Context, id string, a *arriving, max int64) 
 
 // broken tells a fault of the store from one of the bytes.
 func broken(store error) (PutStatus, []byte, error) {
-	if store != nil {
+	switch {
+	case errors.Is(store, errMissingPart):
+		return PutLost, nil, nil // to ask for its last part for ever brings none back
+	case store != nil:
 		return "", nil, store
 	}
 	return PutMalformed, nil, nil

@@ -104,15 +104,14 @@ func (c *cached) decide(ctx context.Context, id string, approve bool, by string)
 
 // offer keeps the header of a held document.
 func (b *batch) offer(ctx context.Context, d Document) (PutStatus, error) {
-	n, err := one(ctx, b, scanInt, `SELECT COUNT(*) FROM documents WHERE collector = $1 AND id = $2`, d.Collector, d.ID)
-	if err != nil || n > 0 {
-		return PutDuplicate, err
+	if st, err := whyNot(ctx, b, d); err != nil || st == PutDuplicate {
+		return st, err // an earlier boot sent it: there is nothing to approve
 	}
 	flags, err := asJSON(d.Flags)
 	if err != nil {
 		return "", err
 	}
-	n, err = exec(ctx, b, `INSERT INTO held (id, collector, boot, run, device, item, outcome, flags, sha256, size,
+	n, err := exec(ctx, b, `INSERT INTO held (id, collector, boot, run, device, item, outcome, flags, sha256, size,
 			raw_sha256, raw_size, collected_at, offered_at, state)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT DO NOTHING`,
 		d.ID, d.Collector, d.Boot, d.Run, d.Device, d.Item, d.Outcome, flags, d.SHA256, d.Size,
@@ -135,17 +134,33 @@ func (b *batch) offer(ctx context.Context, d Document) (PutStatus, error) {
 func (b *batch) settleHeld(ctx context.Context, d Document) error {
 	holds, known := b.holding[d.Collector]
 	if !known {
-		n, err := one(ctx, b, scanInt, `SELECT EXISTS (SELECT 1 FROM held WHERE collector = $1)`, d.Collector)
-		if err != nil {
+		var err error
+		if holds, err = holdsAny(ctx, b, d.Collector); err != nil {
 			return err
 		}
-		holds = n > 0
 		b.holding[d.Collector] = holds
 	}
 	if !holds {
 		return nil
 	}
 	return forgetHeld(ctx, b, d.Collector, d.ID)
+}
+
+func holdsAny(ctx context.Context, q querier, collector string) (bool, error) {
+	n, err := one(ctx, q, scanInt, `SELECT EXISTS (SELECT 1 FROM held WHERE collector = $1)`, collector)
+	return n > 0, err
+}
+
+// settleAccounted forgets the held documents that a manifest has the last word on,
+// whatever it is: nothing of them is to come any more.
+func settleAccounted(ctx context.Context, q querier, m wire.Manifest) error {
+	holds, err := holdsAny(ctx, q, m.Collector)
+	for i := 0; i < len(m.Documents) && holds && err == nil; i++ {
+		if id := m.Documents[i].ID; id != "" {
+			err = forgetHeld(ctx, q, m.Collector, id)
+		}
+	}
+	return err
 }
 
 func forgetHeld(ctx context.Context, q querier, collector, id string) error {

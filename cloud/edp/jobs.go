@@ -275,5 +275,8 @@ func abandon(ctx context.Context, t *sql.Tx, collector string) error {
 		_, err = exec(ctx, t, `UPDATE runs SET state = $1, finished_at = $2 WHERE collector = $3 AND state = $4`,
 			RunInterrupted, now, collector, RunRunning)
 	}
+	if err == nil { // nobody is there any more who has their bodies
+		_, err = exec(ctx, t, `DELETE FROM held WHERE collector = $1`, collector)
+	}
 	return err
 }

@@ -138,6 +138,9 @@ func takeManifest(ctx context.Context, q querier, m wire.Manifest, signed Signed
 	if err := noteAccounted(ctx, q, m); err != nil {
 		return err
 	}
+	if err := settleAccounted(ctx, q, m); err != nil {
+		return err
+	}
 	if now := time.Now(); m.Finished.After(now) {
 		m.Finished = now // by our clock, so that the next run is newer
 	}
@@ -212,12 +215,7 @@ func account(ctx context.Context, q querier, m wire.Manifest, e wire.ManifestEnt
 		var err error
 		to.outcome, err = beforehand(ctx, q, m.Collector, e.Device, e.Item)
 		return to, err
-	case wire.EntryWithheld:
-		if e.ID == "" {
-			return to, nil
-		}
-		return to, forgetHeld(ctx, q, m.Collector, e.ID)
-	case wire.EntryFailed, wire.EntryLost, wire.EntryRejected:
+	case wire.EntryFailed, wire.EntryLost, wire.EntryRejected, wire.EntryWithheld:
 		return to, nil
 	}
 	return to, fmt.Errorf("its entry %s/%s has the status %.40q: %w", e.Device, e.Item, e.Status, ErrInvalid)

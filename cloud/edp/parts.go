@@ -15,8 +15,10 @@ import (
 const (
 	// lostAfter is how old a gap among the parts of a document must be before a
 	// part behind it, sent again, says that the gap's parts are not coming: their
-	// sender has forgotten what it had a receipt for.
-	lostAfter = 20 * time.Second
+	// sender has forgotten what it had a receipt for. By then each part has been sent
+	// four times (at once, and after 30, 90 and 210 s): a cloud that is overrun
+	// drops a frame now and then, and must not take that for the loss of its own rows.
+	lostAfter = 5 * time.Minute
 	// partsLife is how long parts wait for the next.
 	partsLife = 24 * time.Hour
 	// maxArriving and maxArrivingBytes bound what is not whole of one collector.

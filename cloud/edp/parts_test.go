@@ -203,13 +203,16 @@ func TestPartsThatWereLostAreTold(t *testing.T) {
 			t.Fatalf("behind a gap: %+v", st)
 		}
 	}
-	tail[0].ReceivedAt = now.Add(5 * time.Second)
-	if st := putParts(t, s, tail[0])[0]; st.Status != edp.PutKept {
-		t.Fatalf("again, after 5 s: %+v", st)
+	// A cloud that is overrun may drop the same frame twice.
+	for _, after := range []time.Duration{30 * time.Second, 90 * time.Second} {
+		tail[0].ReceivedAt = now.Add(after)
+		if st := putParts(t, s, tail[0])[0]; st.Status != edp.PutKept {
+			t.Fatalf("again, after %v: %+v", after, st)
+		}
 	}
-	tail[0].ReceivedAt = now.Add(time.Minute)
+	tail[0].ReceivedAt = now.Add(450 * time.Second)
 	if st := putParts(t, s, tail[0])[0]; st.Status != edp.PutLost {
-		t.Fatalf("again, after a minute: %+v", st)
+		t.Fatalf("again, after 450 s: %+v", st)
 	}
 	if n := must[int](t)(s.PartsLeft(t.Context())); n != 0 {
 		t.Errorf("%d rows of it are left", n)

@@ -23,7 +23,7 @@ func (s *Store) Put(ctx context.Context, docs []Document, parts []Part) ([]PutSt
 	bodies := make([][]byte, len(docs))
 	for i, d := range docs {
 		if bodies[i] = d.Packed; d.Packed == nil && !d.Unchanged && !d.Held {
-			bodies[i] = s.enc.EncodeAll(d.Body, nil)
+			bodies[i] = s.enc.EncodeAll(d.Body, []byte{}) // of nothing it makes nothing, and nil is NULL
 		}
 	}
 	of, kept := make([]PutStatus, len(docs)), make([]PartStatus, len(parts))
@@ -61,8 +61,8 @@ type runBoot struct{ collector, run, boot string }
 type tallied struct {
 	refused bool // the run is not the collector's to use
 	counters
-	unchanged int
-	bytes     int64
+	documents, unchanged int
+	bytes                int64
 }
 
 func (s *Store) txBatch(ctx context.Context, f func(*batch) error) error {
@@ -83,7 +83,7 @@ func (b *batch) finish(ctx context.Context) error {
 		}
 	}
 	for k, n := range b.runs {
-		if n.refused || n.stored == 0 {
+		if n.documents == 0 {
 			continue
 		}
 		// A scheduled run that a later boot goes on with is under way again.
@@ -181,7 +181,11 @@ func (b *batch) insert(ctx context.Context, d Document, c content) (PutStatus, e
 		return "", err
 	}
 	if n == 0 {
-		return whyNot(ctx, b, d)
+		st, err := whyNot(ctx, b, d)
+		if err == nil && st == PutDuplicate {
+			err = b.settleHeld(ctx, d)
+		}
+		return st, err
 	}
 	return PutStored, b.noteStored(ctx, d)
 }
@@ -201,6 +205,7 @@ func whyNot(ctx context.Context, q querier, d Document) (PutStatus, error) {
 // tells of its device.
 func (b *batch) noteStored(ctx context.Context, d Document) error {
 	n := b.runs[runBoot{d.Collector, d.Run, d.Boot}]
+	n.documents++
 	n.bytes += d.Size
 	if d.Unchanged {
 		n.unchanged++
@@ -222,6 +227,15 @@ func (b *batch) noteStored(ctx context.Context, d Document) error {
 		VALUES ($1, $2, $3, $4, $5) ON CONFLICT (collector, device, item) DO UPDATE SET
 		document = excluded.document, collected_at = excluded.collected_at
 		WHERE excluded.collected_at >= latest_documents.collected_at`,
-		d.Collector, d.Device, d.Item, d.ID, micros(d.CollectedAt))
+		d.Collector, d.Device, d.Item, d.ID, micros(past(d.CollectedAt, d.ReceivedAt)))
 	return err
+}
+
+// past is a time that a collector gives, or now where its clock is ahead or was
+// never set.
+func past(at, now time.Time) time.Time {
+	if at.IsZero() || at.After(now) {
+		return now
+	}
+	return at
 }

@@ -95,7 +95,7 @@ func enterRun(ctx context.Context, t querier, collector, run, boot string, start
 	}
 	n, err = exec(ctx, t, `INSERT INTO runs (id, collector, job, kind, state, boot, started_at)
 		SELECT $1, id, '', $2, $3, $4, $5 FROM collectors WHERE id = $6 ON CONFLICT (id) DO NOTHING`,
-		run, RunSchedule, RunRunning, boot, micros(started), collector)
+		run, RunSchedule, RunRunning, boot, micros(past(started, time.Now())), collector)
 	if err == nil && n == 0 {
 		_, err = one(ctx, t, scanString, `SELECT id FROM collectors WHERE id = $1`, collector)
 		if err == nil {
