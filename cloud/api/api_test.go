@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -258,16 +259,43 @@ func TestWhoMay(t *testing.T) {
 		}
 	}
 	user := as(t, cloud, edp.RoleStandard)
-	for _, c := range []struct{ method, path string }{
-		{"PUT", fleetPath}, {"POST", "/enrol-tokens"}, {"POST", "/collectors/" + apitest.Collector + "/devices"},
-		{"DELETE", "/collectors/" + apitest.Collector + "/devices/edge-1"}, {"POST", "/collectors/" + apitest.Collector + "/collect"},
-		{"POST", "/collectors/" + apitest.Collector + "/revoke"}, {"GET", "/users"}, {"POST", "/users"}, {"DELETE", "/users/x"},
-		{"GET", "/api-tokens"}, {"POST", "/api-tokens"}, {"DELETE", "/api-tokens/x"}, {"POST", "/collectors/" + apitest.Collector + "/devices/import"},
-	} {
-		if text := user.call(c.method, c.path, "{}", nil, 403); !strings.Contains(text, "needs the role admin") {
-			t.Errorf("%s %s: %s", c.method, c.path, text)
+	nobody.bearer = ""
+	for _, o := range operations(t, nobody) {
+		if resp, text := nobody.do(o.method, o.path, "application/json", "{}"); resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("nobody: %s %s: %d %s", o.method, o.path, resp.StatusCode, text)
+		}
+		resp, text := user.do(o.method, o.path, "application/json", "{}")
+		if o.method == http.MethodGet && !strings.HasSuffix(o.path, "/users") && !strings.HasSuffix(o.path, "/api-tokens") {
+			if resp.StatusCode == http.StatusForbidden {
+				t.Errorf("a standard user may not read %s: %s", o.path, text)
+			}
+		} else if resp.StatusCode != http.StatusForbidden || !strings.Contains(text, "needs the role admin") {
+			t.Errorf("a standard user: %s %s: %d %s", o.method, o.path, resp.StatusCode, text)
 		}
 	}
+}
+
+type operation struct{ method, path string }
+
+// operations are all that the API describes, of the collector that apitest has.
+func operations(t *testing.T, c *caller) (out []operation) {
+	t.Helper()
+	_, text := c.do(http.MethodGet, "/api/openapi.json", "", "")
+	var doc struct {
+		Paths map[string]map[string]json.RawMessage `json:"paths"`
+	}
+	must(t, json.Unmarshal([]byte(text), &doc))
+	param := regexp.MustCompile(`\{[^}]*\}`)
+	for path, ops := range doc.Paths {
+		path = param.ReplaceAllString(strings.ReplaceAll(path, "{collector}", apitest.Collector), "x")
+		for method := range ops {
+			out = append(out, operation{strings.ToUpper(method), path})
+		}
+	}
+	if len(out) < 30 {
+		t.Fatalf("%d operations are described", len(out))
+	}
+	return out
 }
 
 func TestUsersAndTokens(t *testing.T) {
