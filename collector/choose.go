@@ -78,16 +78,8 @@ func (v *visit) weigh(ctx context.Context, f *fleet, s talk) error {
 	return nil
 }
 
-// leaveOut accounts for the items that are not asked for: by what there is of
-// one, where the session before brought its beginning.
-func (v *visit) leaveOut(f *fleet) error {
-	if v.half != nil && slices.ContainsFunc(v.todo, func(it junos.Item) bool {
-		return it.Name == v.half.item && v.reasonAgainst(f, it) != ""
-	}) {
-		if err := v.publishHalf(); err != nil {
-			return err
-		}
-	}
+// leaveOut accounts for the items that are not asked for.
+func (v *visit) leaveOut(f *fleet) {
 	v.todo = slices.DeleteFunc(v.todo, func(it junos.Item) bool {
 		why := v.reasonAgainst(f, it)
 		if why != "" {
@@ -95,13 +87,12 @@ func (v *visit) leaveOut(f *fleet) error {
 		}
 		return why != ""
 	})
-	return nil
 }
 
 func (v *visit) reasonAgainst(f *fleet, it junos.Item) string {
 	switch {
-	case v.early[it.Name] != nil:
-		return "" // asked in this visit already, and answered with "later"
+	case v.early[it.Name] != nil || v.half != nil && v.half.item == it.Name:
+		return "" // asked in this visit already: answered with "later", or begun
 	case v.unsupported(it):
 		return fmt.Sprintf("not asked: the device said before that it does not support this in %s; it is asked again when it runs another, when the collector has restarted, or when this device alone is collected", v.record.release)
 	case gated(it) && v.load > maxCPU(f):

@@ -127,8 +127,7 @@ func (v *visit) take(r reply, a *answer, open func() (io.Writer, error)) error {
 
 // read reads the reply to an item that is to be published.
 func (v *visit) read(item string, r reply) (*answer, error) {
-	mode := v.outlet.egress
-	a := &answer{item: item, dry: mode.mode == wire.EgressDryRun, hold: mode.holds(item),
+	a := &answer{item: item, dry: v.outlet.dry(), hold: v.outlet.egress.holds(item),
 		head: wire.Header{ID: wire.NewID(), Item: item, CollectedAt: v.c.clock.now()}}
 	err := v.take(r, a, func() (io.Writer, error) {
 		v.c.counters.streamed.Add(1)
@@ -163,7 +162,7 @@ func (v *visit) publish(a *answer) error {
 	v.c.counters.bytes.Add(last.Size)
 	entry := wire.ManifestEntry{ID: last.ID, Device: v.id, Item: a.item, Status: wire.EntryLost, Reason: "no receipt",
 		Outcome: last.Outcome, SHA256: last.SHA256, Size: last.Size, RawSHA256: last.RawSHA256, RawSize: last.RawSize, Masked: res.Masked}
-	if a.dry {
+	if a.dry || v.outlet.dry() { // a dry run may have begun since the answer came
 		v.withheld(entry, wordsOf(res))
 		return nil
 	}

@@ -29,14 +29,20 @@ func newOutlet(ctx context.Context, v *visit) *outlet {
 	return &outlet{c: v.c, run: v.r.id, device: v.id, v: v, ctx: ctx, cancel: cancel}
 }
 
+// fits takes what the next session may let leave. It reports false where that
+// session needs a seat.
+func (o *outlet) fits(e egress) bool {
+	o.egress = e
+	return o.lane != nil || o.dry()
+}
+
+// dry tells whether nothing leaves.
+func (o *outlet) dry() bool { return o.egress.mode == wire.EgressDryRun }
+
 // seat takes a place in the memory for documents, before a session is opened:
 // none is, that would at once wait for it. While nothing is in hand and nobody
 // is logged in, there is no hurry.
-func (o *outlet) seat(ctx context.Context, e egress) error {
-	o.egress = e
-	if o.lane != nil || e.mode == wire.EgressDryRun {
-		return nil
-	}
+func (o *outlet) seat(ctx context.Context) error {
 	l, err := o.c.conf.Uplink.Lane(ctx, o.run, o.device, o.waiting)
 	if err != nil {
 		return err

@@ -81,9 +81,7 @@ func (v *visit) items(ctx context.Context, f *fleet, s talk) error {
 	if err := v.weigh(ctx, f, s); err != nil {
 		return err
 	}
-	if err := v.leaveOut(f); err != nil {
-		return err
-	}
+	v.leaveOut(f)
 	if err := v.askAll(ctx, s); err != nil {
 		return err
 	}

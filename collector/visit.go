@@ -192,26 +192,11 @@ func (v *visit) takeTurn(ctx context.Context) (release func(), err error) {
 // attemptNow is attempt in a slot. When the verdict says to hold, nothing has
 // been done yet.
 func (v *visit) attemptNow(ctx context.Context) (verdict, failure) {
-	fleet := v.c.holdCurrent()
+	fleet, d, f := v.ready(ctx)
 	if fleet == nil {
-		return verdict{}, v.unknown()
-	}
-	defer fleet.drop()
-	d, f := v.find(fleet)
-	if d == nil {
 		return verdict{}, f
 	}
-	if v.device == nil {
-		v.device, v.todo = d, slices.Clone(d.items)
-	}
-	if r, ok := v.c.refusals.find(d); ok && v.r.job == "" {
-		return verdict{}, refusedEarlier(r)
-	}
-	if v.outlet != nil {
-		if err := v.outlet.seat(ctx, v.mode(fleet)); err != nil {
-			return verdict{}, diagnose(ctx, err)
-		}
-	}
+	defer fleet.drop()
 	leave := v.r.logins.try(d.logins())
 	if leave.by != "" {
 		return verdict{}, notTried(leave.stop, leave.by)
@@ -226,6 +211,45 @@ func (v *visit) attemptNow(ctx context.Context) (verdict, failure) {
 	v.resume()
 	defer v.patience.stop()
 	return verdict{}, v.session(ctx, fleet, d)
+}
+
+// ready returns the device as it is configured once there is a seat for it, and
+// the fleet that it is of, held; or why it is not to be visited. While a seat is
+// waited for, no fleet is held: that may take hours, and the credentials of one
+// that is replaced meanwhile are to be wiped.
+func (v *visit) ready(ctx context.Context) (*fleet, *device, failure) {
+	for {
+		fleet := v.c.holdCurrent()
+		if fleet == nil {
+			return nil, nil, v.unknown()
+		}
+		d, f := v.visitable(fleet)
+		if d != nil && (v.outlet == nil || v.outlet.fits(v.mode(fleet))) {
+			return fleet, d, failure{}
+		}
+		fleet.drop()
+		if d == nil {
+			return nil, nil, f
+		}
+		if err := v.outlet.seat(ctx); err != nil {
+			return nil, nil, diagnose(ctx, err)
+		}
+	}
+}
+
+// visitable finds the device, and tells why it is not to be visited where it is nil.
+func (v *visit) visitable(f *fleet) (*device, failure) {
+	d, fail := v.find(f)
+	if d == nil {
+		return nil, fail
+	}
+	if v.device == nil {
+		v.device, v.todo = d, slices.Clone(d.items)
+	}
+	if r, ok := v.c.refusals.find(d); ok && v.r.job == "" {
+		return nil, refusedEarlier(r)
+	}
+	return d, failure{}
 }
 
 // mode is what may leave: as it was when the run began, so that a run has one

@@ -226,7 +226,7 @@ func TestResultOfOtherBytes(t *testing.T) {
 		v := &visit{c: r.c, r: &run{}, id: "edge-01", patience: p}
 		v.outlet = newOutlet(ctx, v)
 		defer v.outlet.close()
-		if err := v.outlet.seat(ctx, egress{mode: wire.EgressSend}); err != nil {
+		if err := v.outlet.seat(ctx); err != nil {
 			t.Fatal(err)
 		}
 		other := junos.Result{SHA256: wire.Digest([]byte("more")), Size: 4, RawSHA256: wire.Digest([]byte("raw")), RawSize: 3}
