@@ -47,7 +47,6 @@ func (a *agenda) configure(s *schedule, first bool, now time.Time) {
 	today := s.dayOf(now)
 	maps.DeleteFunc(a.since, func(id string, _ time.Time) bool { return f.devices[id] == nil })
 	maps.DeleteFunc(a.attempted, func(id string, day int) bool { return f.devices[id] == nil && day < today-maxAway })
-	l.prune(f)
 }
 
 // adopt takes note of a run of an earlier boot that is not ended. If it is of the

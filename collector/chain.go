@@ -12,6 +12,10 @@ import (
 // is sent. The cloud answers in seconds; where it does not, nothing else shall wait.
 const answerWait = 5 * time.Minute
 
+// maxUnanswered is how many manifests may be without an answer: a section takes up to
+// a megabyte until the cloud has it, whose absence may be long.
+const maxUnanswered = 16
+
 // codeChain is the code of a manifest that does not follow the newest one that the
 // cloud has. When it comes a second time, the cloud takes it whatever it follows.
 const codeChain = "chain"
@@ -20,6 +24,7 @@ const codeChain = "chain"
 // time, so that one that is refused is not the last of those that follow.
 type chain struct {
 	turn chan struct{} // holds one element while no manifest is under way
+	open *budget       // manifests without an answer
 
 	mu      sync.Mutex // guards what follows
 	last    string
@@ -28,7 +33,7 @@ type chain struct {
 }
 
 func newChain() *chain {
-	c := &chain{turn: make(chan struct{}, 1)}
+	c := &chain{turn: make(chan struct{}, 1), open: newBudget(maxUnanswered)}
 	c.turn <- struct{}{}
 	return c
 }
@@ -42,6 +47,20 @@ func (c *chain) offer(hash string) {
 	if !c.own && hash != "" {
 		c.last = hash
 	}
+}
+
+// enter waits until a manifest may be made: until its turn has come, and few enough
+// are without an answer. leave says that it has its own.
+func (c *chain) enter(ctx context.Context) (pass, leave func(), err error) {
+	place, err := c.open.acquire(ctx, 1)
+	if err != nil {
+		return nil, nil, err
+	}
+	if pass, err = c.take(ctx); err != nil {
+		place.release()
+		return nil, nil, err
+	}
+	return pass, place.release, nil
 }
 
 // take waits until the manifest before has its answer, or has waited long enough

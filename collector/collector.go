@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lwc/junos"
@@ -105,7 +106,7 @@ func New(conf Config) *Collector {
 		bastions: newBastions(), busy: newBusy(), refusals: newRefusals(), pins: newPins(),
 		pace: newPace(), records: newRecords(), maskKey: newMaskKey(),
 		inbox: newInbox(), chain: newChain(), plan: newPlan(conf.Collector),
-		main: mainState{timetable: timetable{runs: map[string]*run{}}, jobs: newJobLog()},
+		main: mainState{timetable: timetable{runs: map[string]*run{}, begun: map[string]*atomic.Int64{}}, jobs: newJobLog()},
 	}
 }
 

@@ -20,11 +20,14 @@ func (c *Collector) finish(ctx context.Context, r *run) {
 		if err != nil {
 			return // what was cut off is no account of a run
 		}
-		pass, err := c.chain.take(ctx)
+		pass, leave, err := c.chain.enter(ctx)
 		if err != nil {
 			return
 		}
-		answers.Go(func() { c.account(ctx, r, *m, pass) })
+		answers.Go(func() {
+			defer leave()
+			c.account(ctx, r, *m, pass)
+		})
 		last = m.Last
 	}
 	if answers.Wait(); ctx.Err() != nil {
@@ -47,6 +50,7 @@ func (c *Collector) nextSection(ctx context.Context, r *run) (*wire.Manifest, er
 	for {
 		m, wait := r.next(c)
 		if m != nil {
+			c.goOn(ctx, r)
 			return m, nil
 		}
 		drop, left := r.unapproved()

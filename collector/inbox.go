@@ -64,9 +64,14 @@ func (c *Collector) Desired(d wire.Desired, ref wire.ConfigRef) {
 // Job takes a job whose signature and boot are checked. What becomes of it is
 // told by SendJobStatus.
 func (c *Collector) Job(j wire.Job) {
-	if !c.inbox.put(func(ctx context.Context) { c.job(ctx, j) }) {
-		c.refuse(j, "too many jobs are waiting; ask again later")
+	if c.inbox.put(func(ctx context.Context) { c.job(ctx, j) }) {
+		return
 	}
+	if last, ok := c.main.jobs.last(j.ID); ok { // under way, or done: it is only told late
+		c.conf.Uplink.SendJobStatus(last)
+		return
+	}
+	c.refuse(j, "too many jobs are waiting; ask again later")
 }
 
 // Alive returns nil when the main loop has answered: it is what a watchdog

@@ -58,7 +58,7 @@ func (c *Collector) enqueue(ctx context.Context, r *run, devices ...turn) bool {
 // advance starts the devices that have a place. The caller holds r.mu.
 func (c *Collector) advance(ctx context.Context, r *run) {
 	l := &r.line
-	for len(l.waiting) > 0 && ctx.Err() == nil && l.lent < maxLent && (l.limit == 0 || len(l.seats)-l.lent < l.limit) {
+	for len(l.waiting) > 0 && ctx.Err() == nil && len(r.ready) < maxReady && l.lent < maxLent && (l.limit == 0 || len(l.seats)-l.lent < l.limit) {
 		id := l.waiting[0].device
 		l.waiting = l.waiting[1:]
 		if r.schedule != "" && c.plan.has(r.schedule, id, r.window) {
@@ -68,6 +68,13 @@ func (c *Collector) advance(ctx context.Context, r *run) {
 		c.launch(ctx, r, id)
 	}
 	r.stir()
+}
+
+// goOn starts the devices that had to wait for a section to leave.
+func (c *Collector) goOn(ctx context.Context, r *run) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.advance(ctx, r)
 }
 
 // launch begins the visit of a device. The caller holds r.mu.

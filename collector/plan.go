@@ -60,7 +60,6 @@ func (p *plan) configure(f *fleet, done map[string]map[string]wire.Done, now tim
 	for name, a := range p.agendas {
 		if a.s = f.scheduleNamed(name); a.s == nil && a.begun.day < dayNumber(now)-maxAway {
 			delete(p.agendas, name)
-			delete(p.ledgers, name)
 		}
 	}
 	for _, s := range f.schedules {
@@ -70,6 +69,10 @@ func (p *plan) configure(f *fleet, done map[string]map[string]wire.Done, now tim
 			p.agendas[s.name] = a
 		}
 		a.configure(s, first, now)
+	}
+	maps.DeleteFunc(p.ledgers, func(name string, _ *ledger) bool { return name != onDemand && p.agendas[name] == nil })
+	for _, l := range p.ledgers {
+		l.prune(f, now)
 	}
 }
 
@@ -221,12 +224,14 @@ func (p *plan) adopt(runs []wire.OpenRun, now time.Time) {
 	}
 }
 
-// prune forgets devices that are configured no more, but for those of which an
-// agenda still knows: one that comes back is not collected again that day.
-func (l *ledger) prune(f *fleet) {
-	gone := func(id string) bool { return f.devices[id] == nil }
-	maps.DeleteFunc(l.done, func(id string, _ time.Time) bool { return gone(id) })
+// prune forgets devices that have not been configured for long: one that comes back
+// before that is not collected again for a window that has what it wants.
+func (l *ledger) prune(f *fleet, now time.Time) {
+	gone := func(id string) bool {
+		return f.devices[id] == nil && l.done[id].Before(now.AddDate(0, 0, -maxAway))
+	}
 	maps.DeleteFunc(l.took, func(id string, _ time.Duration) bool { return gone(id) })
+	maps.DeleteFunc(l.done, func(id string, _ time.Time) bool { return gone(id) })
 }
 
 // scheduleNamed returns nil where there is none.

@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lwc/transport/wire"
@@ -22,22 +23,22 @@ type run struct {
 	egress   egress
 	logins   *logins
 	changed  told          // hops whose host key is another one
+	sections *atomic.Int64 // made in this boot
 	moved    chan struct{} // holds one element while next has something to look at
 
 	// mu guards what follows, and orders the job statuses.
-	mu       sync.Mutex
-	total    int // devices
-	visited  int // devices whose visit is over
-	line     queue
-	sealed   bool
-	ended    bool // the last section is made
-	open     map[string]*account
-	ready    []*account // in the order in which they became so
-	since    time.Time  // when the first of ready did
-	sections int
-	fault    string    // why a section did not reach the cloud
-	over     time.Time // when the last visit had ended, while documents wait
-	dropped  bool      // what was held is
+	mu      sync.Mutex
+	total   int // devices
+	visited int // devices whose visit is over
+	line    queue
+	sealed  bool
+	ended   bool // the last section is made
+	open    map[string]*account
+	ready   []*account // in the order in which they became so
+	since   time.Time  // when the first of ready did
+	fault   string     // why a section did not reach the cloud
+	over    time.Time  // when the last visit had ended, while documents wait
+	dropped bool       // what was held is
 }
 
 // account is what is known of one device.
@@ -52,6 +53,9 @@ type account struct {
 func (c *Collector) newRun(ctx context.Context, r *run) *run {
 	r.started, r.logins = c.clock.now(), newLogins()
 	r.moved = make(chan struct{}, 1)
+	if r.sections == nil {
+		r.sections = new(atomic.Int64)
+	}
 	if f := c.current(); f != nil {
 		r.egress = f.egress
 	}
@@ -106,13 +110,6 @@ func (r *run) settle(device string) {
 	}
 	r.ready = append(r.ready, a)
 	r.stir()
-}
-
-// made returns how many sections there are so far.
-func (r *run) made() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.sections
 }
 
 // unapproved tells whether the wait for approvals is over, once; else how long it

@@ -14,6 +14,10 @@ const (
 	// sectionWait is how long the first device of a section waits for others. It is
 	// what a restart can lose: that device is collected again.
 	sectionWait = time.Second
+	// maxReady is how many accounts wait for a section before no further device is
+	// visited: what is to be told of devices that fail takes none of the budget for
+	// documents, and a cloud may be away for days.
+	maxReady = 4 * sectionDevices
 )
 
 // next returns the section that is due, or how long to wait for one; 0 means until
@@ -43,10 +47,9 @@ func (r *run) next(c *Collector) (m *wire.Manifest, wait time.Duration) {
 // section closes some accounts: devices and entries in a fixed order. The caller
 // holds mu.
 func (r *run) section(c *Collector, accounts []*account) *wire.Manifest {
-	r.sections++
 	m := &wire.Manifest{V: wire.Version, Collector: c.conf.Collector, Boot: c.conf.Boot, Run: r.id, Job: r.job,
 		Started: r.started, Finished: c.clock.now(), Schedule: r.schedule, Window: r.window, Mode: r.egress.mode,
-		Section: r.sections, Last: r.ended}
+		Section: int(r.sections.Add(1)), Last: r.ended}
 	if m.Last {
 		m.Reason = r.reason
 	}

@@ -3,6 +3,7 @@ package collector
 import (
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -176,7 +177,7 @@ func TestWaitForApprovalsEnds(t *testing.T) {
 // staying there.
 func TestAccountsDoNotGrowWithTheRun(t *testing.T) {
 	c := New(Config{Collector: testCollector, Boot: testBoot})
-	r := &run{id: wire.NewID(), moved: make(chan struct{}, 1)}
+	r := &run{id: wire.NewID(), moved: make(chan struct{}, 1), sections: new(atomic.Int64)}
 	heap := func() uint64 {
 		runtime.GC()
 		var m runtime.MemStats

@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"lwc/transport/wire"
@@ -10,10 +11,20 @@ import (
 
 // timetable is the state of the schedules in the main loop.
 type timetable struct {
-	runs  map[string]*run     // the newest of each schedule, ended or not
-	sized time.Time           // when the number of sessions was last worked out
-	open  []wire.OpenRun      // of earlier boots, that no manifest has ended
-	ended map[string]struct{} // those of them that this boot has ended
+	runs  map[string]*run          // the newest of each schedule, ended or not
+	sized time.Time                // when the number of sessions was last worked out
+	open  []wire.OpenRun           // of earlier boots, that no manifest has ended
+	begun map[string]*atomic.Int64 // sections of the runs that this boot has begun or ended, by id
+}
+
+// sections counts those of a run, which may be begun anew in one boot.
+func (t *timetable) sections(id string) *atomic.Int64 {
+	n := t.begun[id]
+	if n == nil {
+		n = new(atomic.Int64)
+		t.begun[id] = n
+	}
+	return n
 }
 
 // schedule starts the devices whose time has come, and returns when the next
@@ -74,10 +85,7 @@ func (c *Collector) stepRun(ctx context.Context, s step) {
 // before: a device was added, or the schedule was moved.
 func (c *Collector) scheduledRun(ctx context.Context, s step, id string) *run {
 	r := &run{id: id, schedule: s.s.name, collect: s.s.collect, window: s.window.id,
-		line: newQueue(1)} // until size has worked it out
-	if old := c.main.timetable.runs[s.s.name]; old != nil && old.id == id {
-		r.sections = old.made()
-	}
+		sections: c.main.timetable.sections(id), line: newQueue(1)} // until size has worked it out
 	c.main.timetable.sized = time.Time{}
 	return c.newRun(ctx, r)
 }
@@ -123,9 +131,7 @@ func (c *Collector) size(ctx context.Context, f *fleet, steps []step, now time.T
 // unclaimed lists the open runs of earlier boots that this one has not gone on with.
 func (t *timetable) unclaimed() []wire.OpenRun {
 	t.open = slices.DeleteFunc(t.open, func(o wire.OpenRun) bool {
-		_, ended := t.ended[o.Run]
-		r := t.runs[o.Schedule]
-		return ended || r != nil && r.id == o.Run
+		return t.begun[o.Run] != nil
 	})
 	return t.open
 }
@@ -149,11 +155,7 @@ func (c *Collector) endOpenRuns(ctx context.Context, steps []step, now time.Time
 				reason = "the collector restarted, and the window of the run was over"
 			}
 		}
-		if t.ended == nil {
-			t.ended = map[string]struct{}{}
-		}
-		t.ended[o.Run] = struct{}{}
-		r := c.newRun(ctx, &run{id: o.Run, schedule: o.Schedule, window: o.Window, reason: reason})
+		r := c.newRun(ctx, &run{id: o.Run, schedule: o.Schedule, window: o.Window, reason: reason, sections: t.sections(o.Run)})
 		r.seal()
 	}
 }
