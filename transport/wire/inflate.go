@@ -20,6 +20,9 @@ const (
 	// zstdWindow keeps an encoder at 3.7 MiB instead of 17.7 at the default
 	// window; replies of show commands compress alike.
 	zstdWindow = 1 << 20
+	// usualRatio is what few replies of show commands go beyond; they compress to a
+	// tenth.
+	usualRatio = 24
 	// maxDecoderMemory bounds what a hostile window size can ask for.
 	maxDecoderMemory = 32 << 20
 )
@@ -57,8 +60,10 @@ func inflate(enc string, body []byte, size int64) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close()
-	// The buffer grows with what really comes, not with what a header claims.
+	// The buffer grows with what really comes, not with what a header claims; it
+	// begins with what replies of show commands inflate to at most.
 	var out bytes.Buffer
+	out.Grow(int(min(size, usualRatio*int64(len(body)))) + bytes.MinRead)
 	n, err := io.Copy(&out, io.LimitReader(r, size+1))
 	switch {
 	case err != nil:
