@@ -10,8 +10,8 @@ import (
 )
 
 // PutManifest takes one section of the account of a run, with its signed form. If
-// it calls documents stored that are not in the store, their ids are returned and
-// nothing is changed. Otherwise it is kept, each of its entries accounts for one
+// it calls documents stored that are not in the store, their ids are returned, sorted,
+// and nothing is changed. Otherwise it is kept, each of its entries accounts for one
 // item, and its devices get their results. A run on demand is complete when nothing
 // of its expected set remains; one by schedule when the last section of a boot, and
 // all before it, are there. Taking a section twice changes nothing.

@@ -28,10 +28,10 @@ func (s *Stream) commit(ctx context.Context) error {
 		return nil
 	}
 	begun := time.Now()
-	err := s.store(ctx, docs, parts)
+	whole, err := s.store(ctx, docs, parts)
 	if err == nil {
 		s.window.committed(time.Since(begun))
-		return nil
+		return s.finishAll(ctx, whole)
 	}
 	s.window.refused()
 	if !errors.Is(err, edp.ErrUnavailable) && len(docs)+len(parts) > 1 {
@@ -44,15 +44,20 @@ func (s *Stream) commit(ctx context.Context) error {
 func (s *Stream) oneByOne(ctx context.Context, docs []edp.Document, parts []edp.Part) error {
 	var last error
 	for i := range docs {
-		if err := s.store(ctx, docs[i:i+1], nil); err != nil {
+		if _, err := s.store(ctx, docs[i:i+1], nil); err != nil {
 			last = err
 			s.refuseBatch(docs[i:i+1], nil)
 		}
 	}
 	for i := range parts {
-		if err := s.store(ctx, nil, parts[i:i+1]); err != nil {
-			last = err
+		whole, err := s.store(ctx, nil, parts[i:i+1])
+		if err != nil {
 			s.refuseBatch(nil, parts[i:i+1])
+		} else {
+			err = s.finishAll(ctx, whole)
+		}
+		if err != nil {
+			last = err
 		}
 	}
 	return last
@@ -77,32 +82,32 @@ func (s *Stream) discharge() {
 	s.charged = 0
 }
 
-// store commits frames and notes what became of each.
-func (s *Stream) store(ctx context.Context, docs []edp.Document, parts []edp.Part) error {
+// store commits frames and notes what became of each. It returns the documents
+// whose parts are all there now.
+func (s *Stream) store(ctx context.Context, docs []edp.Document, parts []edp.Part) (whole []wire.Header, err error) {
 	statuses, kept, err := s.in.cfg.Store.Put(ctx, docs, parts)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i, d := range docs {
 		s.answers = append(s.answers, answer{d.Boot, receipt(d.ID, statuses[i])})
 	}
-	return s.progress(ctx, parts, kept)
+	return s.progress(parts, kept), nil
 }
 
 // progress answers parts: of each document its newest state, once.
-func (s *Stream) progress(ctx context.Context, parts []edp.Part, kept []edp.PartStatus) error {
+func (s *Stream) progress(parts []edp.Part, kept []edp.PartStatus) (whole []wire.Header) {
 	newest := map[string]int{}
 	for i, p := range parts {
 		newest[p.Header.ID] = i
 	}
-	var all error
 	for i, p := range parts {
 		h, st := p.Header, kept[i]
 		switch {
 		case newest[h.ID] != i:
 			continue
 		case st.Status == edp.PutWhole:
-			all = errors.Join(all, s.finish(ctx, h))
+			whole = append(whole, h)
 		case st.Status == edp.PutKept && st.Kept == 0:
 			continue // the first part is to come yet
 		case st.Status == edp.PutKept:
@@ -110,6 +115,16 @@ func (s *Stream) progress(ctx context.Context, parts []edp.Part, kept []edp.Part
 		default:
 			s.answers = append(s.answers, answer{h.Boot, receipt(h.ID, st.Status)})
 		}
+	}
+	return whole
+}
+
+// finishAll has documents checked whose parts are all there. One that cannot be
+// says nothing about the batch that it came in, which is on disk.
+func (s *Stream) finishAll(ctx context.Context, whole []wire.Header) error {
+	var all error
+	for _, h := range whole {
+		all = errors.Join(all, s.finish(ctx, h))
 	}
 	return all
 }

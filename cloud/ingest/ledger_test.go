@@ -71,3 +71,54 @@ func TestTheChainIsOfTheNewestBoot(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// A section that does not follow the newest manifest is refused once, in each copy
+// of it that was under way. Chained anew it comes under another id, and is taken.
+func TestACopyOfARefusedSectionIsNotTaken(t *testing.T) {
+	k := newKit(t, nil)
+	s := k.Stream(collector, &k.key.PublicKey)
+	m := wire.Manifest{Run: wire.NewID(), Section: 1, Last: true, Previous: wire.Digest([]byte("lost"))}
+	id, f := k.manifest(t, m)
+	for range 3 {
+		if err := s.Take(t.Context(), wire.KindRun, f); err == nil {
+			t.Fatal("it was taken")
+		}
+	}
+	m.Previous = ""
+	chained, g := k.manifest(t, m)
+	k.take(t, s, wire.KindRun, g)
+	if err := s.Take(t.Context(), wire.KindRun, f); err == nil {
+		t.Error("the copy was taken after it")
+	}
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := k.out.sentOf(t, chained)
+	if len(got) != 1 || got[0].Status != wire.Complete || len(k.out.sentOf(t, id)) != 4 {
+		t.Errorf("%+v", got)
+	}
+	r, err := k.store.Run(t.Context(), m.Run)
+	if err != nil || len(r.Manifests) != 1 {
+		t.Errorf("%d manifests, %v", len(r.Manifests), err)
+	}
+}
+
+// The same section under another id is taken, and the ledger shows the break: its
+// collector knows no newer manifest.
+func TestABreakOfTheChainIsTakenTheSecondTime(t *testing.T) {
+	k := newKit(t, nil)
+	s := k.Stream(collector, &k.key.PublicKey)
+	m := wire.Manifest{Run: wire.NewID(), Section: 1, Last: true, Previous: wire.Digest([]byte("lost"))}
+	_, f := k.manifest(t, m)
+	if err := s.Take(t.Context(), wire.KindRun, f); err == nil {
+		t.Fatal("it was taken")
+	}
+	id, g := k.manifest(t, m)
+	k.take(t, s, wire.KindRun, g)
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.out.sentOf(t, id); len(got) != 1 || got[0].Status != wire.Complete {
+		t.Errorf("%+v", got)
+	}
+}

@@ -31,7 +31,7 @@ var noTime time.Time
 // ledger is what a stream remembers of manifests that it did not take.
 type ledger struct {
 	asked    map[string]*asked // by id
-	unhooked map[string]bool   // sections that were refused once for their chain
+	unhooked map[string]string // sections that were refused once for their chain: the id then
 }
 
 type asked struct {
@@ -55,7 +55,7 @@ func (s *Stream) account(ctx context.Context, h wire.Header, body []byte) error 
 	if err != nil {
 		code, retry := s.fault(err)
 		// The parts of two deliveries may have been mixed; one part cannot be.
-		s.refuse(h.Boot, h.ID, code, retry || (code == CodeFrame || h.Size <= maxManifest) && h.Parts != 1)
+		s.refuse(h.Boot, h.ID, code, retry || h.Parts != 1)
 		return err
 	}
 	if w == nil {
@@ -116,11 +116,14 @@ func (l *ledger) again(id string) bool {
 	return a.times >= lastAsk && time.Since(a.since) >= askFor
 }
 
-// lose accounts for documents that neither end has.
+// lose accounts for documents that neither end has. Their ids are sorted.
 func lose(m *wire.Manifest, missing []string) {
 	for i := range m.Documents {
 		e := &m.Documents[i]
-		if (e.Status == wire.EntryStored || e.Status == wire.EntryDuplicate) && slices.Contains(missing, e.ID) {
+		if e.Status != wire.EntryStored && e.Status != wire.EntryDuplicate {
+			continue
+		}
+		if _, is := slices.BinarySearch(missing, e.ID); is {
 			e.Status = wire.EntryLost
 			e.Reason = "the collector has a receipt for it, and the store does not have it any more: was the database restored from a copy?"
 		}
@@ -128,9 +131,11 @@ func lose(m *wire.Manifest, missing []string) {
 }
 
 // follows refuses a manifest that is not the next of the chain: one of a boot that
-// is not the newest always, one of the newest once. Its collector then
-// chains it to the newest that the welcome told of; if that is not the newest
-// either, the ledger has a break there, which its verification tells of.
+// is not the newest always, one of the newest once. Its collector then chains it
+// to the newest that the welcome told of, under another id; if that is not the
+// newest either, the ledger has a break there, which its verification tells of. The
+// same id again is a copy that was under way: were it taken, its section would come
+// twice.
 func (s *Stream) follows(ctx context.Context, w *wire.Whole, m wire.Manifest) (bool, error) {
 	if s.boot != "" && m.Boot != s.boot {
 		s.refuse(w.Boot, w.ID, CodeChain, true) // another node may know of a newer hello
@@ -142,14 +147,15 @@ func (s *Stream) follows(ctx context.Context, w *wire.Whole, m wire.Manifest) (b
 		return false, fmt.Errorf("reading the chain of manifests: %w", err)
 	}
 	key := fmt.Sprint(m.Boot, m.Run, m.Section)
-	if ok || s.ledger.unhooked[key] {
+	before := s.ledger.unhooked[key]
+	if ok || before != "" && before != w.ID {
 		delete(s.ledger.unhooked, key)
 		return true, nil
 	}
 	if s.ledger.unhooked == nil || len(s.ledger.unhooked) >= maxOpen {
-		s.ledger.unhooked = map[string]bool{}
+		s.ledger.unhooked = map[string]string{}
 	}
-	s.ledger.unhooked[key] = true
+	s.ledger.unhooked[key] = w.ID
 	s.refuse(w.Boot, w.ID, CodeChain, false)
 	return false, fmt.Errorf("reading a manifest: section %d of run %s does not follow the newest manifest", m.Section, m.Run)
 }

@@ -69,6 +69,8 @@ var (
 	// names is the form of device ids and items, which end up in file names.
 	names   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:@-]*$`)
 	digests = regexp.MustCompile(`^[0-9a-f]{64}$`) // SHA-256
+	// words is the form of outcomes and flags, which end up on terminals.
+	words = regexp.MustCompile(`^[a-z0-9-]{1,40}$`)
 )
 
 // Take takes one frame that came on the topic of kind k. The error says, without
@@ -132,6 +134,14 @@ func checkDocument(device string, d wire.Doc) error {
 	}
 	if (d.RawSHA256 != "" && !digests.MatchString(d.RawSHA256)) || d.RawSize < 0 {
 		return errors.New("reading a frame: its raw_sha256 or raw_size is none")
+	}
+	if d.SHA256 != "" && !digests.MatchString(d.SHA256) {
+		return errors.New("reading a frame: its sha256 is none")
+	}
+	for _, w := range append([]string{d.Outcome}, d.Flags...) {
+		if w != "" && !words.MatchString(w) {
+			return fmt.Errorf("reading a frame: outcome or flag %.80q is not a word", w)
+		}
 	}
 	return nil
 }
