@@ -179,6 +179,13 @@ func TestAssemblerForgetsAndIsBounded(t *testing.T) {
 	if !refused {
 		t.Error("empty parts are held without bound")
 	}
+	tight := &Assembler{MaxSize: 1 << 20, MaxHeld: 2 * partOverhead}
+	for i, want := range []error{nil, nil, ErrTooLarge} {
+		h.ID = NewID()
+		if _, err := tight.Add(start, h, nil); !errors.Is(err, want) {
+			t.Errorf("part %d: %v", i, err)
+		}
+	}
 }
 
 func TestSignedBodies(t *testing.T) {
@@ -204,6 +211,10 @@ func TestSignedBodies(t *testing.T) {
 		c(&h, &p)
 		if _, err := VerifyBody(h, p, key.Public()); !errors.Is(err, ErrSignature) {
 			t.Errorf("%s: %v", name, err)
+		}
+		h.SHA256, h.Size = Digest(p), int64(len(p))
+		if _, err := VerifyHeader(h, key.Public()); !errors.Is(err, ErrSignature) {
+			t.Errorf("%s, by the header alone: %v", name, err)
 		}
 	}
 	if _, err := VerifyBody(w.Header, w.Plain, p256(t).Public()); !errors.Is(err, ErrSignature) {

@@ -1,13 +1,14 @@
 package wire
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
 )
 
 // Assembly limits. A document is held for AssemblyAge at most; the pieces of
-// all unfinished documents of one collector for AssemblyBytes.
+// all unfinished documents of one sender have AssemblyBytes.
 const (
 	AssemblyAge   = 10 * time.Minute
 	AssemblyBytes = 64 << 20
@@ -27,6 +28,8 @@ type Whole struct {
 type Assembler struct {
 	// MaxSize bounds one plain body, in bytes.
 	MaxSize int64
+	// MaxHeld bounds the parts of unfinished bodies; 0 means AssemblyBytes.
+	MaxHeld int
 	// Key opens sealed bodies; the zero value refuses them.
 	Key BootKey
 
@@ -84,9 +87,9 @@ func (a *Assembler) join(now time.Time, h Header, part []byte) ([]byte, Header, 
 	}
 	if _, dup := as.parts[h.Part]; !dup {
 		cost := len(part) + partOverhead
-		if a.held+cost > AssemblyBytes {
+		if most := cmp.Or(a.MaxHeld, AssemblyBytes); a.held+cost > most {
 			a.drop(h.ID)
-			return nil, h, fmt.Errorf("document %s: unfinished documents hold more than %d bytes: %w", h.ID, AssemblyBytes, ErrTooLarge)
+			return nil, h, fmt.Errorf("document %s: unfinished documents hold more than %d bytes: %w", h.ID, most, ErrTooLarge)
 		}
 		as.parts[h.Part] = slices.Clone(part)
 		as.bytes += len(part)

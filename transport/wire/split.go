@@ -132,6 +132,14 @@ func cut(b []byte, n int) [][]byte {
 // VerifyBody checks that the header's envelope was made by pub for exactly this
 // plain body, and returns the version that it claims.
 func VerifyBody(h Header, plain []byte, pub crypto.PublicKey) (uint64, error) {
+	h.SHA256, h.Size = Digest(plain), int64(len(plain))
+	return VerifyHeader(h, pub)
+}
+
+// VerifyHeader checks that the envelope was made by pub for the body that the
+// header tells of, which may not be there yet: so what a stranger made is neither
+// kept nor inflated. It returns the version that the envelope claims.
+func VerifyHeader(h Header, pub crypto.PublicKey) (uint64, error) {
 	if h.Envelope == nil {
 		return 0, fmt.Errorf("reading a %s: it is not signed: %w", h.Type, ErrSignature)
 	}
@@ -143,7 +151,7 @@ func VerifyBody(h Header, plain []byte, pub crypto.PublicKey) (uint64, error) {
 	if err := json.Unmarshal(payload, &c); err != nil {
 		return 0, fmt.Errorf("reading the claim of a %s: %w", h.Type, err)
 	}
-	want := bodyClaim{h.Type, h.Collector, h.Boot, c.Version, Digest(plain), int64(len(plain))}
+	want := bodyClaim{h.Type, h.Collector, h.Boot, c.Version, h.SHA256, h.Size}
 	if c != want {
 		return 0, fmt.Errorf("reading a %s: the signature is of another body: %w", h.Type, ErrSignature)
 	}
