@@ -91,12 +91,16 @@ func (u *Uplink) lastWelcome() *wire.Welcome {
 	return u.welcome
 }
 
-// SendState tells what became of a configuration. It never blocks.
+// SendState tells what became of a configuration. It never blocks. One that failed is
+// not held: the cloud may send it again.
 func (u *Uplink) SendState(s wire.State) {
 	s.V, s.Collector, s.Boot = wire.Version, u.cfg.Collector, u.cfg.Boot
 	if s.Status != wire.ConfigRejected {
 		u.mu.Lock()
 		u.state = &s
+		if s.Status == wire.ConfigFailed && s.Config.Version == u.accepted.Version {
+			u.accepted = u.before
+		}
 		u.mu.Unlock()
 	}
 	u.notices.put(notice{kind: wire.KindState, msg: s})
@@ -109,11 +113,15 @@ func (u *Uplink) SendJobStatus(j wire.JobStatus) {
 	u.notices.put(notice{kind: wire.KindJob, msg: j})
 }
 
-// SendEvent reports something that an operator should know. It never blocks.
+// SendEvent reports something that an operator should know. It never blocks. The
+// event is sent again until the cloud has it, or newer ones took its room.
 func (u *Uplink) SendEvent(e wire.Event) {
 	e.V, e.Collector, e.Boot = wire.Version, u.cfg.Collector, u.cfg.Boot
 	if e.Time.IsZero() {
 		e.Time = time.Now().UTC()
 	}
-	u.notices.put(notice{kind: wire.KindEvent, msg: e})
+	if e.ID == "" {
+		e.ID = wire.NewID()
+	}
+	u.events.put(e)
 }

@@ -118,6 +118,7 @@ func (r *receiver) welcomed(s *session, payload []byte) error {
 	if last != nil {
 		u.SendState(*last)
 	}
+	u.events.again()
 	u.out.anew()
 	u.out.setWindow(window)
 	return nil
@@ -136,7 +137,9 @@ func (r *receiver) receipts(payload []byte) error {
 		r.u.out.setWindow(m.WindowBytes)
 	}
 	for _, one := range m.Receipts {
-		callAll(r.u.out.settle(one, time.Now()))
+		if !r.u.events.settle(one) {
+			callAll(r.u.out.settle(one, time.Now()))
+		}
 	}
 	return nil
 }
@@ -238,7 +241,7 @@ func (r *receiver) accept(d wire.Desired, ref wire.ConfigRef) error {
 	u.mu.Lock()
 	held := u.accepted
 	if ref.Version > held.Version {
-		u.accepted = ref
+		u.accepted, u.before = ref, held
 	}
 	u.mu.Unlock()
 	switch {

@@ -57,6 +57,31 @@ func TestDesiredIsHandedOverOnce(t *testing.T) {
 	}
 }
 
+// A configuration that could not be taken is not held, so that the cloud sends it
+// again, and is handed over again then.
+func TestFailedDesiredMayComeAgain(t *testing.T) {
+	s := newSite(t)
+	rec := newRecorder()
+	u := newUplink(t, identityOf(s.ca, s.pub, s.broker), rec)
+	start(t, u)
+	wait(t, s.cloud.hellos, "hello")
+	d, h := desiredFor(u, 4, 1)
+	s.cloud.desired(d, h, s.config)
+	wait(t, rec.desired, "the configuration")
+	u.SendState(wire.State{Status: wire.ConfigFailed, Config: wire.ConfigRef{Version: 4}})
+	if st := stateOf(t, s, u); st.Status != wire.ConfigFailed {
+		t.Fatalf("the state is %+v", st)
+	}
+	s.cloud.send(wire.KindNeed, wire.Need{V: wire.Version, Collector: collectorID, Boot: u.Boot(), Resync: "hello"}, s.config)
+	if h := wait(t, s.cloud.hellos, "the second hello"); h.Config.Version != 0 {
+		t.Errorf("the hello says %+v", h.Config)
+	}
+	s.cloud.desired(d, h, s.config)
+	if got := wait(t, rec.desired, "the configuration again"); got.Version != 4 {
+		t.Errorf("version %d", got.Version)
+	}
+}
+
 func TestDesiredIsRefused(t *testing.T) {
 	s := newSite(t)
 	rec := newRecorder()

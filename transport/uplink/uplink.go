@@ -100,6 +100,7 @@ type Uplink struct {
 
 	out     *outbox
 	notices *noticeBoard
+	events  eventBoard
 	jobs    jobLog
 	wake    chan struct{}     // to the sender: something is due; capacity 1
 	renew   chan chan<- error // to the renewal: now, and tell how it ended
@@ -119,6 +120,7 @@ type Uplink struct {
 	id       Identity   // with the newest certificate
 	welcome  *wire.Welcome
 	accepted wire.ConfigRef // newest desired configuration taken in this boot
+	before   wire.ConfigRef // the one taken before it
 	manifest string         // hash of the newest manifest of this boot
 	trouble  error          // why there is no session; nil while there is one
 	state    *wire.State    // newest
@@ -146,6 +148,7 @@ func New(c Config) *Uplink {
 		wake:   make(chan struct{}, 1), renew: make(chan chan<- error), again: make(chan struct{}, 1)}
 	u.key, u.keyErr = configKey(c.Bootstrap)
 	u.notices = newNoticeBoard(u.poke)
+	u.events.wake = u.poke
 	u.out = newOutbox(u.poke)
 	if c.BlockedTimeout > 0 {
 		u.out.blocked = c.BlockedTimeout
