@@ -58,6 +58,16 @@ func (s *Site) resident(t *testing.T) (now memory, most int64) {
 // far ahead.
 func stepped(ctx context.Context, t *testing.T, cfg Config, ahead time.Duration) *chaosRun {
 	t.Helper()
+	c := newStepped(t, cfg)
+	c.clock.Set(ahead)
+	c.cloudClock.Set(ahead)
+	c.bringUp(ctx)
+	return c
+}
+
+// newStepped lays the cables of such a site, and starts nothing.
+func newStepped(t *testing.T, cfg Config) *chaosRun {
+	t.Helper()
 	dir := chaosDir(t, 1)
 	c := &chaosRun{t: t, seed: 1, programs: map[string]*kept{}}
 	var err error
@@ -65,13 +75,10 @@ func stepped(ctx context.Context, t *testing.T, cfg Config, ahead time.Duration)
 	must(t, err)
 	t.Cleanup(func() { c.log.Close() })
 	c.makeClocks(dir)
-	c.clock.Set(ahead)
-	c.cloudClock.Set(ahead)
 	cfg.Line = true
 	c.Site = steppedSite(t, dir, cfg)
 	c.lines = append(c.lines, layLine(t, c.Site, cloudPort))
 	c.began = time.Now()
-	c.bringUp(ctx)
 	return c
 }
 
