@@ -27,15 +27,19 @@ func collectCmd() clientCmd {
 			fs.Var(&devices, "device", "only this device `ID`; may be given again")
 			var groups several
 			fs.Var(&groups, "group", "all devices of this group `NAME`; may be given again")
-			wait := fs.Bool("wait", false, "wait for the end, and show progress")
+			var wait waiting
+			wait.flags(fs, "wait for the end, and show progress")
 			return func(ctx context.Context, c *call) error {
-				return collect(ctx, c, *collector, apitype.CollectRequest{Devices: devices, Groups: groups}, *wait)
+				return collect(ctx, c, *collector, apitype.CollectRequest{Devices: devices, Groups: groups}, wait)
 			}
 		},
 	}
 }
 
-func collect(ctx context.Context, c *call, collector string, which apitype.CollectRequest, wait bool) error {
+func collect(ctx context.Context, c *call, collector string, which apitype.CollectRequest, wait waiting) error {
+	if err := wait.check(); err != nil {
+		return err
+	}
 	at, err := theCollector(ctx, c, collector)
 	if err != nil {
 		return err
@@ -45,13 +49,15 @@ func collect(ctx context.Context, c *call, collector string, which apitype.Colle
 		return err
 	}
 	if !at.Online {
-		sayOffline(c.stderr, at, job, wait)
+		sayOffline(c.stderr, at, job, wait.on)
 	}
-	if !wait {
+	if !wait.on {
 		_, err := fmt.Fprintf(c.stdout, "job %s, run %s\n", job.ID, job.Run)
 		return err
 	}
 	p := &progress{call: c, job: job, shown: map[string]bool{}, seen: map[string]int{}, away: !at.Online, width: len("DEVICE")}
+	ctx, cancel := wait.context(ctx)
+	defer cancel()
 	return p.follow(ctx)
 }
 
@@ -105,11 +111,12 @@ type progress struct {
 	seen  map[string]int  // documents of a device, at the last poll
 	away  bool            // the collector was offline, and did not take the job yet
 	width int             // of the device column
+	held  int             // documents that wait for an approval, as was said last
 }
 
 func (p *progress) follow(ctx context.Context) error {
 	if err := p.header(ctx); err != nil {
-		return p.interrupted(ctx, err)
+		return stopped(ctx, p.job, err)
 	}
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
@@ -121,26 +128,19 @@ func (p *progress) follow(ctx context.Context) error {
 		case err == nil:
 			answered = time.Now()
 			p.came(ctx)
+			p.approvals(ctx, run)
 			if run.State != "running" {
 				return p.end(run)
 			}
 		case errors.As(err, &refused) && refused.Status < 500, time.Since(answered) > patience, ctx.Err() != nil:
-			return p.interrupted(ctx, err)
+			return stopped(ctx, p.job, err)
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return p.interrupted(ctx, ctx.Err())
+			return stopped(ctx, p.job, ctx.Err())
 		}
 	}
-}
-
-// interrupted is the end by Ctrl-C, or err when that is not why.
-func (p *progress) interrupted(ctx context.Context, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	return fmt.Errorf("interrupted; job %s goes on", p.job.ID)
 }
 
 // came says once that a collector that was offline took the job.
@@ -154,6 +154,27 @@ func (p *progress) came(ctx context.Context) {
 	}
 	p.away = false
 	fmt.Fprintf(p.stderr, "collector %s came and took the job\n", p.job.Collector)
+}
+
+// approvals says that a run whose devices are done waits for people.
+func (p *progress) approvals(ctx context.Context, run apitype.Run) {
+	if run.State != "running" || len(run.Devices) == 0 || len(p.shown) < len(run.Devices) {
+		return
+	}
+	list, err := p.Held(ctx, run.Collector)
+	if err != nil {
+		return // it may be there at the next poll
+	}
+	n := 0
+	for _, h := range list {
+		if h.Run == run.ID && h.State == waitsForDecision {
+			n++
+		}
+	}
+	if n != p.held && n > 0 {
+		fmt.Fprintf(p.stderr, "documents that wait for an approval: %d; see lwc-cloud held list, and decide with held approve or held decline --run %s\n", n, run.ID)
+	}
+	p.held = n
 }
 
 // header prints the column titles. Lines come one by one, so the width of the

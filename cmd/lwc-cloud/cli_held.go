@@ -13,6 +13,9 @@ import (
 // waitsForDecision is the state of a held document that nobody decided on.
 const waitsForDecision = "waiting"
 
+// maxDecisions is how many documents the API takes at once.
+const maxDecisions = 10000
+
 func heldListCmd() clientCmd {
 	return listing("held list", "List the documents that wait at a site for an approval",
 		func(fs *flag.FlagSet) func(context.Context, *call) ([]apitype.Held, error) {
@@ -49,8 +52,10 @@ func heldDecideCmd(approve bool) clientCmd {
 					_, err := fmt.Fprintln(c.stdout, "no document waits")
 					return err
 				}
-				if err := c.Decide(ctx, ids, approve); err != nil {
-					return err
+				for some := range slices.Chunk(ids, maxDecisions) {
+					if err := c.Decide(ctx, some, approve); err != nil {
+						return err
+					}
 				}
 				are := fmt.Sprintf("%d documents are", len(ids))
 				if len(ids) == 1 {

@@ -24,18 +24,22 @@ func machineCmd(kind wire.JobKind, summary, details string) clientCmd {
 				fs.StringVar(&r.Release, "release", "", "the `VERSION` wanted (default: the newest)")
 				fs.StringVar(&r.Source, "source", "", "https `URL` of the release (default: the updater's own)")
 			}
-			wait := fs.Bool("wait", false, "wait for the end, and show progress")
+			var wait waiting
+			wait.flags(fs, "wait for the end, and show progress")
 			return func(ctx context.Context, c *call) error {
 				if len(c.args) > 1 {
 					return usageErrorf("usage: lwc-cloud %s [flags] [COLLECTOR]", kind)
 				}
-				return machine(ctx, c, cmp.Or(append(c.args, "")[0], ""), r, *wait)
+				return machine(ctx, c, cmp.Or(append(c.args, "")[0], ""), r, wait)
 			}
 		},
 	}
 }
 
-func machine(ctx context.Context, c *call, collector string, r apitype.MachineJob, wait bool) error {
+func machine(ctx context.Context, c *call, collector string, r apitype.MachineJob, wait waiting) error {
+	if err := wait.check(); err != nil {
+		return err
+	}
 	at, err := theCollector(ctx, c, collector)
 	if err != nil {
 		return err
@@ -45,12 +49,14 @@ func machine(ctx context.Context, c *call, collector string, r apitype.MachineJo
 		return err
 	}
 	if !at.Online {
-		sayOffline(c.stderr, at, job, wait)
+		sayOffline(c.stderr, at, job, wait.on)
 	}
-	if !wait {
+	if !wait.on {
 		_, err := fmt.Fprintf(c.stdout, "job %s\n", job.ID)
 		return err
 	}
+	ctx, cancel := wait.context(ctx)
+	defer cancel()
 	return followMachine(ctx, c, job)
 }
 

@@ -25,16 +25,20 @@ func probeCmd() clientCmd {
 			collector := fs.String("collector", "", "collector `ID` (may be left out where there is one)")
 			var groups several
 			fs.Var(&groups, "group", "all devices of this group `NAME`; may be given again")
-			wait := fs.Bool("wait", false, "wait for the end, and show the stages")
+			var wait waiting
+			wait.flags(fs, "wait for the end, and show the stages")
 			asJSON := fs.Bool("json", false, "with --wait: print a JSON array when all is there")
-			return func(ctx context.Context, c *call) error { return probe(ctx, c, *collector, groups, *wait, *asJSON) }
+			return func(ctx context.Context, c *call) error { return probe(ctx, c, *collector, groups, wait, *asJSON) }
 		},
 	}
 }
 
-func probe(ctx context.Context, c *call, collector string, groups []string, wait, asJSON bool) error {
-	if asJSON && !wait {
+func probe(ctx context.Context, c *call, collector string, groups []string, wait waiting, asJSON bool) error {
+	if asJSON && !wait.on {
 		return usageErrorf("probe --json shows results: it needs --wait")
+	}
+	if err := wait.check(); err != nil {
+		return err
 	}
 	at, err := theCollector(ctx, c, collector)
 	if err != nil {
@@ -45,12 +49,14 @@ func probe(ctx context.Context, c *call, collector string, groups []string, wait
 		return err
 	}
 	if !at.Online {
-		sayOffline(c.stderr, at, job, wait)
+		sayOffline(c.stderr, at, job, wait.on)
 	}
-	if !wait {
+	if !wait.on {
 		_, err := fmt.Fprintf(c.stdout, "job %s\n", job.ID)
 		return err
 	}
+	ctx, cancel := wait.context(ctx)
+	defer cancel()
 	job, err = followProbe(ctx, c, job, func(p apitype.Probe) error {
 		if asJSON {
 			return nil
@@ -99,14 +105,6 @@ func followProbe(ctx context.Context, c *call, job apitype.Job, each func(apityp
 			return job, stopped(ctx, job, ctx.Err())
 		}
 	}
-}
-
-// stopped is the end by Ctrl-C, or err when that is not why.
-func stopped(ctx context.Context, job apitype.Job, err error) error {
-	if ctx.Err() == nil {
-		return err
-	}
-	return fmt.Errorf("interrupted; job %s goes on", job.ID)
 }
 
 func showProbe(c *call, p apitype.Probe) error {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"lwc/cloud/api/apitest"
+	"lwc/cloud/api/apitype"
 	"lwc/cloud/edp"
 	"lwc/transport/wire"
 )
@@ -80,6 +81,49 @@ func TestCollectInterrupted(t *testing.T) {
 	err := run(ctx, []string{"collect", "--wait"}, nil, out, &lines{})
 	if err == nil || err.Error() != "interrupted; job "+s.openJob().ID+" goes on" {
 		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// What waits is waited for as long as was asked for, and no longer.
+func TestTimeout(t *testing.T) {
+	s := newShell(t, edp.RoleAdmin)
+	s.offline()
+	for _, args := range [][]string{{"collect"}, {"probe"}, {"restart"}, {"renew-cert"}} {
+		_, errs, code := s.run(append(args, "--wait", "--timeout", "300ms")...)
+		if code != exitFailed || !strings.Contains(errs, "the time of --timeout is over; job ") || !strings.Contains(errs, " goes on") {
+			t.Errorf("%v: exit code %d: %s", args, code, errs)
+		}
+		for _, bad := range [][]string{{"--timeout", "1m"}, {"--wait", "--timeout", "-1s"}} {
+			if _, errs, code := s.run(append(args, bad...)...); code != exitUsage || !strings.Contains(errs, "--wait --timeout 30m") {
+				t.Errorf("%v %v: exit code %d: %s", args, bad, code, errs)
+			}
+		}
+	}
+}
+
+// Whoever waits for a run that waits for people is told so, once.
+func TestCollectTellsOfApprovals(t *testing.T) {
+	s := newShell(t, edp.RoleAdmin)
+	ids := s.cloud.Hold("edge-1", "edge-2")
+	held, err := s.cloud.Store.Held(t.Context(), apitest.Collector)
+	if err != nil || len(held) != len(ids) {
+		t.Fatal(held, err)
+	}
+	var errs bytes.Buffer
+	c, err := connect("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := apitype.Run{ID: held[0].Run, Collector: apitest.Collector, State: "running", Devices: []apitype.DeviceResult{{}}}
+	p := &progress{call: &call{stderr: &errs, Client: c}, shown: map[string]bool{}}
+	p.approvals(t.Context(), run) // its device is not done
+	p.shown[""] = true
+	p.approvals(t.Context(), run)
+	p.approvals(t.Context(), run)
+	run.ID = "another"
+	p.approvals(t.Context(), run)
+	if got := errs.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "wait for an approval: 2; see lwc-cloud held list") || !strings.Contains(got, "--run "+held[0].Run) {
+		t.Errorf("%q", got)
 	}
 }
 
