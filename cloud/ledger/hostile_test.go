@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/x509"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -88,6 +90,9 @@ func holes(t *testing.T, name, size string) []byte {
 // An export from anywhere is refused before it costs more than it weighs.
 func TestHostileExports(t *testing.T) {
 	id := wire.NewID()
+	der, err := x509.MarshalPKIXPublicKey(newSite(t).key.Public())
+	must(t, err)
+	key := base64.StdEncoding.EncodeToString(der)
 	many := func(dir, text string, size int64) []byte {
 		return packed(t, plainHead, func(w *tar.Writer) { put(t, w, dir, &forever{text: text}, size) })
 	}
@@ -101,7 +106,7 @@ func TestHostileExports(t *testing.T) {
 		"records without an end":       {many("documents/000001.jsonl", "{}\n", 4<<20), "a file of more than 1048576 entries"},
 		"a name that is no document": {packed(t, plainHead, func(w *tar.Writer) { put(t, w, "bytes/"+strings.Repeat("a", 200)+".xml", &forever{text: "x"}, 10) }),
 			"is named by no document"},
-		"keys without an end": {packed(t, `{"v":1,"collector":"`+collector+`","documents":"none","keys":["x"`+strings.Repeat(`,"x"`, 300)+`]}`, func(*tar.Writer) {}), "ledger.json"},
+		"keys without an end": {packed(t, `{"v":1,"collector":"`+collector+`","documents":"none","keys":["`+key+`"`+strings.Repeat(`,"`+key+`"`, 300)+`]}`, func(*tar.Writer) {}), "ledger.json"},
 		"a link": {packed(t, plainHead, func(w *tar.Writer) {
 			must(t, w.WriteHeader(&tar.Header{Name: "bytes/" + id + ".xml", Linkname: "/etc/passwd", Typeflag: tar.TypeSymlink}))
 		}), "not an ordinary file"},
