@@ -22,16 +22,22 @@ type dispatched struct {
 	version uint64    // of the configuration
 	at      time.Time // when
 	settled uint64    // the version that the collector said its last word on
-	jobs    map[string]time.Time
+	stated  uint64    // the newest version that it runs, or tried to, and told so
+	silent  uint64    // the version of the last heartbeat, where no state told of it
+	jobs    map[string]sentJob
 	held    map[string]time.Time // decisions on held documents
 }
+
+// sentJob is when a job was sent, and when something was last said of it: by it
+// being sent, or by its collector.
+type sentJob struct{ at, word time.Time }
 
 // again makes what the collector said nothing about due at once: the connection
 // that it was sent on is gone.
 func (d *dispatched) again() {
 	d.at = time.Time{}
-	for id := range d.jobs {
-		d.jobs[id] = time.Time{}
+	for id, j := range d.jobs {
+		d.jobs[id] = sentJob{word: j.word}
 	}
 	clear(d.held)
 }
@@ -48,7 +54,7 @@ func (l *line) sync(ctx context.Context, reload bool) error {
 		return nil
 	}
 	if l.sent.boot != l.entry.Boot {
-		l.sent = dispatched{boot: l.entry.Boot, jobs: map[string]time.Time{}, held: map[string]time.Time{}}
+		l.sent = dispatched{boot: l.entry.Boot, jobs: map[string]sentJob{}, held: map[string]time.Time{}}
 	}
 	err := l.sendDesired(ctx)
 	if err == nil && l.ready() {

@@ -11,22 +11,40 @@ import (
 	"lwc/transport/wire"
 )
 
-// sendJobs sends the open jobs that this boot does not have. A collector that
-// gets a job twice in one boot answers with its state.
+// quietBeats is how many heartbeats a job under way may be silent for: then its last
+// word may be lost, and the collector is asked for it.
+const quietBeats = 4
+
+// jobDue tells whether a job is to be sent: it is new to this boot, was not taken, or
+// nothing is said of it any more.
+func (l *line) jobDue(j edp.Job) bool {
+	s, sent := l.sent.jobs[j.ID]
+	switch {
+	case !sent:
+		return true
+	case j.State == edp.JobQueued:
+		return time.Since(s.at) >= resendAfter
+	case j.State == wire.JobDone: // it waits for its manifest, which comes by itself
+		return false
+	}
+	return time.Since(s.word) >= quietBeats*l.hub.cfg.Heartbeat
+}
+
+// sendJobs sends the open jobs that this boot does not have, or says nothing of. A
+// collector that gets a job twice in one boot answers with its state.
 func (l *line) sendJobs(ctx context.Context) error {
 	jobs, err := l.hub.cfg.Store.OpenJobs(ctx, l.id)
 	if err != nil {
 		return fmt.Errorf("reading the open jobs: %w", err)
 	}
 	for _, j := range jobs {
-		at, sent := l.sent.jobs[j.ID]
-		if sent && (j.State != edp.JobQueued || time.Since(at) < resendAfter) {
+		if !l.jobDue(j) {
 			continue
 		}
 		if err := l.sendJob(ctx, j); err != nil {
 			return fmt.Errorf("job %s: %w", j.ID, err)
 		}
-		l.sent.jobs[j.ID] = time.Now()
+		l.sent.jobs[j.ID] = sentJob{time.Now(), time.Now()}
 	}
 	return nil
 }
@@ -121,6 +139,10 @@ func (l *line) jobStatus(ctx context.Context, payload []byte) error {
 	}
 	if s.Probe != nil {
 		tidy.Probe(s.Probe)
+	}
+	if sent, ok := l.sent.jobs[s.ID]; ok {
+		sent.word = l.heard
+		l.sent.jobs[s.ID] = sent
 	}
 	return l.hub.cfg.Store.SawJobStatus(ctx, s)
 }

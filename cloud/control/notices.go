@@ -22,8 +22,9 @@ const (
 	// noticeEvery is how often the same sort of trouble of one collector is
 	// reported.
 	noticeEvery = time.Minute
-	// maxEvents bounds the events of one collector in noticeEvery.
-	maxEvents = 120
+	// maxEvents bounds the events of one collector in noticeEvery: all that one keeps
+	// while there is no connection. What is beyond has no receipt, and comes again.
+	maxEvents = 300
 )
 
 // notices keeps reports of one collector rare. Its zero value is ready.

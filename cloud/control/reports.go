@@ -53,6 +53,9 @@ func (l *line) state(ctx context.Context, payload []byte) error {
 	}
 	if l.sent.boot == s.Boot {
 		l.sent.settled = s.Config.Version
+		if s.Status != wire.ConfigRejected {
+			l.sent.stated = s.Config.Version
+		}
 	}
 	return l.sync(ctx, true)
 }
@@ -82,15 +85,40 @@ func (l *line) health(ctx context.Context, payload []byte) error {
 	if !l.isOnline() {
 		l.setOnline(true)
 		l.hub.log.Info("collector online", "collector", l.id, "boot", h.Boot)
-		return l.sync(ctx, true)
+		if err := l.sync(ctx, true); err != nil {
+			return err
+		}
 	}
-	return nil
+	return l.askState(ctx, h)
+}
+
+// askState asks for the state of the version that a second heartbeat tells of while
+// none came: it was lost, and with it the errors of single items. At the first one it
+// may be on its way.
+func (l *line) askState(ctx context.Context, h wire.Health) error {
+	v := h.Config.Version
+	if v == 0 || v == l.sent.stated || h.Boot != l.sent.boot {
+		return nil
+	}
+	if l.sent.silent != v {
+		l.sent.silent = v
+		return nil
+	}
+	if !l.notices.due("state", time.Now()) {
+		return nil
+	}
+	return l.hub.send(ctx, l.id, wire.KindNeed, wire.Need{
+		V: wire.Version, Collector: l.id, Boot: h.Boot, Resync: "state"})
 }
 
 func (l *line) askHello(ctx context.Context, boot string) error {
 	if !l.notices.due("resync", time.Now()) {
 		return nil
 	}
+	return l.wantHello(ctx, boot)
+}
+
+func (l *line) wantHello(ctx context.Context, boot string) error {
 	return l.hub.send(ctx, l.id, wire.KindNeed, wire.Need{
 		V: wire.Version, Collector: l.id, Boot: boot, Resync: "hello"})
 }
@@ -106,20 +134,53 @@ func (l *line) event(ctx context.Context, payload []byte) error {
 	switch {
 	case e.Collector != l.id:
 		return fmt.Errorf("reading an event: it is of collector %.80q", e.Collector)
-	case !eventKind.MatchString(e.Kind):
-		return errors.New("reading an event: its kind is not one word")
 	case !l.notices.allowEvent(time.Now()):
-		return errors.New("dropping an event: the collector sends too many")
+		return errors.New("putting off an event: the collector sends too many")
 	}
-	if err := wire.CheckID(e.Boot); err != nil {
-		return fmt.Errorf("reading an event: boot: %w", err)
+	if err := checkEvent(e); err != nil { // sent again it would not be better
+		return errors.Join(fmt.Errorf("reading an event: %w", err),
+			l.eventReceipt(ctx, e, wire.Receipt{Status: wire.Rejected, Code: codeEvent}))
 	}
 	tidy.Event(&e)
 	e.Time = believable(e.Time)
 	if e.Violation != nil {
 		e.Violation.At = believable(e.Violation.At)
 	}
-	return l.hub.cfg.Store.AddEvent(ctx, e)
+	status, err := l.hub.cfg.Store.TakeEvent(ctx, e)
+	if err != nil {
+		return err
+	}
+	return l.eventReceipt(ctx, e, wire.Receipt{Status: status})
+}
+
+// codeEvent says that an event has not the form of one.
+const codeEvent = "event"
+
+func checkEvent(e wire.Event) error {
+	if !eventKind.MatchString(e.Kind) {
+		return errors.New("its kind is not one word")
+	}
+	if err := wire.CheckID(e.Boot); err != nil {
+		return fmt.Errorf("boot: %w", err)
+	}
+	if e.ID == "" {
+		return nil
+	}
+	if err := wire.CheckID(e.ID); err != nil {
+		return fmt.Errorf("id: %w", err)
+	}
+	return nil
+}
+
+// eventReceipt tells the boot that sent an event what became of it. One without an
+// id is not waited for.
+func (l *line) eventReceipt(ctx context.Context, e wire.Event, r wire.Receipt) error {
+	if wire.CheckID(e.ID) != nil || wire.CheckID(e.Boot) != nil {
+		return nil
+	}
+	r.ID = e.ID
+	return l.hub.send(ctx, l.id, wire.KindReceipt, wire.Receipts{V: wire.Version, Collector: l.id, Boot: e.Boot,
+		Receipts: []wire.Receipt{r}})
 }
 
 // firstClock is the start of 2024, in seconds since 1970: a clock that is behind

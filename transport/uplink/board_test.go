@@ -45,23 +45,23 @@ func TestBackoffStaysBelowItsCeiling(t *testing.T) {
 
 func TestNoticesKeepTheNewest(t *testing.T) {
 	b := newNoticeBoard(func() {})
-	for i := range 300 {
-		b.put(notice{kind: wire.KindEvent, msg: i})
+	for i := range 2100 {
+		b.put(notice{kind: wire.KindJob, msg: i})
 	}
 	b.put(notice{kind: wire.KindState, msg: "state"})
 	n, ok := b.take()
-	if !ok || n.msg != 300-256 {
+	if !ok || n.msg != 2100-2048 {
 		t.Fatalf("the oldest kept is %v", n.msg)
 	}
 	second, _ := b.take()
 	b.back([]notice{n, second}) // the connection broke
-	for want := 300 - 256; want < 300; want++ {
+	for want := 2100 - 2048; want < 2100; want++ {
 		if n, _ := b.take(); n.msg != want {
 			t.Fatalf("got %v, want %d", n.msg, want)
 		}
 	}
 	if n, _ := b.take(); n.msg != "state" {
-		t.Fatalf("a flood of events pushed out the state: %v", n.msg)
+		t.Fatalf("a flood of jobs pushed out the state: %v", n.msg)
 	}
 	if _, ok := b.take(); ok {
 		t.Fatal("there is more than was put")

@@ -15,6 +15,9 @@ type Counts struct {
 	Kept      int64 // parts that the cloud has, of documents under way
 	Waits     int64 // for memory
 	Strange   int64 // receipts that fit nothing that waits
+	// EventsLost are the events that made room for newer ones before the cloud had
+	// them, EventsWaiting those that wait for their receipt.
+	EventsLost, EventsWaiting int64
 }
 
 // Delivery returns what was counted since the boot.
@@ -23,6 +26,7 @@ func (u *Uplink) Delivery() Counts {
 	defer u.out.mu.Unlock()
 	c := u.out.counts
 	c.Waits = u.out.waits
+	c.EventsLost, c.EventsWaiting = u.events.counts()
 	return c
 }
 
@@ -36,7 +40,7 @@ func (c Counts) into(counters map[string]int64) map[string]int64 {
 	for name, n := range map[string]int64{
 		"uplink_frames": c.Frames, "uplink_bytes": c.Bytes, "uplink_again": c.Again, "uplink_unchanged": c.Unchanged,
 		"uplink_withheld": c.Withheld, "uplink_dropped": c.Dropped, "uplink_kept": c.Kept, "uplink_waits": c.Waits,
-		"uplink_strange": c.Strange,
+		"uplink_strange": c.Strange, "events_lost": c.EventsLost, "events_waiting": c.EventsWaiting,
 	} {
 		if n > 0 {
 			out[name] = n

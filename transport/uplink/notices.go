@@ -6,7 +6,7 @@ import (
 	"lwc/transport/wire"
 )
 
-// notice is a state, a job's status or an event, on its way up.
+// notice is a state or a job's status, on its way up.
 type notice struct {
 	kind wire.Kind
 	msg  any
@@ -30,13 +30,10 @@ func newNoticeBoard(wake func()) *noticeBoard {
 // room is how many notices of a kind are kept. States describe the same thing,
 // so that few are of use; a job reports each device of a run.
 func room(k wire.Kind) int {
-	switch k {
-	case wire.KindState:
+	if k == wire.KindState {
 		return 8
-	case wire.KindJob:
-		return 2048
 	}
-	return 256
+	return 2048
 }
 
 // put queues a notice; the oldest of its kind makes room.
@@ -55,7 +52,7 @@ func (b *noticeBoard) put(n notice) {
 func (b *noticeBoard) back(ns []notice) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, k := range []wire.Kind{wire.KindState, wire.KindJob, wire.KindEvent} {
+	for _, k := range []wire.Kind{wire.KindState, wire.KindJob} {
 		var q []notice
 		for _, n := range ns {
 			if n.kind == k {

@@ -193,7 +193,7 @@ func (c *cloud) arrived(topic string, b []byte) {
 	case wire.KindHealth:
 		decodeTo(c, k, b, c.health)
 	case wire.KindEvent:
-		decodeTo(c, k, b, c.events)
+		c.event(b)
 	case wire.KindBye:
 		decodeTo(c, k, b, c.byes)
 	}

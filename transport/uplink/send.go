@@ -33,7 +33,10 @@ func (s *session) sendAll(ctx context.Context) error {
 				return err
 			}
 		}
-		ports, err := s.sendNotices(ctx)
+		if err := s.sendNotices(ctx); err != nil {
+			return err
+		}
+		ports, err := s.sendEvents(ctx)
 		if err != nil {
 			return err
 		}
@@ -42,7 +45,7 @@ func (s *session) sendAll(ctx context.Context) error {
 		}
 		f, wait := s.u.out.next(time.Now())
 		if f == nil {
-			s.idle(ctx, min(wait, time.Until(beat)))
+			s.idle(ctx, min(wait, time.Until(beat), s.u.events.idle(time.Now())))
 			continue
 		}
 		err = s.sendFrame(ctx, f)
@@ -84,24 +87,15 @@ func (s *session) sendFrame(ctx context.Context, f *frame) error {
 	return s.publish(ctx, f.kind, b, nil)
 }
 
-// sendNotices sends all notices, and tells whether one was about the ports. One
-// that could not be sent is put back.
-func (s *session) sendNotices(ctx context.Context) (ports bool, err error) {
+// sendNotices sends all notices. One that could not be sent is put back.
+func (s *session) sendNotices(ctx context.Context) error {
 	for {
 		n, ok := s.u.notices.take()
 		if !ok {
-			return ports, nil
+			return nil
 		}
-		if e, ok := n.msg.(wire.Event); ok && e.Kind == wire.EventPortViolation {
-			ports = true
-		}
-		if n.kind == wire.KindEvent {
-			err = s.encoded(ctx, n.kind, n.msg, &n)
-		} else {
-			err = s.signed(ctx, n.kind, n.msg, &n)
-		}
-		if err != nil {
-			return ports, err
+		if err := s.signed(ctx, n.kind, n.msg, &n); err != nil {
+			return err
 		}
 	}
 }
@@ -117,15 +111,11 @@ func (s *session) signed(ctx context.Context, k wire.Kind, v any, n *notice) err
 
 // plain sends a message as JSON.
 func (s *session) plain(ctx context.Context, k wire.Kind, v any) error {
-	return s.encoded(ctx, k, v, nil)
-}
-
-func (s *session) encoded(ctx context.Context, k wire.Kind, v any, n *notice) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encoding a %s: %w", k, err)
 	}
-	return s.publish(ctx, k, b, n)
+	return s.publish(ctx, k, b, nil)
 }
 
 // publish sends one message and waits until it is written, not until it is

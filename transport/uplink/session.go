@@ -286,7 +286,10 @@ func (s *session) farewell(ctx context.Context) {
 	defer cancel()
 	err := s.settleWrite(ctx)
 	if err == nil {
-		_, err = s.sendNotices(ctx)
+		err = s.sendNotices(ctx)
+	}
+	if err == nil {
+		_, err = s.sendEvents(ctx)
 	}
 	if err == nil {
 		err = s.plain(ctx, wire.KindBye, s.bye(true))

@@ -98,7 +98,7 @@ const MaxReceipts = 64
 
 // Receipt says what became of one document or manifest.
 type Receipt struct {
-	ID        string        `json:"id"` // of the document or manifest
+	ID        string        `json:"id"` // of the document, manifest or event
 	Status    ReceiptStatus `json:"status"`
 	Code      string        `json:"code,omitempty"`      // why it was rejected, one word
 	Retryable bool          `json:"retryable,omitempty"` // send it again, same id
@@ -261,6 +261,7 @@ type Trouble struct {
 // no fact.
 type Event struct {
 	V         int       `json:"v"`
+	ID        string    `json:"id,omitempty"` // a ULID, of the receipt; none: the cloud makes the event
 	Collector string    `json:"collector"`
 	Boot      string    `json:"boot"`
 	Time      time.Time `json:"time"`
