@@ -6,7 +6,10 @@
 // configuration (its credentials sealed to the key of that boot) and the open
 // jobs, records states, heartbeats and events, and hands documents and manifests
 // to an ingest.Stream. A full queue blocks the Bus, and so the sender, for five
-// seconds; then messages are dropped, to be sent again for want of a receipt.
+// seconds; then messages are dropped. Documents and manifests come again for want
+// of a receipt. All else has a queue of its own, and where that one is full the
+// collector is asked for another hello, after which it tells its newest state, and
+// that of its jobs, again; heartbeats follow anyway, and an event may be lost.
 //
 // Two machines may use one identity. The one whose first hello came later is the
 // collector; the other has no welcome, and an event tells.

@@ -17,13 +17,13 @@ const maxDecisions = 1000
 // be dropped. It does so again after a minute, and on each connection, until the
 // body is stored, or a manifest says that it did not leave.
 func (l *line) sendDecisions(ctx context.Context) error {
-	list, err := l.hub.cfg.Store.Held(ctx, l.id)
+	list, err := l.hub.cfg.Store.HeldDecided(ctx, l.id, l.entry.Boot)
 	if err != nil {
 		return err
 	}
 	need := wire.Need{V: wire.Version, Collector: l.id, Boot: l.entry.Boot}
 	for _, h := range list {
-		if h.Boot != l.entry.Boot || h.State == edp.HeldWaiting || time.Since(l.sent.held[h.ID]) < resendAfter {
+		if time.Since(l.sent.held[h.ID]) < resendAfter {
 			continue
 		}
 		if h.State == edp.HeldApproved {

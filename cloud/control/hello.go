@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,11 +22,18 @@ func (l *line) hello(ctx context.Context, payload []byte) error {
 		return fmt.Errorf("reading a hello: %w", err)
 	}
 	tidyPorts(&h.Ports)
+	h.Firmware = tidy.Text(h.Firmware, tidy.MaxName)
 	err := l.hub.cfg.Store.SawHello(ctx, h)
 	if errors.Is(err, edp.ErrSuperseded) {
 		l.alert(ctx, EventClone, h.Boot,
 			"two starts of this collector are there at once: its identity was copied to a second machine, or one machine was restored from an image. The newer start is served, the older one is not. Revoke it and enrol both anew; if there is but one machine, restart its lwcd")
 		l.hub.cfg.Bus.Kick(l.id) // it took the line from the newer one
+	}
+	if errors.Is(err, edp.ErrUnavailable) && l.knows(h) {
+		// There is nothing in it to remember. Without an answer the collector would
+		// go from endpoint to endpoint, and be away when there is room again.
+		l.note(ctx, wire.KindHello, err)
+		err = nil
 	}
 	if err != nil {
 		return err
@@ -41,6 +49,11 @@ func (l *line) hello(ctx context.Context, payload []byte) error {
 		return err
 	}
 	return l.sync(ctx, false)
+}
+
+// knows tells whether the registry has all that matters of a hello.
+func (l *line) knows(h wire.Hello) bool {
+	return h.Boot == l.entry.Boot && bytes.Equal(h.BootKey, l.entry.BootKey)
 }
 
 func (l *line) checkHello(h wire.Hello) error {

@@ -37,6 +37,10 @@ type Config struct {
 	// Heartbeat is how often collectors report, in whole seconds; 0 means 30 s.
 	// One that is silent for three of them counts as offline.
 	Heartbeat time.Duration
+	// SharedBus says that the messages of all collectors come one after the other,
+	// as from a broker that is not the process's own: a collector whose queue is
+	// full then holds up the others once, and not with each of its messages.
+	SharedBus bool
 	// Logger gets what an operator should know; nil discards it.
 	Logger *slog.Logger
 }
@@ -144,8 +148,8 @@ func (h *Hub) wake(collector string) {
 const receivePatience = 5 * time.Second
 
 // receive takes one message from the bus. It blocks while the collector's queue
-// is full, for receivePatience at most; then the message is dropped. What matters
-// has no receipt then, and comes again; the window becomes smaller.
+// is full, for receivePatience at most; then the message is dropped. A document has
+// no receipt then, and comes again; the window becomes smaller.
 func (h *Hub) receive(topic string, payload []byte) {
 	id, dir, kind, err := h.cfg.Topics.Parse(topic)
 	if err != nil || dir != wire.Up {
@@ -160,16 +164,30 @@ func (h *Hub) receive(topic string, payload []byte) {
 			return
 		}
 	}
-	patience := time.NewTimer(receivePatience)
+	m, queue := message{kind, payload}, l.queueOf(kind)
+	select {
+	case queue <- m:
+		return
+	default:
+	}
+	patience := time.NewTimer(h.patience(l))
 	defer patience.Stop()
 	select {
-	case l.queue <- message{kind, payload}:
+	case queue <- m:
 	case <-h.ended:
 	case <-patience.C:
-		l.overrun.Store(true)
+		l.dropped(kind)
 		l.handled()
 		h.log.Warn("a message is dropped: the store does not keep up", "collector", id, "kind", kind)
 	}
+}
+
+// patience is how long a message of a collector may wait for room.
+func (h *Hub) patience(l *line) time.Duration {
+	if h.cfg.SharedBus && (l.overrun.Load() || l.missed.Load()) {
+		return 0
+	}
+	return receivePatience
 }
 
 // expect counts a message in, so that the worker stays for it. It returns

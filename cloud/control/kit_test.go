@@ -138,7 +138,7 @@ func (c *cloud) open(t testing.TB, s setup) {
 	ing, err := ingest.New(in)
 	check()
 	cfg := Config{Store: c.store, Bus: c.bus, Vault: c.vault, Ingest: ing, Key: c.pki.ConfigKey(),
-		Heartbeat: s.heartbeat, Logger: logger}
+		Heartbeat: s.heartbeat, SharedBus: s.foreign, Logger: logger}
 	if s.seal {
 		cfg.IngestKey = c.pki.IngestKey().Public()
 	}

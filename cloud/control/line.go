@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// queueLength bounds what waits for a worker: 32 frames, 4 MB.
+	// queueLength bounds each queue of a worker: 32 frames, 4 MB.
 	queueLength = 32
 	// recheck is how old the worker's view of the registry may be.
 	recheck = 10 * time.Second
@@ -30,10 +30,12 @@ type message struct {
 type line struct {
 	hub   *Hub
 	id    string
-	queue chan message
+	queue chan message // documents and manifests
+	words chan message // all else
 	poke  chan struct{}
-	// overrun says that a message found no room in the queue.
-	overrun atomic.Bool
+	// overrun says that a document or a manifest found no room, missed that
+	// something else did not.
+	overrun, missed atomic.Bool
 
 	// Guarded by Hub.mu.
 	pending int // messages between the bus and the end of their handling
@@ -52,7 +54,24 @@ type line struct {
 }
 
 func newLine(h *Hub, id string) *line {
-	return &line{hub: h, id: id, queue: make(chan message, queueLength), poke: make(chan struct{}, 1)}
+	return &line{hub: h, id: id, queue: make(chan message, queueLength), words: make(chan message, queueLength), poke: make(chan struct{}, 1)}
+}
+
+func (l *line) queueOf(k wire.Kind) chan message {
+	if k == wire.KindFact || k == wire.KindRun {
+		return l.queue
+	}
+	return l.words
+}
+
+// dropped notes that a message found no room.
+func (l *line) dropped(k wire.Kind) {
+	switch k {
+	case wire.KindFact, wire.KindRun:
+		l.overrun.Store(true)
+	case wire.KindHello, wire.KindState, wire.KindJob:
+		l.missed.Store(true)
+	}
 }
 
 // errUnknown says that the registry does not let this collector in.
@@ -82,6 +101,8 @@ func (l *line) step(ctx context.Context) {
 	defer timer.Stop()
 	select {
 	case m := <-l.queue:
+		l.handle(ctx, m)
+	case m := <-l.words:
 		l.handle(ctx, m)
 	case <-l.poke:
 		l.note(ctx, wire.KindDesired, l.sync(ctx, true))
@@ -124,9 +145,20 @@ func (l *line) handle(ctx context.Context, m message) {
 	defer l.handled()
 	err := l.load(ctx, m.kind == wire.KindHello)
 	if err == nil {
-		err = l.dispatch(ctx, m)
+		err = errors.Join(l.dispatch(ctx, m), l.catchUp(ctx))
 	}
 	l.note(ctx, m.kind, err)
+}
+
+// catchUp asks for another hello when something was dropped that has no receipt.
+// The welcome brings the newest state again, and a job that is sent again its own.
+func (l *line) catchUp(ctx context.Context) error {
+	if !l.missed.Load() || !l.isOnline() || !l.notices.due("resync", time.Now()) {
+		return nil
+	}
+	l.missed.Store(false)
+	clear(l.sent.jobs)
+	return l.wantHello(ctx, l.entry.Boot)
 }
 
 func (l *line) handled() {

@@ -50,10 +50,29 @@ func scanHeld(r row) (h Held, err error) {
 // Held returns the held documents of a collector, or of all where it is empty,
 // oldest first.
 func (s *Store) Held(ctx context.Context, collector string) ([]Held, error) {
-	list, err := all(ctx, s.read, scanHeld, `SELECT `+heldColumns+` FROM held
-		WHERE $1 = '' OR collector = $1 ORDER BY offered_at, id`, collector)
+	query, args := heldQuery(collector)
+	list, err := all(ctx, s.read, scanHeld, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("listing held documents: %w", err)
+	}
+	return list, nil
+}
+
+func heldQuery(collector string) (string, []any) {
+	if collector == "" {
+		return `SELECT ` + heldColumns + ` FROM held ORDER BY offered_at, id`, nil
+	}
+	return `SELECT ` + heldColumns + ` FROM held WHERE collector = $1 ORDER BY offered_at, id`, []any{collector}
+}
+
+const decidedQuery = `SELECT ` + heldColumns + ` FROM held WHERE collector = $1 AND state IN ($2, $3) AND boot = $4 ORDER BY offered_at, id`
+
+// HeldDecided returns the held documents of a boot that an admin has decided on,
+// and whose collector has not followed yet.
+func (s *Store) HeldDecided(ctx context.Context, collector, boot string) ([]Held, error) {
+	list, err := all(ctx, s.read, scanHeld, decidedQuery, collector, HeldApproved, HeldDeclined, boot)
+	if err != nil {
+		return nil, fmt.Errorf("listing decisions on held documents: %w", err)
 	}
 	return list, nil
 }

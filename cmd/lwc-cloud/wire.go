@@ -125,7 +125,7 @@ func (c *cloud) openHub(d *data, foreign bool) error {
 	if err != nil {
 		return err
 	}
-	conf := control.Config{Store: d.store, Bus: c.bus, Vault: d.vault, Ingest: in, Key: d.pki.ConfigKey(), Logger: c.log}
+	conf := control.Config{Store: d.store, Bus: c.bus, Vault: d.vault, Ingest: in, Key: d.pki.ConfigKey(), SharedBus: foreign, Logger: c.log}
 	if foreign {
 		conf.IngestKey = d.pki.IngestKey().Public()
 	}
