@@ -184,7 +184,8 @@ func (o *outbox) withdraw(d *document, p *parcel, done func(wire.Delivery)) bool
 	return true
 }
 
-// abort forgets a document that was not committed.
+// abort forgets a document that was not committed. Who found it before, and ends it
+// only now, ends nothing.
 func (o *outbox) abort(d *document) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -255,10 +256,15 @@ func (o *outbox) leave(f *frame) {
 
 // again queues the frames of a parcel once more. The caller holds mu.
 func (o *outbox) again(p *parcel) {
-	o.unscheduled(p)
 	p.tries++
+	o.requeue(p)
+}
+
+// requeue makes all frames of a parcel due now. The caller holds mu.
+func (o *outbox) requeue(p *parcel) {
+	o.unscheduled(p)
 	for _, f := range p.frames {
-		if f.left && f.index < 0 {
+		if f.index < 0 {
 			heap.Push(&o.ready, f)
 		}
 	}
@@ -318,15 +324,10 @@ func (o *outbox) anew() {
 	o.wake()
 }
 
-// hurryOne queues all frames of a parcel. The caller holds mu.
+// hurryOne queues a parcel as if it had never been sent. The caller holds mu.
 func (o *outbox) hurryOne(p *parcel) {
-	o.unscheduled(p)
 	p.tries = 0
-	for _, f := range p.frames {
-		if f.index < 0 {
-			heap.Push(&o.ready, f)
-		}
-	}
+	o.requeue(p)
 }
 
 // hurry queues documents that the cloud asks for. It returns how many are not

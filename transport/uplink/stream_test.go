@@ -162,3 +162,23 @@ func TestUnchangedStreamIsWithdrawn(t *testing.T) {
 	l.Close()
 	checkEmpty(t, u)
 }
+
+// A sender that finds a frame too large may be overtaken by the end of its stream.
+func TestAbortedIsNotEndedTwice(t *testing.T) {
+	u, o := offline(t, 1<<20), new(told)
+	l := lane(t, u, runAt(1))
+	s, err := l.Stream(t.Context(), wire.Header{Item: "big"}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(noise(300 << 10)); err != nil {
+		t.Fatal(err)
+	}
+	s.Abort()
+	callAll(u.out.reject(codeFrame, s.d))
+	l.Close()
+	if n := u.Delivery().Documents; n != 0 || len(o.m) != 0 {
+		t.Errorf("%d documents have a last word, %d were told", n, len(o.m))
+	}
+	checkEmpty(t, u)
+}
