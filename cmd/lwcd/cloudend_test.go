@@ -34,6 +34,7 @@ type cloudEnd struct {
 	http   *http.Server
 	addr   string
 	egress wire.Egress // of the fleets that are put
+	limits wire.CollectLimits
 }
 
 func must[T any](t *testing.T) func(T, error) T {
@@ -127,7 +128,7 @@ func (c *cloudEnd) putFleet(f *junostest.Fleet, dir string) {
 		c.t.Fatal(err)
 	}
 	d := desiredOf(c.t, f, key)
-	fl := edp.Fleet{Collector: theCollector, Egress: c.egress}
+	fl := edp.Fleet{Collector: theCollector, Egress: c.egress, Limits: c.limits}
 	passwords := map[string]string{"lab": f.Devices()[0].Password}
 	for _, b := range f.Bastions() {
 		passwords[b.Name] = b.Password

@@ -3,6 +3,7 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -14,11 +15,15 @@ import (
 
 	"lwc/cloud/edp"
 	"lwc/junos/junostest"
+	"lwc/transport/wire"
 )
 
 const (
 	largeItem = "show-interfaces-terse"
 	largeSize = 200_000_000
+	// noiseSize is that of a reply of which three fifths go over the line: more than
+	// three times the least memory for documents.
+	noiseSize, noiseBudget = 45_000_000, 8 << 20
 	// largeGrowth is what a reply of any size may add to the memory of the collector
 	// half: one session, and what is on its way to the cloud.
 	largeGrowth = 24 << 20
@@ -27,13 +32,23 @@ const (
 // A reply of 200 MB passes through lwcd while it arrives: the memory of the
 // process that collects it hardly grows, and what is stored is what the device
 // sent.
-func TestLargeReply(t *testing.T) {
+func TestLargeReply(t *testing.T) { passLarge(t, largeSize, largeItem, 0) }
+
+// So does one that is larger than the memory for documents when it is compressed as
+// well.
+func TestLargeReplyOfNoise(t *testing.T) { passLarge(t, noiseSize, "noise", noiseBudget) }
+
+// passLarge collects a reply of that size; how is the rest of the device's fault. 0
+// means the default of the memory for documents, which has room for all that
+// compresses well.
+func passLarge(t *testing.T, size int64, how string, budget int64) {
 	if testing.Short() {
-		t.Skip("200 MB through SSH, TLS and the store take half a minute")
+		t.Skip("large replies through SSH, TLS and the store take half a minute")
 	}
 	cl := startCloudEnd(t)
+	cl.limits.BudgetBytes = budget
 	fleet := startFleet(t, junostest.Config{Devices: 1, Seed: 9}, map[string]junostest.Fault{
-		"01": junostest.Fault(fmt.Sprintf("%s:%d:%s", junostest.Huge, largeSize, largeItem))})
+		"01": junostest.Fault(fmt.Sprintf("%s:%d:%s", junostest.Huge, size, how))})
 	s := listenAsSystemd(t, "2000000")
 	p := newProcess(t)
 	p.start()
@@ -53,14 +68,38 @@ func TestLargeReply(t *testing.T) {
 	})
 	peak := memoryOf(t, half, "VmHWM:")
 	t.Logf("in %v, the collector half had %.1f MiB before and %.1f MiB at most", time.Since(began), float64(before)/(1<<20), float64(peak)/(1<<20))
-	if peak-before > largeGrowth {
+	if peak-before > largeGrowth+budget {
 		t.Errorf("the collector half grew from %d to %d bytes", before, peak)
 	}
-	checkLarge(t, cl, fleet, job.Run)
+	checkLarge(t, cl, fleet, job.Run, size)
+	if sent := sentOf(t, cl, job.Run); sent < 3*budget {
+		t.Errorf("%d bytes were sent, and the memory for documents has %d", sent, budget)
+	}
+}
+
+// sentOf is how much of the large document was sent, as the account of the run says.
+func sentOf(t *testing.T, cl *cloudEnd, run string) (sent int64) {
+	t.Helper()
+	err := cl.store.EachManifest(t.Context(), theCollector, run, func(s edp.SignedManifest) error {
+		var m wire.Manifest
+		if err := json.Unmarshal(s.Plain, &m); err != nil {
+			return err
+		}
+		for _, e := range m.Documents {
+			if e.Item == largeItem {
+				sent += e.Sent
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sent
 }
 
 // checkLarge reads the stored document to its end.
-func checkLarge(t *testing.T, cl *cloudEnd, fleet *junostest.Fleet, run string) {
+func checkLarge(t *testing.T, cl *cloudEnd, fleet *junostest.Fleet, run string, size int64) {
 	t.Helper()
 	docs, err := cl.store.Documents(t.Context(), edp.DocumentFilter{Collector: theCollector, Run: run, Limit: 1000})
 	if err != nil {
@@ -77,7 +116,7 @@ func checkLarge(t *testing.T, cl *cloudEnd, fleet *junostest.Fleet, run string) 
 	defer body.Close()
 	sum := sha256.New()
 	n, err := io.Copy(sum, body)
-	if err != nil || n != d.Size || n < largeSize*9/10 || hex.EncodeToString(sum.Sum(nil)) != d.SHA256 {
+	if err != nil || n != d.Size || n < size*9/10 || hex.EncodeToString(sum.Sum(nil)) != d.SHA256 {
 		t.Errorf("%d bytes of %d: %v", n, d.Size, err)
 	}
 	raw := d.RawSHA256

@@ -38,7 +38,8 @@ func (d *Device) deliver(ctx context.Context, f *framer, doc document) error {
 		doc.text = doc.text[:len(doc.text)/2]
 	case Huge:
 		if size, item := fault.size(0), hugeItem(fault); item == "*" && doc.item != "" || item == doc.item {
-			return d.huge(out, doc, size)
+			_, how := cutArg(fault.arg())
+			return d.huge(out, doc, size, how == noisy)
 		}
 	default:
 		doc.text = spoil(fault.kind(), d, doc.text)

@@ -140,7 +140,7 @@ func FaultKinds() []FaultKind {
 		row(WrongFraming, device, "[:size|zero|header]", "frames replies as it must not: chunks for delimiters or the reverse; or with bad chunk sizes", oneOf(nil, "", "size", "zero", "header")),
 		row(WrongID, device, "", "answers with another message-id", noArg),
 		row(Splits, device, "[:N]", "writes in pieces of 1 to 1024, or N, bytes, framing cut anywhere; nothing is wrong", oneOf(countArg, "")),
-		row(Huge, device, ":BYTES[:ITEM|:*]", "has show-interfaces-terse, or the item named, or all, that long", hugeArg),
+		row(Huge, device, ":BYTES[:ITEM|:*|:noise]", "has show-interfaces-terse, or the item named, or all, that long; noise: so that it cannot be compressed", hugeArg),
 		row(BadUTF8, device, "", "has bytes in its replies that are not UTF-8", noArg),
 		row(BOM, device, "", "puts a byte order mark before each reply", noArg),
 		row(NoPipeline, device, "", "ends the session when a request comes before the reply to the last is sent", noArg),

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"fmt"
 	"hash"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 )
@@ -19,20 +21,34 @@ const (
 
 // hugeItem is the item that Huge makes long; "*" is all of them.
 func hugeItem(fault *faultState) string {
-	if _, item := cutArg(fault.arg()); item != "" {
+	if _, item := cutArg(fault.arg()); item != "" && item != noisy {
 		return item
 	}
 	return "show-interfaces-terse"
 }
 
+// noisy is the argument with which what is added cannot be compressed to less than
+// three fifths.
+const noisy = "noise"
+
+// silence is where noise goes in a unit.
+var silence = bytes.Repeat([]byte("*"), base64.StdEncoding.EncodedLen(3<<10))
+
+// noise fills b with letters that nobody guesses, and that are the same each time.
+func (s *stream) noise(b []byte) {
+	raw := make([]byte, base64.StdEncoding.DecodedLen(len(b)))
+	s.rand.Read(raw)
+	base64.StdEncoding.Encode(b, raw)
+}
+
 // huge sends a document that is size long, or a little more than it is by
 // itself if that is longer. What is added is made while it is sent.
-func (d *Device) huge(f *framer, doc document, size int64) error {
+func (d *Device) huge(f *framer, doc document, size int64, noise bool) error {
 	head, tail, ok := cutPayload(doc.text)
 	if !ok {
 		return d.send(f, nil, doc) // an error: there is nothing to make long
 	}
-	open, unit, shut := filling(doc.text, head)
+	open, unit, shut := filling(doc.text, head, noise)
 	room := size - int64(len(head)+len(open)+len(shut)+len(tail))
 	units := max(room/int64(len(unit)), 1)
 	pad := max(room-units*int64(len(unit)), 0)
@@ -78,7 +94,7 @@ func payloadName(doc []byte) string {
 
 // filling is what makes a reply long: subscribers' interfaces in one of
 // interfaces, in others the payload's own content again and again.
-func filling(doc, head []byte) (open, unit, shut []byte) {
+func filling(doc, head []byte, noise bool) (open, unit, shut []byte) {
 	name := payloadName(doc)
 	if name != "interface-information" {
 		start := bytes.LastIndex(head, []byte("<"+name))
@@ -89,6 +105,9 @@ func filling(doc, head []byte) (open, unit, shut []byte) {
 		w.block("name", fmt.Sprintf("demux0.%d", firstDemux))
 		w.block("admin-status", "up")
 		w.block("oper-status", "up")
+		if noise {
+			w.block("description", string(silence))
+		}
 		w.in("filter-information", func() {})
 		w.in("address-family", func() {
 			w.block("address-family-name", "inet")
@@ -105,13 +124,14 @@ type stream struct {
 	f    *framer
 	b    *bufio.Writer
 	hash hash.Hash
+	rand *rand.ChaCha8
 	size int64
 	err  error // the first; nothing is written after it
 }
 
 func newStream(f *framer) *stream {
 	b := bufio.NewWriterSize(f.w, hugeBlock)
-	return &stream{f: f.through(b), b: b, hash: sha256.New()}
+	return &stream{f: f.through(b), b: b, hash: sha256.New(), rand: rand.NewChaCha8([32]byte{})}
 }
 
 func (s *stream) write(parts ...[]byte) {
@@ -126,18 +146,20 @@ func (s *stream) write(parts ...[]byte) {
 }
 
 // repeat writes a unit n times, many in a block. A number in the unit that is
-// firstDemux counts up.
+// firstDemux counts up, and silence in it becomes noise.
 func (s *stream) repeat(unit []byte, n int64) {
 	many := max(1, hugeBlock/len(unit))
 	block := bytes.Repeat(unit, many)
-	at := bytes.Index(unit, strconv.AppendInt(nil, firstDemux, 10))
+	at, quiet := bytes.Index(unit, strconv.AppendInt(nil, firstDemux, 10)), bytes.Index(unit, silence)
 	for done := int64(0); done < n && s.err == nil; done += int64(many) {
 		for i := range many {
-			if at < 0 {
-				break
+			if at >= 0 {
+				number := firstDemux + (done+int64(i))%(3*firstDemux)
+				strconv.AppendInt(block[:i*len(unit)+at], number, 10)
 			}
-			number := firstDemux + (done+int64(i))%(3*firstDemux)
-			strconv.AppendInt(block[:i*len(unit)+at], number, 10)
+			if quiet >= 0 {
+				s.noise(block[i*len(unit)+quiet:][:len(silence)])
+			}
 		}
 		s.write(block[:int64(len(unit))*min(int64(many), n-done)])
 	}

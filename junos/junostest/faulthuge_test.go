@@ -2,6 +2,7 @@ package junostest
 
 import (
 	"bytes"
+	"compress/flate"
 	"fmt"
 	"io"
 	"runtime"
@@ -20,6 +21,7 @@ func TestHuge(t *testing.T) {
 		{"huge:300KB", terse, "show-interfaces-terse", 300_000},
 		{"huge:1MiB:show-chassis-hardware-extensive", "get-chassis-inventory><extensive/></get-chassis-inventory", "show-chassis-hardware-extensive", 1 << 20},
 		{"huge:100KB:*", "get-alarm-information/", "show-chassis-alarms", 100_000},
+		{"huge:400KB:noise", terse, "show-interfaces-terse", 400_000},
 		{"huge:10", terse, "show-interfaces-terse", 0},
 		{"huge:300KB", "get-alarm-information/", "show-chassis-alarms", 0},
 	} {
@@ -39,6 +41,12 @@ func TestHuge(t *testing.T) {
 				t.Errorf("%s of %s is %d bytes long", tt.item, tt.fault, len(doc))
 			}
 			wellFormed(t, doc)
+			if tt.size == 400_000 {
+				if n := deflated(t, doc); n < len(doc)*3/5 || bytes.Contains(doc, silence) {
+					t.Errorf("noise of %d bytes can be compressed to %d", len(doc), n)
+				}
+				return
+			}
 			if n := bytes.Count(doc, []byte("demux0.10737")); tt.size == 300_000 && (n < 500 || !bytes.Contains(doc, fmt.Appendf(nil, "demux0.%d\n", firstDemux+n-1))) {
 				t.Errorf("%d interfaces of subscribers, not counted up", n)
 			}
@@ -47,6 +55,17 @@ func TestHuge(t *testing.T) {
 			}
 		})
 	}
+}
+
+// deflated is how long a document is when it is compressed.
+func deflated(t *testing.T, doc []byte) int {
+	t.Helper()
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, flate.BestCompression)
+	if _, err := w.Write(doc); err != nil || w.Close() != nil {
+		t.Fatal(err)
+	}
+	return b.Len()
 }
 
 // firstMessage takes the framing off; a reply may be longer than what framer reads.
