@@ -38,12 +38,13 @@ func (s *Store) Documents(ctx context.Context, f DocumentFilter) ([]Document, er
 const eachPage = 500
 
 // EachDocument gives each document of a run, or of a whole collector where run is
-// empty, by id and without its body. The error of each ends it.
+// empty, without its body: by device and item those of a run, else by id. The
+// error of each ends it.
 func (s *Store) EachDocument(ctx context.Context, collector, run string, each func(Document) error) error {
-	for after, more := "", true; more; {
-		list, err := all(ctx, s.read, scanDocument, `SELECT `+documentColumns+` FROM documents d
-			WHERE d.collector = $1 AND ($2 = '' OR d.run = $2) AND d.id > $3 ORDER BY d.id LIMIT $4`,
-			collector, run, after, eachPage)
+	var after Document
+	for more := true; more; {
+		query, args := pageQuery(collector, run, after)
+		list, err := all(ctx, s.read, scanDocument, query, args...)
 		if err != nil {
 			return fmt.Errorf("listing the documents of collector %.80q: %w", collector, err)
 		}
@@ -51,11 +52,21 @@ func (s *Store) EachDocument(ctx context.Context, collector, run string, each fu
 			if err := each(d); err != nil {
 				return err
 			}
-			after = d.ID
+			after = d
 		}
 		more = len(list) == eachPage
 	}
 	return nil
+}
+
+// pageQuery lists the documents after one, along an index.
+func pageQuery(collector, run string, after Document) (string, []any) {
+	const from = `SELECT ` + documentColumns + ` FROM documents d WHERE d.collector = $1`
+	if run == "" {
+		return from + ` AND d.id > $2 ORDER BY d.id LIMIT $3`, []any{collector, after.ID, eachPage}
+	}
+	return from + ` AND d.run = $2 AND (d.device, d.item) > ($3, $4) ORDER BY d.device, d.item LIMIT $5`,
+		[]any{collector, run, after.Device, after.Item, eachPage}
 }
 
 // query names only what f asks for: with "$2 = ” OR ..." no index would be of

@@ -80,13 +80,14 @@ func conclude(ctx context.Context, q querier, m wire.Manifest) error {
 	return err
 }
 
+const sectionsQuery = `SELECT COUNT(DISTINCT section), COALESCE(MAX(section), 0),
+	COALESCE(MAX(CASE WHEN last <> 0 THEN section END), 0) FROM manifests WHERE run = $1 AND boot = $2`
+
 // sectionsWhole tells whether the newest section of the manifest's boot is a last
 // one, and none before it is missing.
 func sectionsWhole(ctx context.Context, q querier, m wire.Manifest) (bool, error) {
 	var sections, newest, last int64
-	err := q.QueryRowContext(ctx, `SELECT COUNT(DISTINCT section), COALESCE(MAX(section), 0),
-		COALESCE(MAX(CASE WHEN last <> 0 THEN section END), 0) FROM manifests WHERE run = $1 AND boot = $2`,
-		m.Run, m.Boot).Scan(&sections, &newest, &last)
+	err := q.QueryRowContext(ctx, sectionsQuery, m.Run, m.Boot).Scan(&sections, &newest, &last)
 	return err == nil && sections == newest && last == newest, err
 }
 

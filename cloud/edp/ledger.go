@@ -62,8 +62,8 @@ type link struct{ hash, previous string }
 // empty, in the order of their chain. One whose predecessor is not there stands
 // where it came in. The error of each ends it.
 func (s *Store) EachManifest(ctx context.Context, collector, run string, each func(SignedManifest) error) error {
-	links, err := all(ctx, s.read, func(r row) (l link, err error) { return l, r.Scan(&l.hash, &l.previous) },
-		`SELECT hash, previous FROM manifests WHERE collector = $1 AND ($2 = '' OR run = $2) ORDER BY received_at, rowid`, collector, run)
+	query, args := linkQuery(collector, run)
+	links, err := all(ctx, s.read, func(r row) (l link, err error) { return l, r.Scan(&l.hash, &l.previous) }, query, args...)
 	if err != nil {
 		return fmt.Errorf("listing the manifests of collector %.80q: %w", collector, err)
 	}
@@ -77,6 +77,16 @@ func (s *Store) EachManifest(ctx context.Context, collector, run string, each fu
 		}
 	}
 	return nil
+}
+
+// linkQuery lists manifests. Those of a run are few among all of a collector: the
+// "+" keeps the index by collector out of it.
+func linkQuery(collector, run string) (string, []any) {
+	const order = ` ORDER BY received_at, rowid`
+	if run == "" {
+		return `SELECT hash, previous FROM manifests WHERE collector = $1` + order, []any{collector}
+	}
+	return `SELECT hash, previous FROM manifests WHERE run = $1 AND +collector = $2` + order, []any{run, collector}
 }
 
 // chained orders manifests so that each follows the one that it names.

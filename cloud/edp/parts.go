@@ -119,9 +119,11 @@ func loadArriving(ctx context.Context, q querier, collector, id string) (*arrivi
 	return a, noRows(err)
 }
 
+const idQuery = `SELECT COUNT(*) FROM documents WHERE id = $1`
+
 // admit says why a new document is not taken, if so.
 func (b *batch) admit(ctx context.Context, h wire.Header) (PutStatus, error) {
-	n, err := one(ctx, b, scanInt, `SELECT COUNT(*) FROM documents WHERE id = $1`, h.ID)
+	n, err := one(ctx, b, scanInt, idQuery, h.ID)
 	if err != nil || n > 0 {
 		return whyNot(ctx, b, Document{ID: h.ID, Collector: h.Collector})
 	}

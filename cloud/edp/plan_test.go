@@ -55,6 +55,11 @@ func plan(t *testing.T, s *Store, f DocumentFilter) []string {
 	t.Helper()
 	f.Limit = 10
 	query, args := f.query()
+	return explain(t, s, query, args...)
+}
+
+func explain(t *testing.T, s *Store, query string, args ...any) []string {
+	t.Helper()
 	detail := func(r row) (text string, err error) {
 		var id, parent, unused int
 		return text, r.Scan(&id, &parent, &unused, &text)
@@ -64,4 +69,37 @@ func plan(t *testing.T, s *Store, f DocumentFilter) []string {
 		t.Fatal(err)
 	}
 	return steps
+}
+
+// What is asked with each frame, section and look at a collector, and each page of a
+// long list, reads its own rows and no others.
+func TestQueriesByIndex(t *testing.T) {
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "edp.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	after := Document{ID: "i", Device: "d", Item: "i"}
+	type asked struct {
+		query string
+		args  []any
+		plan  string
+	}
+	of := func(plan string) func(string, []any) asked {
+		return func(query string, args []any) asked { return asked{query, args, plan} }
+	}
+	for name, c := range map[string]asked{
+		"base":      of("SEARCH documents USING INDEX documents_place (collector=? AND device=? AND item=?)")(baseQuery, []any{"c", "d", "i", "s", 1}),
+		"id":        of("SEARCH documents USING COVERING INDEX sqlite_autoindex_documents_1 (id=?)")(idQuery, []any{"i"}),
+		"sections":  of("USE TEMP B-TREE FOR count(DISTINCT)|SEARCH manifests USING COVERING INDEX manifests_sections (run=? AND boot=?)")(sectionsQuery, []any{"r", "b"}),
+		"decided":   of("SEARCH held USING INDEX held_collector (collector=? AND state=?)|USE TEMP B-TREE FOR ORDER BY")(decidedQuery, []any{"c", "a", "b", "boot"}),
+		"held":      of("SEARCH held USING INDEX held_collector (collector=?)|USE TEMP B-TREE FOR ORDER BY")(heldQuery("c")),
+		"of a run":  of("SEARCH d USING INDEX sqlite_autoindex_documents_3 (collector=? AND run=? AND (device,item)>(?,?))")(pageQuery("c", "r", after)),
+		"of all":    of("SEARCH d USING INDEX sqlite_autoindex_documents_2 (collector=? AND id>?)")(pageQuery("c", "", after)),
+		"run chain": of("SEARCH manifests USING INDEX manifests_run (run=?)")(linkQuery("c", "r")),
+	} {
+		if got := strings.Join(explain(t, s, c.query, c.args...), "|"); got != c.plan {
+			t.Errorf("%s: %s\nwant %s", name, got, c.plan)
+		}
+	}
 }

@@ -146,11 +146,12 @@ func (b *batch) put(ctx context.Context, d Document, body []byte) (PutStatus, er
 	return b.insert(ctx, d, c)
 }
 
+const baseQuery = `SELECT CASE WHEN same_as = '' THEN id ELSE same_as END FROM documents
+	WHERE collector = $1 AND device = $2 AND item = $3 AND sha256 = $4 AND size = $5 ORDER BY collected_at DESC LIMIT 1`
+
 // base finds the document that has the bytes of one that came without a body.
 func (b *batch) base(ctx context.Context, d *Document) (id string, err error) {
-	err = b.QueryRowContext(ctx, `SELECT CASE WHEN same_as = '' THEN id ELSE same_as END FROM documents
-		WHERE collector = $1 AND device = $2 AND item = $3 AND sha256 = $4 AND size = $5
-		ORDER BY collected_at DESC LIMIT 1`, d.Collector, d.Device, d.Item, d.SHA256, d.Size).Scan(&id)
+	err = b.QueryRowContext(ctx, baseQuery, d.Collector, d.Device, d.Item, d.SHA256, d.Size).Scan(&id)
 	return id, noRows(err)
 }
 
