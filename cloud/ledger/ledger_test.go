@@ -140,7 +140,7 @@ func filled(t testing.TB) *site {
 	s := newSite(t)
 	s.section(runA, false, s.document(runA, "edge-1", "show-version"), s.document(runA, "edge-1", "show-chassis-alarms"))
 	s.section(runA, true, s.document(runA, "edge-2", "show-version"),
-		wire.ManifestEntry{ID: wire.NewID(), Device: "edge-2", Item: "show-arp-no-resolve", Status: wire.EntryWithheld, Size: 900, Reason: "not approved in time"})
+		wire.ManifestEntry{ID: wire.NewID(), Device: "edge-2", Item: "show-arp-no-resolve", Status: wire.EntryWithheld, SHA256: wire.Digest([]byte("withheld")), Size: 900, Reason: "not approved in time"})
 	s.section(runB, false, s.document(runB, "edge-1", "show-version"))
 	s.section(runB, true, s.document(runB, "edge-2", "show-version"))
 	return s
@@ -202,6 +202,10 @@ func TestTampering(t *testing.T) {
 			[]string{ledger.Unnamed}, "no manifest names it"},
 		"a document of a run that nobody knows": {func(s *site) { s.document(wire.NewID(), "edge-2", "show-interfaces") },
 			[]string{ledger.Unnamed}, "no manifest names it"},
+		"a document called another": {func(s *site) { s.docs[0].Device, s.docs[2].Device = s.docs[2].Device, s.docs[0].Device },
+			[]string{ledger.BadBytes}, "the store has it as edge-2/show-version"},
+		"the ledger of another collector": {func(s *site) { s.head.Collector = "site-berlin-02" },
+			[]string{ledger.BadSignature}, "it is of collector \"site-berlin-01\" and not of site-berlin-02"},
 		"a document taken out": {func(s *site) { s.docs = s.docs[1:] },
 			[]string{ledger.Missing}, "it is not in the store"},
 		"the end of a run missing": {func(s *site) {
@@ -217,7 +221,7 @@ func TestTampering(t *testing.T) {
 			must(s.t, json.Unmarshal(s.manifests[1].Plain, &m))
 			e := m.Documents[1]
 			s.docs = append(s.docs, ledger.Record{ID: e.ID, Run: runA, Boot: boot1, Device: e.Device, Item: e.Item})
-			s.bodies[e.ID] = []byte("x")
+			s.bodies[e.ID] = []byte("withheld")
 		}, []string{ledger.Contrary}, "it left the site all the same"},
 	} {
 		t.Run(name, func(t *testing.T) {

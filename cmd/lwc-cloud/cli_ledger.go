@@ -49,7 +49,18 @@ func (l *ledgerFrom) open(ctx context.Context, c *call, d ledger.Documents) (io.
 	if err != nil {
 		return nil, err
 	}
+	l.collector = at.ID
 	return conn.Ledger(ctx, at.ID, l.run, d)
+}
+
+// answered makes sure that a cloud sent what it was asked for: less of it would
+// verify, too.
+func (l *ledgerFrom) answered(h ledger.Head, d ledger.Documents) error {
+	if l.file != "" || (h.Collector == l.collector && h.Run == l.run && h.Documents == d) {
+		return nil
+	}
+	return fmt.Errorf("the cloud was asked for the ledger of %s, run %q, documents %s, and sent that of %s, run %q, documents %s",
+		l.collector, l.run, d, h.Collector, h.Run, h.Documents)
 }
 
 func ledgerShowCmd() clientCmd {
@@ -74,6 +85,9 @@ func ledgerShow(ctx context.Context, c *call, from ledgerFrom, asJSON bool) erro
 	}
 	head, runs, err := ledger.Tell(in)
 	if err = errors.Join(err, in.Close()); err != nil {
+		return err
+	}
+	if err := from.answered(head, ledger.DocumentsNone); err != nil {
 		return err
 	}
 	if asJSON {
@@ -115,7 +129,7 @@ func ledgerExport(ctx context.Context, c *call, from ledgerFrom, out string, byt
 	if err != nil {
 		return err
 	}
-	n, err := saveAs(out, in)
+	n, err := saveAs(out, in, func(h ledger.Head) error { return from.answered(h, howMuch(bytes)) })
 	if err = errors.Join(err, in.Close()); err != nil {
 		return fmt.Errorf("exporting the ledger: %w", err)
 	}
@@ -132,7 +146,7 @@ func howMuch(bytes bool) ledger.Documents {
 
 // saveAs writes a file that only its owner can read, and leaves none behind when
 // it does not come to its end. An export that is cut off on its way is refused.
-func saveAs(path string, in io.Reader) (n int64, err error) {
+func saveAs(path string, in io.Reader, check func(ledger.Head) error) (n int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".lwc-ledger-*")
 	if err != nil {
 		return 0, err
@@ -147,19 +161,22 @@ func saveAs(path string, in io.Reader) (n int64, err error) {
 	if err = errors.Join(err, buffered.Flush(), f.Sync(), f.Close()); err != nil {
 		return n, err
 	}
-	if err := checkExport(f.Name()); err != nil {
+	if err := checkExport(f.Name(), check); err != nil {
 		return n, err
 	}
 	return n, os.Rename(f.Name(), path)
 }
 
 // checkExport reads an export once: its end may not have come.
-func checkExport(path string) error {
+func checkExport(path string, check func(ledger.Head) error) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	_, _, err = ledger.Tell(f)
+	head, _, err := ledger.Tell(f)
+	if err == nil {
+		err = check(head)
+	}
 	return errors.Join(err, f.Close())
 }
 
@@ -194,6 +211,9 @@ func ledgerVerify(ctx context.Context, c *call, from ledgerFrom, files []string,
 	}
 	report, err := ledger.Verify(in, keys...)
 	if err = errors.Join(err, in.Close()); err != nil {
+		return err
+	}
+	if err := from.answered(report.Head, howMuch(bytes)); err != nil {
 		return err
 	}
 	if asJSON {

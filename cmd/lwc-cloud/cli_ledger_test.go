@@ -8,6 +8,7 @@ import (
 
 	"lwc/cloud/api/apitest"
 	"lwc/cloud/edp"
+	"lwc/cloud/ledger"
 	"lwc/transport/wire"
 )
 
@@ -54,6 +55,24 @@ func (s *shell) notInOrder(file, key string) {
 		out, errs, code := s.run(append([]string{"ledger", "verify"}, c.args...)...)
 		if code != c.code || !strings.Contains(out+errs, c.want) {
 			s.t.Errorf("%s: exit code %d, want %d; no %q in\n%s%s", name, code, c.code, c.want, out, errs)
+		}
+	}
+}
+
+// A cloud that sends less than it was asked for is not believed: one run, or
+// manifests alone, would verify.
+func TestLedgerThatIsAnother(t *testing.T) {
+	const at = apitest.Collector
+	for _, h := range []ledger.Head{
+		{Collector: "site-berlin-02", Documents: ledger.DocumentsHashes}, {Collector: at, Documents: ledger.DocumentsNone},
+		{Collector: at, Documents: ledger.DocumentsHashes, Run: wire.NewID()},
+	} {
+		asked := ledgerFrom{collector: at}
+		if err := asked.answered(h, ledger.DocumentsHashes); err == nil || !strings.Contains(err.Error(), "was asked for the ledger of "+at) {
+			t.Errorf("%+v: %v", h, err)
+		}
+		if err := (&ledgerFrom{file: "x"}).answered(h, ledger.DocumentsHashes); err != nil {
+			t.Errorf("a file is what it is: %v", err)
 		}
 	}
 }
