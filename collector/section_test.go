@@ -173,6 +173,36 @@ func TestWaitForApprovalsEnds(t *testing.T) {
 	})
 }
 
+// The wait for approvals begins when the last visit has ended, and what was held is
+// dropped once, whatever else the run still waits for.
+func TestWaitForApprovalsBeginsWithTheLastVisit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		r.up.hold = true
+		r.site.behave["edge-02"] = behaviour{dial: func(int) error { time.Sleep(10 * time.Minute); return nil }}
+		d := r.desired(1, 2)
+		d.Egress = wire.Egress{Mode: wire.EgressHold, Hold: []string{"show-version"}, Wait: "5m"}
+		r.apply(d)
+		r.c.Job(wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID()})
+		r.sleep(15 * time.Minute)
+		if got := r.up.droppedHeld(); len(got) != 0 {
+			t.Fatal("dropped before the wait is over")
+		}
+		r.sleep(time.Minute)
+		for range 4 {
+			r.up.mu.Lock()
+			receipt := r.up.waiting[0]
+			r.up.waiting = r.up.waiting[1:]
+			r.up.mu.Unlock()
+			receipt()
+			r.sleep(10 * time.Second)
+		}
+		if got := r.up.droppedHeld(); len(got) != 1 || len(r.up.runs()) != 1 {
+			t.Errorf("dropped %v; %d runs", got, len(r.up.runs()))
+		}
+	})
+}
+
 // 10,000 devices of thirty items each go through the accounts of a run without
 // staying there.
 func TestAccountsDoNotGrowWithTheRun(t *testing.T) {
