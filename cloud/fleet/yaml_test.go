@@ -203,6 +203,8 @@ func TestParseYAMLErrors(t *testing.T) {
 		"hold of nothing":      {good + "egress: {mode: hold}\n", "name some in hold, as hold: [show-arp-no-resolve]"},
 		"hold without mode":    {good + "egress: {hold: [show-version]}\n", "items are held only in mode hold"},
 		"unknown held item":    {good + "egress: {mode: hold, hold: [show-arp-no-resolv]}\n", `did you mean "show-arp-no-resolve"?`},
+		"short wait":           {good + "egress: {mode: hold, hold: [show-version], wait: 59s}\n", `"59s" is not a length of time from 1m to 24h`},
+		"long wait":            {good + "egress: {mode: hold, hold: [show-version], wait: 25h}\n", `"25h" is not a length of time from 1m to 24h`},
 		"bad wait":             {good + "egress: {mode: hold, hold: [show-version], wait: 3d}\n", `"3d" is not a length of time from 1m to 24h`},
 		"small budget":         {good + "limits: {budget_bytes: 1000}\n", "1000 is not from 8388608 (8 MiB) to 1073741824 (1 GiB)"},
 		"window without start": {good + "schedule: {window: 2h}\n", "add start"},
