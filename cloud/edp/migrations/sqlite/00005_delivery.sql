@@ -120,6 +120,9 @@ ALTER TABLE manifests DROP COLUMN envelope;
 DROP TABLE held;
 DROP TABLE arriving;
 DELETE FROM documents WHERE parts > 0 OR same_as <> ''; -- their bytes are in no body
+DELETE FROM latest_documents;
+INSERT INTO latest_documents (collector, device, item, document, collected_at)
+    SELECT collector, device, item, id, MAX(collected_at) FROM documents GROUP BY collector, device, item;
 DROP TABLE parts;
 ALTER TABLE documents DROP COLUMN same_as;
 ALTER TABLE documents DROP COLUMN parts;
