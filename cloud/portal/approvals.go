@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 
 	"lwc/cloud/api"
 	"lwc/cloud/api/apitype"
@@ -22,7 +21,6 @@ type approvalsData struct {
 	Waiting    []apitype.Held
 	Decided    []apitype.Held // whose collector did not follow yet
 	Bytes      int64          // that wait
-	Until      int64          // when the newest of these was offered, in microseconds
 }
 
 // maxListed is how many documents the page lists: a browser takes no 10,000.
@@ -51,7 +49,6 @@ func (v *visit) approvalsData() (approvalsData, error) {
 		if h.State == edp.HeldWaiting {
 			d.Waiting = append(d.Waiting, view.Held(h))
 			d.Bytes += h.Size
-			d.Until = max(d.Until, h.OfferedAt.UnixMicro())
 		} else {
 			d.Decided = append(d.Decided, view.Held(h))
 		}
@@ -59,7 +56,8 @@ func (v *visit) approvalsData() (approvalsData, error) {
 	return d, err
 }
 
-// decide approves or declines the documents that are ticked, or all that wait.
+// decide approves or declines the documents that are ticked, or all that the page
+// listed: nobody decides on what was not seen.
 func (p *Portal) decide(v *visit) error {
 	if err := v.r.ParseForm(); err != nil {
 		return err
@@ -70,7 +68,7 @@ func (p *Portal) decide(v *visit) error {
 	}
 	ids := v.r.PostForm["id"]
 	if v.form("all") == "true" {
-		ids = d.offeredUntil(v.form("until"))
+		ids = v.r.PostForm["shown"]
 	}
 	if len(ids) == 0 {
 		return v.wrong("approvals", "approvals", d, fleet.Problems{{Text: "no document is chosen: tick those that you decide on"}})
@@ -91,18 +89,6 @@ func (p *Portal) decide(v *visit) error {
 	}
 	p.log.Info("held documents were decided on", "approved", approve, "documents", len(ids), "user", v.user.Name)
 	return v.done("/approvals?"+url.Values{"collector": {d.Collector}}.Encode(), decided(len(ids), approve))
-}
-
-// offeredUntil chooses what waited when the page was made: nobody decides on what
-// came after it, and was not seen.
-func (d approvalsData) offeredUntil(until string) (ids []string) {
-	at, err := strconv.ParseInt(until, 10, 64)
-	for _, h := range d.Waiting {
-		if err == nil && h.OfferedAt.UnixMicro() <= at {
-			ids = append(ids, h.ID)
-		}
-	}
-	return ids
 }
 
 func decided(n int, approve bool) string {

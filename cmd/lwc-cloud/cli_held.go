@@ -22,10 +22,13 @@ func heldListCmd() clientCmd {
 			collector := fs.String("collector", "", "only of this collector `ID`")
 			return func(ctx context.Context, c *call) ([]apitype.Held, error) { return c.Held(ctx, *collector) }
 		},
-		"ID\tCOLLECTOR\tDEVICE\tITEM\tBYTES\tCOLLECTED\tSTATE\tSHA-256",
-		func(h apitype.Held) []any {
-			return []any{h.ID, h.Collector, h.Device, h.Item, h.Size, h.CollectedAt.UTC().Format(time.DateTime), h.State, h.SHA256}
-		})
+		heldHead, heldRow)
+}
+
+const heldHead = "ID\tCOLLECTOR\tDEVICE\tITEM\tBYTES\tCOLLECTED\tSTATE\tSHA-256"
+
+func heldRow(h apitype.Held) []any {
+	return []any{h.ID, h.Collector, h.Device, h.Item, h.Size, h.CollectedAt.UTC().Format(time.DateTime), h.State, h.SHA256}
 }
 
 func heldDecideCmd(approve bool) clientCmd {
@@ -35,7 +38,8 @@ func heldDecideCmd(approve bool) clientCmd {
 	}
 	return clientCmd{
 		name: "held " + verb, args: "[ID…]", many: true, summary: summary,
-		details: "Either ids, as held list shows them, or all that wait and are chosen by the flags.",
+		details: "Either ids, as held list shows them, or all that wait and are chosen by the flags; those are\n" +
+			"printed, and nothing else is decided on.",
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			var f heldFilter
 			fs.StringVar(&f.collector, "collector", "", "all that wait of this collector `ID`")
@@ -44,13 +48,18 @@ func heldDecideCmd(approve bool) clientCmd {
 			fs.StringVar(&f.item, "item", "", "all that wait of this `ITEM` of the catalogue")
 			fs.BoolVar(&f.all, "all", false, "all that wait")
 			return func(ctx context.Context, c *call) error {
-				ids, err := f.ids(ctx, c)
+				chosen, ids, err := f.choose(ctx, c)
 				if err != nil {
 					return err
 				}
 				if len(ids) == 0 {
 					_, err := fmt.Fprintln(c.stdout, "no document waits")
 					return err
+				}
+				if len(chosen) > 0 {
+					if err := printTable(c, heldHead, chosen, heldRow); err != nil {
+						return err
+					}
 				}
 				for some := range slices.Chunk(ids, maxDecisions) {
 					if err := c.Decide(ctx, some, approve); err != nil {
@@ -74,23 +83,23 @@ type heldFilter struct {
 	all                          bool
 }
 
-func (f heldFilter) ids(ctx context.Context, c *call) ([]string, error) {
+// choose returns the ids to decide on, and the documents where flags chose them.
+func (f heldFilter) choose(ctx context.Context, c *call) (list []apitype.Held, ids []string, err error) {
 	chosen := f.all || f.collector != "" || f.run != "" || f.device != "" || f.item != ""
 	switch {
 	case chosen && len(c.args) > 0:
-		return nil, usageErrorf("give ids, or choose by flags, and not both")
+		return nil, nil, usageErrorf("give ids, or choose by flags, and not both")
 	case !chosen && len(c.args) == 0:
-		return nil, usageErrorf("which? give ids (see lwc-cloud held list), or choose with --collector, --run, --device, --item or --all")
+		return nil, nil, usageErrorf("which? give ids (see lwc-cloud held list), or choose with --collector, --run, --device, --item or --all")
 	case !chosen:
-		return c.args, nil
+		return nil, c.args, nil
 	}
-	list, err := c.Held(ctx, f.collector)
+	list, err = c.Held(ctx, f.collector)
 	list = slices.DeleteFunc(list, func(h apitype.Held) bool {
 		return h.State != waitsForDecision || (f.run != "" && h.Run != f.run) || (f.device != "" && h.Device != f.device) || (f.item != "" && h.Item != f.item)
 	})
-	var ids []string
 	for _, h := range list {
 		ids = append(ids, h.ID)
 	}
-	return ids, err
+	return list, ids, err
 }
