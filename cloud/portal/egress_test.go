@@ -142,8 +142,14 @@ func TestApprovalsThatWereOvertaken(t *testing.T) {
 	c.Fill()
 	seen := c.Hold("edge-1", "edge-2")
 	v := user(t, c, edp.RoleAdmin)
-	_, until, _ := strings.Cut(v.page("/approvals"), `name="until" value="`)
-	until, _, _ = strings.Cut(until, `"`)
+	var shown []string
+	for _, field := range strings.Split(v.page("/approvals"), `name="shown" value="`)[1:] {
+		id, _, _ := strings.Cut(field, `"`)
+		shown = append(shown, id)
+	}
+	if len(shown) != len(seen) {
+		t.Fatalf("shown are %q", shown)
+	}
 	late := c.Hold("edge-3")
 	states := func() map[string]edp.HeldState {
 		t.Helper()
@@ -159,7 +165,7 @@ func TestApprovalsThatWereOvertaken(t *testing.T) {
 	if resp, body := v.post("/approvals", all); resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, "no document is chosen") {
 		t.Errorf("all of nothing that was seen: %s", resp.Status)
 	}
-	all.Set("until", until)
+	all["shown"] = shown
 	if resp, body := v.post("/approvals", all); resp.StatusCode != http.StatusSeeOther {
 		t.Fatalf("%s %s", resp.Status, body)
 	}
@@ -210,9 +216,10 @@ func TestHealthInABrowser(t *testing.T) {
 	c.Fill()
 	must(t, c.Store.SawHealth(t.Context(), wire.Health{V: wire.Version, Collector: apitest.Collector, Boot: apitest.Boot, Time: time.Now(), Uptime: 7200,
 		RSS: 51 << 20, QueueBytes: 60 << 20, Budget: 64 << 20, NextRun: time.Date(2026, 11, 23, 1, 0, 0, 0, time.UTC),
-		Ports:  wire.PortState{Mode: "enforce", State: "open"},
-		Checks: []wire.Check{{Name: "clock", OK: true, Detail: "within 1 s of the cloud"}, {Name: "swap", Detail: "swap is on: switch it off with swapoff -a"}},
-		Errors: []wire.Trouble{{At: time.Now(), Text: "the line to the cloud broke: no answer for 15 s"}}}))
+		Ports:    wire.PortState{Mode: "enforce", State: "open"},
+		Checks:   []wire.Check{{Name: "clock", OK: true, Detail: "within 1 s of the cloud"}, {Name: "swap", Detail: "swap is on: switch it off with swapoff -a"}},
+		Errors:   []wire.Trouble{{At: time.Now(), Text: "the line to the cloud broke: no answer for 15 s"}},
+		Counters: map[string]int64{"documents_rejected": 41}}))
 	b := open(t)
 	b.logIn(c)
 	if s := b.text("#unwell"); !strings.Contains(s, "swap is on") {
@@ -225,6 +232,7 @@ func TestHealthInABrowser(t *testing.T) {
 		"#health-need": {"The check of swap fails: swap is on: switch it off with swapoff -a.", "nearly full: 60 MiB of 64 MiB"},
 		"#checks":      {"within 1 s of the cloud"},
 		"#troubles":    {"no answer for 15 s"},
+		"#counts":      {"documents that the cloud refused", "41"},
 	} {
 		for _, w := range want {
 			if s := b.text(selector); !strings.Contains(s, w) {

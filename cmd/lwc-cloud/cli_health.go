@@ -13,7 +13,7 @@ import (
 
 func healthCmd() clientCmd {
 	return clientCmd{
-		name: "health", args: "[COLLECTOR]", many: true, summary: "Show the health of a collector: heartbeat, checks, last errors",
+		name: "health", args: "[COLLECTOR]", many: true, summary: "Show the health of a collector: heartbeat, checks, counters, last errors",
 		details: "Ends with 3 when something has to be done: the heartbeat is lost, a check fails, the ports are closed,\n" +
 			"the memory for documents is nearly full, or the certificate was not renewed.",
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
@@ -76,7 +76,8 @@ func showHealth(c *call, at apitype.Collector) error {
 	return &exitError{code: exitDevices}
 }
 
-// showChecks lists what the collector checks of itself, and its last errors.
+// showChecks lists what the collector checks of itself, what it counted, and its last
+// errors.
 func showChecks(c *call, at apitype.Collector) error {
 	if at.Health == nil {
 		return nil
@@ -91,6 +92,12 @@ func showChecks(c *call, at apitype.Collector) error {
 			result = "FAILS"
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\n", x.Name, result, x.Detail)
+	}
+	if counts := at.Counts(); len(counts) > 0 {
+		fmt.Fprintln(t, "\nSINCE ITS START")
+		for _, n := range counts {
+			fmt.Fprintf(t, "%d\t%s\n", n.N, n.Words)
+		}
 	}
 	if len(at.Health.Errors) > 0 {
 		fmt.Fprintln(t, "\nLAST ERRORS")

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -101,10 +102,12 @@ func TestHeldCommands(t *testing.T) {
 	if out := s.ok("held", "approve", ids[0]); !strings.Contains(out, "1 document is approved") {
 		t.Errorf("approve: %s", out)
 	}
-	if out := s.ok("held", "decline", "--item", "show-arp-no-resolve", "--device", "edge-2"); !strings.Contains(out, "1 document is declined") {
+	if out := s.ok("held", "decline", "--item", "show-arp-no-resolve", "--device", "edge-2"); !strings.Contains(out, "1 document is declined") ||
+		!strings.Contains(out, ids[1]) || !strings.Contains(out, "edge-2") || strings.Contains(out, ids[2]) {
 		t.Errorf("decline: %s", out)
 	}
-	if out := s.ok("held", "approve", "--all"); !strings.Contains(out, "1 document is approved") {
+	if out := s.ok("held", "approve", "--all"); !strings.Contains(out, "1 document is approved") ||
+		!strings.Contains(out, ids[2]) || !strings.Contains(out, "edge-3") || strings.Contains(out, ids[1]) {
 		t.Errorf("the rest: %s", out)
 	}
 	for want, args := range map[string][]string{
@@ -154,11 +157,13 @@ func TestMachineCommands(t *testing.T) {
 func TestHealthCommand(t *testing.T) {
 	s := newShell(t, edp.RoleStandard)
 	health := wire.Health{V: wire.Version, Collector: apitest.Collector, Boot: apitest.Boot, QueueBytes: 1 << 20, Budget: 64 << 20,
-		Checks: []wire.Check{{Name: "clock", OK: true, Detail: "within 1 s of the cloud"}}}
+		Checks:   []wire.Check{{Name: "clock", OK: true, Detail: "within 1 s of the cloud"}},
+		Counters: map[string]int64{"documents_lost": 3, "memory_waits": 12}}
 	if err := s.cloud.Store.SawHealth(t.Context(), health); err != nil {
 		t.Fatal(err)
 	}
-	if out := s.ok("health"); !strings.Contains(out, "1.0 MiB of 64 MiB") || !strings.Contains(out, "clock  ok      within 1 s of the cloud") {
+	if out := s.ok("health"); !strings.Contains(out, "1.0 MiB of 64 MiB") || !strings.Contains(out, "clock  ok      within 1 s of the cloud") ||
+		!regexp.MustCompile(`\n3 +documents lost for want of memory\n`).MatchString(out) || !regexp.MustCompile(`\n12 +times that a device waited`).MatchString(out) {
 		t.Errorf("health:\n%s", out)
 	}
 	health.Checks = append(health.Checks, wire.Check{Name: "swap", Detail: "swap is on: switch it off"})

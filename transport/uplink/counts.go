@@ -18,6 +18,7 @@ type Counts struct {
 	// EventsLost are the events that made room for newer ones before the cloud had
 	// them, EventsWaiting those that wait for their receipt.
 	EventsLost, EventsWaiting int64
+	Connections               int64 // that were begun
 }
 
 // Delivery returns what was counted since the boot.
@@ -27,6 +28,7 @@ func (u *Uplink) Delivery() Counts {
 	c := u.out.counts
 	c.Waits = u.out.waits
 	c.EventsLost, c.EventsWaiting = u.events.counts()
+	c.Connections = int64(u.conns.Load())
 	return c
 }
 
@@ -41,6 +43,7 @@ func (c Counts) into(counters map[string]int64) map[string]int64 {
 		"uplink_frames": c.Frames, "uplink_bytes": c.Bytes, "uplink_again": c.Again, "uplink_unchanged": c.Unchanged,
 		"uplink_withheld": c.Withheld, "uplink_dropped": c.Dropped, "uplink_kept": c.Kept, "uplink_waits": c.Waits,
 		"uplink_strange": c.Strange, "events_lost": c.EventsLost, "events_waiting": c.EventsWaiting,
+		"uplink_connections": c.Connections,
 	} {
 		if n > 0 {
 			out[name] = n
