@@ -81,6 +81,7 @@ type Run struct {
 	ID, Job, State string
 	// JobState is the state of the job that asked for it; empty: none did.
 	JobState string
+	JobError string   // why it failed or was refused
 	Devices  []string // that the job names; none: all
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Kind is a kind of finding.
@@ -21,7 +22,8 @@ const (
 	statusOne      = "stored"    // the entry's own document is stored
 	statusTwo      = "duplicate" // an earlier boot's document is stored
 	partial        = "partial"   // outcome of a document that the device did not end
-	refused        = "refused"   // state of a job
+	failed         = "failed"    // states of a job
+	refused        = "refused"
 )
 
 // Finding is one thing that the judge saw.
@@ -52,6 +54,15 @@ type Case struct {
 	// Wants says what a run has to account for: the items of each device. It is given
 	// the first manifest of the run. Nil items: the run is not known.
 	Wants func(Manifest) map[string][]string
+	// Due are the windows in which a run had to begin.
+	Due []Due
+}
+
+// Due is a window of a schedule, and what was to be collected in it.
+type Due struct {
+	Schedule string
+	Window   time.Time // its start
+	Wants    map[string][]string
 }
 
 // place is where a document belongs.
@@ -84,6 +95,7 @@ func (c Case) Judge() []Finding {
 		j.coverage(run)
 	}
 	j.ends()
+	j.begun()
 	for _, at := range j.places() {
 		j.stored(at)
 		j.namedOnce(at)
@@ -172,6 +184,11 @@ func (j *judge) cutOff(run string) string {
 	for _, m := range j.runs[run] {
 		if m.Last && m.Reason != "" {
 			return m.Reason
+		}
+	}
+	for _, r := range j.Runs { // a job that could not go on in the next boot says so itself
+		if r.ID == run && r.Job != "" && (r.JobState == failed || r.JobState == refused) {
+			return r.JobError
 		}
 	}
 	return ""

@@ -73,6 +73,7 @@ func good() Case {
 		}
 		c.Manifests = append(c.Manifests, m)
 	}
+	c.Due = []Due{{Schedule: "daily", Window: noon, Wants: map[string][]string{"d3": {"a"}}}}
 	c.Runs = []Run{{ID: "R", State: "complete"}, {ID: "J", Job: "job", JobState: "done", State: "complete"}}
 	c.Boots = []Boot{{ID: "B1", Start: noon, End: noon.Add(15 * time.Second)}, {ID: "B2", Start: noon.Add(16 * time.Second), End: noon.Add(time.Hour), Whole: true}}
 	return c
@@ -138,13 +139,19 @@ func TestJudgeFindsEveryLoss(t *testing.T) {
 			e := &c.Manifests[1].Entries[2]
 			e.Status, e.Reason = "withheld", "dry run"
 		}},
-		"run without an end":  {Broken, func(c *Case) { c.Manifests[1].Last = false }},
+		"run without an end": {Broken, func(c *Case) { c.Manifests[1].Last = false }},
+		"job refused without words": {Broken, func(c *Case) {
+			c.Manifests[2].Last, c.Runs[1].JobState = false, "refused"
+		}},
 		"run without account": {Broken, func(c *Case) { c.Runs = append(c.Runs, Run{ID: "Z", State: "running"}) }},
 		"collected before the window": {Missing, func(c *Case) {
 			c.Documents = slices.DeleteFunc(c.Documents, func(d Document) bool { return d.Run == "R" && d.Device == "d1" })
 			c.Manifests[0].Entries = nil
 			c.Manifests[2].Devices = []Result{{Device: "d1", OK: true}}
 			c.Manifests[2].Started = noon.Add(-time.Minute)
+		}},
+		"window that never began": {Missing, func(c *Case) {
+			c.Due = []Due{{Schedule: "daily", Window: noon.Add(time.Hour), Wants: map[string][]string{"d1": {"a"}}}}
 		}},
 		"run of nobody":     {Unnamed, func(c *Case) { c.Wants = func(Manifest) map[string][]string { return nil } }},
 		"section left out":  {Broken, func(c *Case) { c.Manifests[1].Section = 2 }},
@@ -182,6 +189,13 @@ func TestJudgeAllows(t *testing.T) {
 			c.Manifests[0].Entries = nil
 			c.Manifests[2].Devices = []Result{{Device: "d1", OK: true}}
 			c.Manifests[2].Schedule = "other"
+			c.Due = append(c.Due, Due{Schedule: "third", Window: noon, Wants: map[string][]string{"d1": {"a", "b"}}})
+		},
+		"a job that was too late for the next boot": func(c *Case) {
+			m := &c.Manifests[2]
+			m.Last, m.Entries = false, m.Entries[:1]
+			c.Runs[1].JobState, c.Runs[1].JobError = "refused", "it has expired"
+			c.Boots[1].Whole = false
 		},
 		"asked aside, or in another way": func(c *Case) {
 			c.Aside = map[string]bool{"who": true}
@@ -223,7 +237,7 @@ func TestStore(t *testing.T) {
 	exec(`CREATE TABLE parts (document, part, body)`)
 	exec(`CREATE TABLE manifests (hash, raw, received_at)`)
 	exec(`CREATE TABLE runs (id, job, state)`)
-	exec(`CREATE TABLE jobs (id, state, devices)`)
+	exec(`CREATE TABLE jobs (id, state, error, devices)`)
 	add := func(id string, body []byte, enc string, parts int, same string) {
 		exec(`INSERT INTO documents VALUES (?,'R','d',?,'B','ok',?,'',?,?,?,?,?)`, id, "i"+id, sum(long), len(long), body, enc, parts, same)
 	}
@@ -238,7 +252,7 @@ func TestStore(t *testing.T) {
 	exec(`INSERT INTO parts VALUES ('4',0,?)`, []byte(long))
 	exec(`INSERT INTO manifests VALUES (?,?,1)`, sum(manifest), zip.EncodeAll([]byte(manifest), nil))
 	exec(`INSERT INTO runs VALUES ('R','J','running')`)
-	exec(`INSERT INTO jobs VALUES ('J','refused','["d"]')`)
+	exec(`INSERT INTO jobs VALUES ('J','refused','it is too late','["d"]')`)
 	must(t, db.Close())
 	var c Case
 	must(t, c.Store(context.Background(), path))
@@ -250,7 +264,7 @@ func TestStore(t *testing.T) {
 	if len(c.Documents) != 5 || len(c.Manifests) != 1 || c.Manifests[0].Found != c.Manifests[0].Hash || len(c.Manifests[0].Entries) != 1 {
 		t.Errorf("%d documents, manifests %+v", len(c.Documents), c.Manifests)
 	}
-	if len(c.Runs) != 1 || !reflect.DeepEqual(c.Runs[0], Run{"R", "J", "running", "refused", []string{"d"}}) {
+	if len(c.Runs) != 1 || !reflect.DeepEqual(c.Runs[0], Run{"R", "J", "running", "refused", "it is too late", []string{"d"}}) {
 		t.Errorf("runs %+v", c.Runs)
 	}
 }

@@ -101,11 +101,31 @@ func (j *judge) served(of Manifest, device string, items []string) bool {
 	})
 }
 
+// begun checks that there is a run of every window that was due, or that other runs
+// collected all of it.
+func (j *judge) begun() {
+	for _, d := range j.Due {
+		of := Manifest{Schedule: d.Schedule, Window: d.Window}
+		if slices.ContainsFunc(j.Manifests, func(m Manifest) bool { return m.Schedule == d.Schedule && m.Window.Equal(d.Window) }) {
+			continue
+		}
+		for _, device := range sortedKeys(d.Wants) {
+			if !j.served(of, device, d.Wants[device]) {
+				j.find(Missing, place{device: device}, "the window of %s at %s never began", d.Schedule, d.Window.Format(time.RFC3339))
+			}
+		}
+	}
+}
+
 // ends checks that every run that the store knows has an end.
 func (j *judge) ends() {
 	for _, r := range j.Runs {
 		ended := slices.ContainsFunc(j.runs[r.ID], func(m Manifest) bool { return m.Last })
-		if ended || (len(j.runs[r.ID]) == 0 && (r.JobState == "failed" || r.JobState == refused)) {
+		if ended {
+			continue
+		}
+		if why := j.cutOff(r.ID); why != "" {
+			j.find(Note, place{run: r.ID}, "no manifest ends it: its job %s: %s", r.JobState, why)
 			continue
 		}
 		j.find(Broken, place{run: r.ID}, "no manifest ends it (state %s, job %q %s)", r.State, r.Job, r.JobState)

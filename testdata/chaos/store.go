@@ -157,7 +157,7 @@ func (c *Case) readManifests(ctx context.Context, db *sql.DB) error {
 }
 
 func (c *Case) readRuns(ctx context.Context, db *sql.DB) error {
-	rows, err := db.QueryContext(ctx, `SELECT r.id, r.job, r.state, coalesce(j.state, ''), coalesce(j.devices, 'null') FROM runs r LEFT JOIN jobs j ON j.id = r.job ORDER BY r.id`)
+	rows, err := db.QueryContext(ctx, `SELECT r.id, r.job, r.state, coalesce(j.state, ''), coalesce(j.error, ''), coalesce(j.devices, 'null') FROM runs r LEFT JOIN jobs j ON j.id = r.job ORDER BY r.id`)
 	if err != nil {
 		return fmt.Errorf("reading runs: %w", err)
 	}
@@ -165,7 +165,7 @@ func (c *Case) readRuns(ctx context.Context, db *sql.DB) error {
 	for rows.Next() {
 		var r Run
 		var devices []byte
-		if err := rows.Scan(&r.ID, &r.Job, &r.State, &r.JobState, &devices); err != nil {
+		if err := rows.Scan(&r.ID, &r.Job, &r.State, &r.JobState, &r.JobError, &devices); err != nil {
 			return fmt.Errorf("reading runs: %w", err)
 		}
 		if err := json.Unmarshal(devices, &r.Devices); err != nil {

@@ -1,12 +1,14 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"lwc/junos"
@@ -66,6 +68,7 @@ func (c *chaosRun) waitOwesNothing(ctx context.Context) {
 		case last.IsZero():
 			last = now.Health.Time
 		case !now.Health.Time.Equal(last):
+			c.quiet = time.Now()
 			c.say("nothing is owed")
 			return
 		}
@@ -125,7 +128,8 @@ func (c *chaosRun) chaosCase(ctx context.Context, life chaos.Boot) chaos.Case {
 	inv, err := c.Inventory()
 	must(c.t, err)
 	k := chaos.Case{Boots: []chaos.Boot{life}, Cut: map[string]bool{}, Faulty: map[string]bool{},
-		Aside: map[string]bool{"show-cli-authorization": true}}
+		// The rights of the account, and the load, which decides on large items.
+		Aside: map[string]bool{"show-cli-authorization": true, "show-chassis-routing-engine": true}}
 	for _, d := range inv.Devices {
 		row := rowOf(d.Fault)
 		k.Cut[d.Name], k.Faulty[d.Name] = row.cut, d.Fault != ""
@@ -133,48 +137,86 @@ func (c *chaosRun) chaosCase(ctx context.Context, life chaos.Boot) chaos.Case {
 	k.Answers, err = chaos.Sent(c.SentLog())
 	must(c.t, err)
 	must(c.t, k.Store(ctx, c.storeCopy()))
-	k.Wants = c.wants(inv, k.Runs)
-	c.say("%d answers of devices, %d documents, %d manifests, %d runs", len(k.Answers), len(k.Documents), len(k.Manifests), len(k.Runs))
+	k.Wants, k.Due = c.wants(inv, k.Runs), c.due(inv, life)
+	c.say("%d answers of devices, %d documents, %d manifests, %d runs, %d windows due",
+		len(k.Answers), len(k.Documents), len(k.Manifests), len(k.Runs), len(k.Due))
 	return k
 }
 
 // wants tells what a run has to account for, from the schedules and the jobs.
 func (c *chaosRun) wants(inv Inventory, runs []chaos.Run) func(chaos.Manifest) map[string][]string {
-	itemsOf := map[string][]string{}
-	for _, p := range junos.Profiles() {
-		items, _ := junos.Profile(p)
+	return func(m chaos.Manifest) map[string][]string {
+		if i := slices.IndexFunc(runs, func(r chaos.Run) bool { return r.ID == m.Run && r.Job != "" }); i >= 0 && m.Job != "" {
+			return c.wantsOf(inv, wire.Schedule{}, runs[i].Devices)
+		}
+		if i := slices.IndexFunc(c.cfg.Schedules, func(s wire.Schedule) bool { return s.Name == m.Schedule }); i >= 0 && m.Job == "" {
+			return c.wantsOf(inv, c.cfg.Schedules[i], nil)
+		}
+		return nil
+	}
+}
+
+// wantsOf are the items of each device that a schedule reaches, or that a job names.
+func (c *chaosRun) wantsOf(inv Inventory, s wire.Schedule, only []string) map[string][]string {
+	wants := map[string][]string{}
+	for i, d := range inv.Devices {
+		own := c.cfg.profileOf(i)
+		if len(only) > 0 && !slices.Contains(only, d.Name) || len(s.Profiles) > 0 && !slices.Contains(s.Profiles, own) {
+			continue
+		}
+		items, _ := junos.Profile(cmp.Or(s.Collect, own))
 		for _, it := range items {
-			itemsOf[p] = append(itemsOf[p], it.Name)
+			wants[d.Name] = append(wants[d.Name], it.Name)
 		}
 	}
-	return func(m chaos.Manifest) map[string][]string {
-		var only []string
-		var s wire.Schedule
-		if i := slices.IndexFunc(runs, func(r chaos.Run) bool { return r.ID == m.Run && r.Job != "" }); i >= 0 && m.Job != "" {
-			only = runs[i].Devices
-		} else if i := slices.IndexFunc(c.cfg.Schedules, func(s wire.Schedule) bool { return s.Name == m.Schedule }); i >= 0 && m.Job == "" {
-			s = c.cfg.Schedules[i]
-		} else {
-			return nil
-		}
-		wants := map[string][]string{}
-		for i, d := range inv.Devices {
-			own := c.cfg.profileOf(i)
-			if len(only) > 0 && !slices.Contains(only, d.Name) || len(s.Profiles) > 0 && !slices.Contains(s.Profiles, own) {
+	return wants
+}
+
+// due are the windows that began last in the collector's last life, which knew the
+// schedules from its start: of several that were leapt over, the newest is caught up.
+func (c *chaosRun) due(inv Inventory, life chaos.Boot) (all []chaos.Due) {
+	born, end := c.cloudTime(life.Start).UTC(), c.cloudTime(c.quiet).UTC()
+	for _, s := range c.cfg.Schedules {
+		at, err := time.Parse("15:04", s.Start)
+		must(c.t, err)
+		for day := end.Truncate(24 * time.Hour); day.After(born.Add(-24 * time.Hour)); day = day.Add(-24 * time.Hour) {
+			start := day.Add(time.Duration(at.Hour())*time.Hour + time.Duration(at.Minute())*time.Minute)
+			if len(s.Days) > 0 && !slices.Contains(s.Days, strings.ToLower(start.Weekday().String()[:3])) || start.After(end) {
 				continue
 			}
-			if wants[d.Name] = itemsOf[own]; s.Collect != "" {
-				wants[d.Name] = itemsOf[s.Collect]
+			if start.After(born) {
+				all = append(all, chaos.Due{Schedule: s.Name, Window: start, Wants: c.wantsOf(inv, s, nil)})
 			}
+			break
 		}
-		return wants
 	}
+	return all
+}
+
+// leap is when the clock of the cloud was put ahead.
+type leap struct {
+	at    time.Time
+	ahead time.Duration
+}
+
+// cloudTime is what the cloud's clock said at a time of the machine's.
+func (c *chaosRun) cloudTime(at time.Time) time.Time {
+	ahead := time.Duration(0)
+	for _, l := range c.leaps {
+		if !l.at.After(at) {
+			ahead = l.ahead
+		}
+	}
+	return at.Add(ahead)
 }
 
 // verdict stops the collector and the cloud, and has the judge look at what is left.
 func (c *chaosRun) verdict(ctx context.Context, life chaos.Boot) (docs []chaos.Document, losses int) {
 	must(c.t, c.StopCollector())
 	life.End = time.Now()
+	if out, err := c.Cloud(ctx, "ledger", "verify", "--key", filepath.Join(c.StateDir(), "cert.pem")); err != nil {
+		c.t.Errorf("the ledger is not whole: %v\n%s", err, out)
+	}
 	must(c.t, c.cloud.stop())
 	c.keepStore()
 	k := c.chaosCase(ctx, life)

@@ -61,6 +61,7 @@ func stepped(ctx context.Context, t *testing.T, cfg Config, ahead time.Duration)
 	c := newStepped(t, cfg)
 	c.clock.Set(ahead)
 	c.cloudClock.Set(ahead)
+	c.leaps = []leap{{ahead: ahead}}
 	c.bringUp(ctx)
 	return c
 }
@@ -154,6 +155,7 @@ func (c *chaosRun) passHour(ctx context.Context, pace int64) (most memory) {
 	gained, err := c.clock.Gained()
 	must(c.t, err)
 	c.cloudClock.Set(gained)
+	c.leaps = append(c.leaps, leap{time.Now(), gained})
 	return most
 }
 

@@ -44,9 +44,11 @@ type chaosRun struct {
 	cloudClock *stepclock.Page
 	programs   map[string]*kept
 	names      []string
-	runIDs     []string // that the cloud showed last
+	leaps      []leap    // of the cloud's clock
+	quiet      time.Time // when nothing was owed last
+	runIDs     []string  // that the cloud showed last
 
-	mu  sync.Mutex // guards log: a line at a time
+	mu  sync.Mutex // guards log, a line at a time, and leaps while acts are done
 	log *os.File
 }
 
@@ -330,6 +332,9 @@ func (c *chaosRun) later(by string) error {
 	}
 	ahead := c.cloudClock.Ahead() + d
 	c.cloudClock.Set(ahead)
+	c.mu.Lock()
+	c.leaps = append(c.leaps, leap{time.Now(), ahead})
+	c.mu.Unlock()
 	c.clock.Set(ahead)
 	return c.tellLines("cut")
 }
