@@ -155,7 +155,7 @@ func (c *chance) storm(n int) {
 
 func (c *chance) step() {
 	o, rng := c.u.out, c.rng
-	switch rng.IntN(15) {
+	switch rng.IntN(16) {
 	case 0, 1, 2, 3:
 		for range rng.IntN(8) {
 			c.carry(rng.IntN(6) > 0)
@@ -183,6 +183,8 @@ func (c *chance) step() {
 	case 13:
 		c.stray()
 	case 14:
+		c.manifest()
+	case 15:
 		time.Sleep(time.Duration(rng.IntN(1200)) * time.Second)
 	}
 }
@@ -197,6 +199,20 @@ func (c *chance) held() (ids []string) {
 		}
 	}
 	return ids
+}
+
+// manifest publishes one, which counts beside the documents.
+func (c *chance) manifest() {
+	h := wire.Header{ID: wire.NewID(), Type: wire.KindRun, Collector: collectorID, Boot: c.u.Boot(), Run: c.runs[0]}
+	frames, err := wire.Split(h, chanceDoc(c.rng), c.u.packing())
+	d := &document{id: h.ID, run: h.Run, kind: wire.KindRun, share: 1, done: c.o.done}
+	if err := errors.Join(err, c.u.out.register(d)); err != nil {
+		c.t.Fatal(err)
+	}
+	c.mu.Lock()
+	c.taken[h.ID] = true
+	c.mu.Unlock()
+	c.u.out.put(&parcel{kind: wire.KindRun, docs: []*document{d}}, frames, 0)
 }
 
 // stray gives a receipt that no cloud has a reason for.
@@ -254,9 +270,12 @@ func (c *chance) arrived(h wire.Header, _ []byte) {
 	for c.cloud[h.ID][n] {
 		n++
 	}
-	if n == c.ends[h.ID] {
+	switch {
+	case n == c.ends[h.ID] && h.Type == wire.KindRun:
+		answer(h.ID, wire.Complete, 0)
+	case n == c.ends[h.ID]:
 		answer(h.ID, wire.Stored, 0)
-	} else {
+	default:
 		answer(h.ID, wire.Kept, n)
 	}
 }
@@ -322,11 +341,15 @@ func (c *chance) check() {
 	o := c.u.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var moving, out, held int64
+	var moving, other, out, held int64
 	var frames int
 	for p := range o.parcels {
-		moving += p.total()
-		frames += len(p.frames)
+		if p.kind == wire.KindRun {
+			other += p.total()
+		} else {
+			moving += p.total()
+			frames += len(p.frames)
+		}
 		if len(p.docs) == 0 {
 			c.t.Errorf("a parcel of no document")
 		}
@@ -349,9 +372,9 @@ func (c *chance) check() {
 			held += d.body.cost
 		}
 	}
-	if moving != o.moving || frames != o.frames || out != o.out || held > o.held {
-		c.t.Errorf("%d bytes move, %d frames, %d in the window, %d held; the accounts say %d, %d, %d, %d",
-			moving, frames, out, held, o.moving, o.frames, o.out, o.held)
+	if moving != o.moving || other != o.other || frames != o.frames || out != o.out || held > o.held {
+		c.t.Errorf("%d and %d bytes move, %d frames, %d in the window, %d held; the accounts say %d, %d, %d, %d, %d",
+			moving, other, frames, out, held, o.moving, o.other, o.frames, o.out, o.held)
 	}
 	if o.hands < 0 || o.lanes < 0 || o.held < 0 {
 		c.t.Errorf("less than nothing: %+v", o.budget)

@@ -114,7 +114,7 @@ func checkEmpty(t testing.TB, u *Uplink) {
 	o := u.out
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.used() != 0 || o.out != 0 || o.lanes != 0 || len(o.docs)+len(o.parcels)+len(o.ready)+len(o.due) != 0 {
+	if o.used() != 0 || o.out != 0 || o.lanes != 0 || o.frames != 0 || len(o.docs)+len(o.parcels)+len(o.ready)+len(o.due) != 0 {
 		t.Errorf("left behind: %+v, %d in the window, %d documents, %d parcels, %d frames to send, %d sent",
 			o.budget, o.out, len(o.docs), len(o.parcels), len(o.ready), len(o.due))
 	}

@@ -182,3 +182,32 @@ func TestAbortedIsNotEndedTwice(t *testing.T) {
 	}
 	checkEmpty(t, u)
 }
+
+// What is still being written cannot be stored: the word does not end it.
+func TestStoredBeforeItsEndIsStrange(t *testing.T) {
+	u, o := offline(t, 1<<20), new(told)
+	l := lane(t, u, runAt(1))
+	plain := noise(300 << 10)
+	h := small("big", plain)
+	s, err := l.Stream(t.Context(), h, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(plain); err != nil {
+		t.Fatal(err)
+	}
+	early := len(takeAll(t, u))
+	stored(u, h.ID)
+	if err := s.Commit(h, o.done); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if rest := len(takeAll(t, u)); early == 0 || rest == 0 || o.of(t, h.ID) != nil {
+		t.Errorf("%d frames left before, %d after, and the word is %+v", early, rest, o.of(t, h.ID))
+	}
+	stored(u, h.ID)
+	if d := o.of(t, h.ID); d == nil || u.Delivery().Strange != 1 {
+		t.Errorf("%+v, %+v", d, u.Delivery())
+	}
+	checkEmpty(t, u)
+}
