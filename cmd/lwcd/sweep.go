@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"time"
 )
 
@@ -59,8 +60,52 @@ func (s *sweeper) run(ctx context.Context) error {
 }
 
 // sweep collects twice: what has a finalizer or a cleanup, as connections have, is
-// free only for the second collection. FreeOSMemory is one too.
+// free only for the second collection. FreeOSMemory is one too. The first gives back
+// the stacks of goroutines that have ended, which are overwritten then.
 func sweep() {
 	runtime.GC()
+	for _, s := range stacks {
+		overwriteStacks(s.many, s.frames)
+	}
 	debug.FreeOSMemory()
+}
+
+// stacks are the sizes of stacks that Go cuts out of pages which others may still use
+// (runtime, _NumStackOrders: 2 to 16 KiB), so that these do not go back to the kernel:
+// how many of each are overwritten, 2 MiB at a time, and how many frames fill one.
+var stacks = []struct{ many, frames int }{{1024, 3}, {512, 10}, {256, 24}, {128, 52}}
+
+// overwriteStacks takes that many stacks at once, which are those that nobody uses
+// first of all, and writes over them.
+func overwriteStacks(many, frames int) {
+	var full, ended sync.WaitGroup
+	leave := make(chan struct{})
+	full.Add(many)
+	for range many {
+		ended.Go(func() {
+			fillStack(frames)
+			full.Done()
+			<-leave
+		})
+	}
+	full.Wait()
+	close(leave)
+	ended.Wait()
+}
+
+// fillStack writes over some 280 bytes of its stack for each frame.
+//
+//go:noinline
+func fillStack(frames int) (sum byte) {
+	var frame [240]byte
+	for i := range frame {
+		frame[i] = byte(frames)
+	}
+	if frames > 1 {
+		frame[0] = fillStack(frames - 1)
+	}
+	for _, b := range &frame {
+		sum += b
+	}
+	return sum
 }

@@ -59,16 +59,15 @@ func image(ctx context.Context, t *testing.T, pid int, texts []string) []string 
 	return found
 }
 
-// replacePassword gives devices another password, and waits until the collector
-// uses it.
-func (s *Site) replacePassword(ctx context.Context, t *testing.T, old, next string) {
+// changeFleet changes the fleet file, and waits until the collector uses it.
+func (s *Site) changeFleet(ctx context.Context, t *testing.T, change func([]byte) []byte) {
 	t.Helper()
 	file := s.path("fleet.yaml")
 	b, err := os.ReadFile(file)
 	must(t, err)
-	changed := bytes.ReplaceAll(b, []byte(strconv.Quote(old)), []byte(strconv.Quote(next)))
+	changed := change(b)
 	if bytes.Equal(b, changed) {
-		t.Fatal("the fleet file does not hold the old password")
+		t.Fatal("the fleet file does not hold what is to be replaced")
 	}
 	must(t, os.WriteFile(file, changed, 0o600))
 	_, err = s.Cloud(ctx, "apply", "-f", file)
@@ -92,7 +91,7 @@ func TestReplacedCredentialLeavesNoTrace(t *testing.T) {
 	if len(stored(ctx, t, s)) == 0 { // a device whose turn came later was refused with the new password
 		t.Error("no session went on to its end")
 	}
-	s.awaitGone(ctx, t, half, old, next)
+	s.awaitGone(ctx, t, half, traces(old), next)
 }
 
 // The same when nothing happens any more after the run, whose traces no other work
@@ -103,7 +102,7 @@ func TestReplacedCredentialLeavesNoTraceAtRest(t *testing.T) {
 	ctx, s := running(t, Config{Devices: 60, Behind: 20, SimArgs: passwords(old)})
 	half := s.knows(ctx, t, old, "collect", "--collector", Collector, "--wait")
 	s.replacePasswords(ctx, t, old, next)
-	s.awaitGone(ctx, t, half, old, next)
+	s.awaitGone(ctx, t, half, traces(old), next)
 }
 
 func passwords(p string) []string {
@@ -124,21 +123,25 @@ func (s *Site) knows(ctx context.Context, t *testing.T, password string, args ..
 	return p.PID
 }
 
+// replacePasswords gives devices and bastions another password, one after the other.
 func (s *Site) replacePasswords(ctx context.Context, t *testing.T, old, next string) {
 	t.Helper()
-	s.replacePassword(ctx, t, old, next)
-	s.replacePassword(ctx, t, "B"+old, "B"+next)
+	for _, before := range []string{"", "B"} {
+		s.changeFleet(ctx, t, func(b []byte) []byte {
+			return bytes.ReplaceAll(b, []byte(strconv.Quote(before+old)), []byte(strconv.Quote(before+next)))
+		})
+	}
 }
 
 // sweepLimit is longer than lwcd waits until it sweeps up for the last time.
 const sweepLimit = 75 * time.Second
 
-// awaitGone waits until no image of the half holds a trace of the old password; it
+// awaitGone waits until no image of the half holds a trace of an old credential; it
 // must hold the next one then.
-func (s *Site) awaitGone(ctx context.Context, t *testing.T, pid int, old, next string) {
+func (s *Site) awaitGone(ctx context.Context, t *testing.T, pid int, old []string, next string) {
 	t.Helper()
 	for since := time.Now(); ; {
-		found := image(ctx, t, pid, traces(old))
+		found := image(ctx, t, pid, old)
 		if len(found) == 0 {
 			t.Logf("gone %v after its last use", time.Since(since).Round(time.Second))
 			break
@@ -153,7 +156,7 @@ func (s *Site) awaitGone(ctx context.Context, t *testing.T, pid int, old, next s
 		}
 	}
 	if got := image(ctx, t, pid, encoded(next)); !slices.Contains(got, next) {
-		t.Error("the password in use now is not found")
+		t.Error("the credential in use now is not found")
 	}
 }
 
