@@ -101,7 +101,7 @@ func (h *half) work(ctx context.Context, up *halves.Supervisor) error {
 		return err // it was good when the supervisor read it
 	}
 	h.level.Set(conf.level)
-	limitMemory(memoryLimit(conf.budget, collector.DefaultConcurrency))
+	limitMemory(memoryLimit(conf.budget, collector.DefaultConcurrency, 0))
 	joined, err := join(ctx, up, setup)
 	if err != nil {
 		return err

@@ -68,9 +68,13 @@ func lockMemory() error {
 const (
 	// supervisorMemory is what the supervisor keeps its heap under.
 	supervisorMemory = 32 << 20
-	// halfMemory is what the collector half takes beside its sessions and documents:
-	// the session with the cloud, a configuration of 10,000 devices.
-	halfMemory = 14 << 20
+	// halfMemory is what the collector half takes beside its devices, sessions and
+	// documents: the session with the cloud, goroutines, what Go needs for itself. With
+	// it a thousand devices stay within the budget and 32 MiB.
+	halfMemory = 7 << 20
+	// deviceMemory is what a device of the configuration takes: its address and keys,
+	// its place in the plan, its records.
+	deviceMemory = 1 << 10
 	// sessionMemory is what a session takes: the buffers of SSH, and the reply that
 	// is looked at before it is handed over.
 	sessionMemory = 256 << 10
@@ -80,8 +84,8 @@ const (
 
 // memoryLimit is what the heap of the collector half may come to. Documents without
 // receipt lie there once, packed, and are bounded by the budget.
-func memoryLimit(budget int64, sessions int) int64 {
-	return halfMemory + int64(sessions)*sessionMemory + budget
+func memoryLimit(budget int64, sessions, devices int) int64 {
+	return halfMemory + int64(sessions)*sessionMemory + int64(devices)*deviceMemory + budget
 }
 
 // limitMemory sets Go's soft limit, unless GOMEMLIMIT does.

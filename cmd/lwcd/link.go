@@ -170,7 +170,8 @@ func (l *link) checks() []wire.Check {
 // memory is the limit of the heap as the configuration in use wants it.
 func (l *link) memory() int64 {
 	_, _, budget := l.up.Budget()
-	return memoryLimit(budget, l.coll.Status().Sessions)
+	s := l.coll.Status()
+	return memoryLimit(budget, s.Sessions, s.Devices)
 }
 
 // fitMemory follows a configuration with another budget, or other sessions at once.
