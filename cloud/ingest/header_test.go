@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"strings"
 	"testing"
@@ -72,5 +74,62 @@ func TestAFailedCheckIsOfItsDocumentAlone(t *testing.T) {
 	}
 	if got := k.out.sentOf(t, big.ID); got[len(got)-1].Status != wire.Stored {
 		t.Errorf("the large one again: %+v", got)
+	}
+}
+
+// A manifest that comes right behind its documents finds them, though they wait for
+// their batch.
+func TestAManifestBehindItsDocuments(t *testing.T) {
+	k := newKit(t, nil)
+	s := k.Stream(collector, &k.key.PublicKey)
+	h := k.header(wire.NewID(), "edge-1", "a")
+	k.take(t, s, wire.KindFact, frames(t, h, []byte("<a/>"))...)
+	id, f := k.manifest(t, wire.Manifest{Run: h.Run, Section: 1, Last: true, Documents: []wire.ManifestEntry{
+		{ID: h.ID, Device: h.Device, Item: h.Item, Status: wire.EntryStored}}})
+	k.take(t, s, wire.KindRun, f)
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.out.sentOf(t, id); len(got) != 1 || got[0].Status != wire.Complete || len(k.out.sent[wire.KindNeed]) != 0 {
+		t.Errorf("%+v, %d needs", got, len(k.out.sent[wire.KindNeed]))
+	}
+}
+
+// A body in any encoding, sealed or not, is read again as it was.
+func TestEveryEncodingIsReadAgain(t *testing.T) {
+	key, err := wire.NewBootKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newKit(t, func(c *Config) { c.IngestKey = key })
+	s := k.Stream(collector, &k.key.PublicKey)
+	body := bytes.Repeat([]byte("<a>b</a>"), 100)
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(body); err != nil || z.Close() != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for enc, b := range map[string][]byte{wire.EncIdentity: body, wire.EncGzip: packed.Bytes()} {
+		h := k.header(wire.NewID(), "edge-1", enc)
+		h.V, h.Enc, h.Parts, h.Size, h.SHA256 = wire.Version, enc, 1, int64(len(body)), wire.Digest(body)
+		if err := s.whole(t.Context(), h, b); err != nil {
+			t.Fatal(enc, err)
+		}
+		ids = append(ids, h.ID)
+	}
+	h := k.header(wire.NewID(), "edge-1", "sealed")
+	sealed, err := wire.Seal(frames(t, h, body)[0], key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.take(t, s, wire.KindFact, sealed)
+	if err := s.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range append(ids, h.ID) {
+		if d, err := k.store.Document(t.Context(), id); err != nil || !bytes.Equal(d.Body, body) {
+			t.Errorf("%s: %d bytes, %v", id, len(d.Body), err)
+		}
 	}
 }
