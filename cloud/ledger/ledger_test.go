@@ -200,6 +200,8 @@ func TestTampering(t *testing.T) {
 			[]string{ledger.BadBytes}, "cannot be read: its bytes are gone"},
 		"a document put in": {func(s *site) { s.document(runA, "edge-2", "show-interfaces") },
 			[]string{ledger.Unnamed}, "no manifest names it"},
+		"a second document of one item": {func(s *site) { s.document(runA, "edge-1", "show-version") },
+			[]string{ledger.Unnamed}, "no manifest names it"},
 		"a document of a run that nobody knows": {func(s *site) { s.document(wire.NewID(), "edge-2", "show-interfaces") },
 			[]string{ledger.Unnamed}, "no manifest names it"},
 		"a document called another": {func(s *site) { s.docs[0].Device, s.docs[2].Device = s.docs[2].Device, s.docs[0].Device },
