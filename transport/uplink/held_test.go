@@ -201,3 +201,19 @@ func TestKeptPartsAreNotTakenBack(t *testing.T) {
 	}
 	checkEmpty(t, u)
 }
+
+// An approval or a refusal of what is not held, or not here, changes nothing.
+func TestApprovalOfWhatIsNotHeld(t *testing.T) {
+	u, o := offline(t, 1<<20), new(told)
+	l := lane(t, u, runAt(1))
+	id := add(t, l, "a", []byte("<a/>"), false, o)
+	l.Close()
+	ids := []string{id, wire.NewID()}
+	u.out.approved(ids)
+	callAll(u.out.withhold(codeDeclined, ids, ""))
+	if n := len(takeAll(t, u)); n != 1 || o.of(t, id) != nil {
+		t.Errorf("%d frames left, and the word is %+v", n, o.of(t, id))
+	}
+	stored(u, id)
+	checkEmpty(t, u)
+}
