@@ -186,6 +186,32 @@ func TestIllnessEnds(t *testing.T) {
 	}
 }
 
+// With another network the ways that failed are tried in their place again.
+func TestReconnectForgetsFailures(t *testing.T) {
+	e, rec := newEntrance(t), newRecorder()
+	u := newUplink(t, e.identity(t), rec)
+	u.time.ill, u.time.illMost, u.time.retry, u.time.retryMax = time.Hour, time.Hour, time.Hour, time.Hour
+	e.first.Refuse()
+	start(t, u)
+	wait(t, rec.welcomed, "a welcome over the second port")
+	e.first.Heal()
+	e.second.Cut()
+	for end := time.Now().Add(2 * patience); u.Trouble() == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the session does not end")
+		}
+	}
+	for end := time.Now().Add(patience); len(rec.welcomed) == 0; time.Sleep(10 * time.Millisecond) {
+		u.Reconnect() // what comes with the end of the session is forgotten
+		if time.Now().After(end) {
+			t.Fatal("no other session")
+		}
+	}
+	if e.first.Live() != 1 {
+		t.Error("the way that failed before is not tried first")
+	}
+}
+
 // A renewal leaves the session as it is. The next one shows the new certificate and
 // knows the ways that the cloud has by now.
 func TestRenewalKeepsTheSession(t *testing.T) {
