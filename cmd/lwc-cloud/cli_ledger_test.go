@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -84,6 +86,19 @@ func TestLedgerExportThatFails(t *testing.T) {
 	file := filepath.Join(s.dir, "ledger.tar.gz")
 	if _, errs, code := s.run("ledger", "export", "--run", wire.NewID(), "--out", file); code != exitFailed || !strings.Contains(errs, "not found") {
 		t.Errorf("exit code %d: %s", code, errs)
+	}
+	whole := filepath.Join(t.TempDir(), "whole")
+	s.ok("ledger", "export", "--out", whole)
+	b, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := saveAs(file, bytes.NewReader(b[:len(b)-4]), func(ledger.Head) error { return nil }); !errors.Is(err, ledger.ErrFormat) {
+		t.Errorf("an export that was cut off: %v", err)
+	}
+	other := errors.New("of another collector")
+	if _, err := saveAs(file, bytes.NewReader(b), func(ledger.Head) error { return other }); !errors.Is(err, other) {
+		t.Errorf("an export that was not asked for: %v", err)
 	}
 	if left, err := os.ReadDir(s.dir); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
