@@ -23,7 +23,7 @@ func (s *Store) Put(ctx context.Context, docs []Document, parts []Part) ([]PutSt
 	bodies := make([][]byte, len(docs))
 	for i, d := range docs {
 		if bodies[i] = d.Packed; d.Packed == nil && !d.Unchanged && !d.Held {
-			bodies[i] = s.enc.EncodeAll(d.Body, []byte{}) // of nothing it makes nothing, and nil is NULL
+			bodies[i] = s.enc.EncodeAll(d.Body, nil)
 		}
 	}
 	of, kept := make([]PutStatus, len(docs)), make([]PartStatus, len(parts))
