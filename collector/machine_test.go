@@ -153,6 +153,12 @@ func TestStopLeavesTheRestartOpen(t *testing.T) {
 		b := &box{restart: func(ctx context.Context, _ string) (string, error) { <-ctx.Done(); return "", ctx.Err() }}
 		r, ask := onBox(t, b)
 		id := ask(wire.JobRestart)
+		// Nothing begins that the restart would cut off.
+		for _, k := range []wire.JobKind{wire.JobUpdate, wire.JobRenewCert} {
+			if s := r.up.lastJob(ask(k)); s.State != wire.JobRefused || !strings.Contains(s.Error, id) {
+				t.Errorf("%s: %+v", k, s)
+			}
+		}
 		r.stop()
 		if s := r.up.lastJob(id); s.State != wire.JobRunning {
 			t.Errorf("%+v", s)
