@@ -147,3 +147,20 @@ func TestCountersOfAnItemThatHasItsWord(t *testing.T) {
 	put(t, s, doc(site, second, "edge-1", "a"))
 	sound(t, s, second)
 }
+
+// A part behind the last one makes a document that is none, and no row of it stays.
+func TestAPartBehindTheLast(t *testing.T) {
+	s := open(t)
+	enrol(t, s, site)
+	parts := inParts(t, wire.NewID(), noise(300<<10))
+	stray := parts[0]
+	stray.Header.Part, stray.Header.Parts = len(parts)+2, 0
+	putParts(t, s, stray)
+	st := putParts(t, s, parts...)
+	if last := st[len(st)-1]; last.Status != edp.PutMalformed {
+		t.Errorf("got %+v", last)
+	}
+	if n := must[int](t)(s.PartsLeft(t.Context())); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+}
