@@ -121,3 +121,32 @@ func TestLedgersOfOtherSchedules(t *testing.T) {
 		}
 	})
 }
+
+// A job collects a device that is in line for its schedule: once is enough, whether
+// the job is done when the device's turn comes or under way.
+func TestJobServesWhoIsInLine(t *testing.T) {
+	for _, takes := range []time.Duration{time.Second, 8 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			r := boot(t, noon)
+			d := r.desired(1, 2)
+			d.Schedules = []wire.Schedule{{Start: "13:00"}}
+			first, second := d.Devices[0].ID, d.Devices[1].ID
+			slow := func(d time.Duration) behaviour {
+				return behaviour{dial: func(int) error { time.Sleep(d); return nil }}
+			}
+			r.site.behave[first], r.site.behave[second] = slow(5*time.Minute), slow(takes)
+			r.apply(d)
+			ctx := t.Context()
+			run := r.c.newRun(ctx, &run{id: wire.NewID(), schedule: "daily", window: r.c.clock.now(), line: newQueue(1)})
+			r.c.enqueue(ctx, run, turn{device: first}, turn{device: second})
+			run.seal()
+			r.sleep(time.Second)
+			r.c.Job(wire.Job{ID: wire.NewID(), Kind: wire.JobCollect, Run: wire.NewID(), Devices: []string{second}})
+			r.sleep(20 * time.Minute)
+			r.times(2, 1)
+			if m := r.up.runs(); len(m) != 2 || len(m[0].Devices)+len(m[1].Devices) != 2 {
+				t.Errorf("%+v", m)
+			}
+		})
+	}
+}

@@ -61,10 +61,6 @@ func (c *Collector) advance(ctx context.Context, r *run) {
 	for len(l.waiting) > 0 && ctx.Err() == nil && len(r.ready) < maxReady && l.lent < maxLent && (l.limit == 0 || len(l.seats)-l.lent < l.limit) {
 		id := l.waiting[0].device
 		l.waiting = l.waiting[1:]
-		if r.schedule != "" && c.plan.has(r.schedule, id, r.window) {
-			c.plan.passed(r.schedule, id) // a job was there in the meantime
-			continue
-		}
 		c.launch(ctx, r, id)
 	}
 	r.stir()

@@ -56,6 +56,9 @@ func (c *Collector) collect(outer context.Context, r *run, id string) {
 		return
 	}
 	defer unlock()
+	if r.schedule != "" && c.plan.has(r.schedule, id, r.window) {
+		return // a job was there while this visit was in line
+	}
 	v.begun = time.Now()
 	v.conclude(v.attempts(ctx))
 }
