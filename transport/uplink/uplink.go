@@ -106,7 +106,8 @@ type Uplink struct {
 	renew   chan chan<- error // to the renewal: now, and tell how it ended
 	again   chan struct{}     // to supervise: connect now; capacity 1
 
-	seq atomic.Uint64 // of the next frame
+	seq     atomic.Uint64  // of the next frame
+	handing sync.WaitGroup // calls of the library that a session did not wait for
 
 	born   time.Time
 	pulse  atomic.Int64  // when the supervisor or a sender last moved on, since born: nobody sets that clock; 0: never
@@ -199,6 +200,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 	wg.Go(func() { u.keepCertificate(ctx) })
 	u.supervise(ctx)
 	wg.Wait()
+	u.handing.Wait()
 	return nil
 }
 
