@@ -90,9 +90,13 @@ func TestAnEventOutlivesTheDeafCloud(t *testing.T) {
 		wait(t, rec.welcomed, "another welcome")
 	}
 	s.cloud.receipts.Store(true)
+	asked := time.Now()
 	rehello()
 	if e := wait(t, s.cloud.events, "the event again"); e.ID != first.ID || !e.Time.Equal(first.Time) {
 		t.Fatalf("the event is %+v", e)
+	}
+	if took := time.Since(asked); took > eventRetry/2 {
+		t.Errorf("the welcome did not bring it: it came after %v", took)
 	}
 	for end := time.Now().Add(patience); time.Now().Before(end); {
 		if _, waiting := u.events.counts(); waiting == 0 {
