@@ -98,6 +98,9 @@ func (u *Uplink) SendState(s wire.State) {
 	if s.Status != wire.ConfigRejected {
 		u.mu.Lock()
 		u.state = &s
+		if s.Status == wire.ConfigApplied {
+			u.applied = s.Config
+		}
 		if s.Status == wire.ConfigFailed && s.Config.Version == u.accepted.Version {
 			u.accepted = u.before
 		}

@@ -40,7 +40,11 @@ func TestDesiredIsHandedOverOnce(t *testing.T) {
 	if got := wait(t, rec.desired, "the configuration"); len(got.Devices) != 2000 || got.Version != 4 {
 		t.Fatalf("version %d with %d devices", got.Version, len(got.Devices))
 	}
-	u.SendState(wire.State{Status: wire.ConfigApplied, Config: wire.ConfigRef{Version: 4}})
+	// Until it is applied, something else runs.
+	if got := u.health().Config; got.Version != 0 {
+		t.Errorf("the heartbeat says that %+v runs", got)
+	}
+	u.SendState(wire.State{Status: wire.ConfigApplied, Config: wire.ConfigRef{Version: 4, SHA256: wire.Digest([]byte("4"))}})
 	stateOf(t, s, u)
 	// The same version again is answered with its state, and not handed over.
 	s.cloud.desired(d, h, s.config)
@@ -49,7 +53,7 @@ func TestDesiredIsHandedOverOnce(t *testing.T) {
 	}
 	fence(t, s, u)
 	none(t, rec.desired, "the same version twice")
-	// The next hello says what is held.
+	// The next hello says what runs.
 	p := wire.Need{V: wire.Version, Collector: collectorID, Boot: u.Boot(), Resync: "hello"}
 	s.cloud.send(wire.KindNeed, p, s.config)
 	if h := wait(t, s.cloud.hellos, "the second hello"); h.Config.Version != 4 || h.Config.SHA256 == "" {

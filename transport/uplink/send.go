@@ -231,7 +231,7 @@ func (u *Uplink) health() wire.Health {
 	h := u.cfg.Health()
 	h.V, h.Collector, h.Boot, h.Time = wire.Version, u.cfg.Collector, u.cfg.Boot, time.Now().UTC()
 	u.mu.Lock()
-	h.Config = u.accepted
+	h.Config = u.applied
 	u.mu.Unlock()
 	h.QueueBytes, h.Ports = u.out.bytes(), u.cfg.Ports()
 	_, _, h.Budget = u.Budget()

@@ -191,7 +191,7 @@ func (s *session) hello(ctx context.Context) error {
 	u.mu.Lock()
 	h := wire.Hello{V: wire.Version, Collector: u.cfg.Collector, Boot: u.cfg.Boot, Conn: s.seq,
 		Firmware: u.cfg.Firmware, BootKey: u.cfg.BootKey.Public(), Capabilities: u.cfg.Capabilities,
-		Config: u.accepted, Nonce: nonce, Clock: time.Now().UTC(), LastManifest: u.manifest}
+		Config: u.applied, Nonce: nonce, Clock: time.Now().UTC(), LastManifest: u.manifest}
 	u.mu.Unlock()
 	h.Ports = u.cfg.Ports()
 	return s.signed(ctx, wire.KindHello, h, nil)

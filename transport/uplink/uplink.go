@@ -122,6 +122,7 @@ type Uplink struct {
 	welcome  *wire.Welcome
 	accepted wire.ConfigRef // newest desired configuration taken in this boot
 	before   wire.ConfigRef // the one taken before it
+	applied  wire.ConfigRef // the one that the Handler said it runs
 	manifest string         // hash of the newest manifest of this boot
 	trouble  error          // why there is no session; nil while there is one
 	state    *wire.State    // newest
