@@ -19,6 +19,7 @@ type kept struct {
 	mu      sync.Mutex    // guards what follows
 	now     *proc         // started last
 	killed  *proc         // that was ended by us
+	forced  *proc         // that was killed
 	down    time.Duration // before the next start
 	started time.Time     // of now
 	strange int           // ends that nobody asked for
@@ -89,18 +90,24 @@ func (k *kept) ended(p *proc) time.Duration {
 func (k *kept) end(down time.Duration) {
 	k.mu.Lock()
 	p := k.now
-	k.killed, k.down = p, down
+	k.killed, k.forced, k.down = p, p, down
 	k.mu.Unlock()
 	p.kill()
 }
 
-// stop ends it politely.
+// stop ends it politely. Another act may kill it meanwhile.
 func (k *kept) stop(down time.Duration) error {
 	k.mu.Lock()
 	p := k.now
 	k.killed, k.down = p, down
 	k.mu.Unlock()
-	return p.stop()
+	err := p.stop()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.forced == p {
+		return nil
+	}
+	return err
 }
 
 // rest waits, and tells whether ctx lives on.
