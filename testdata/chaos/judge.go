@@ -10,7 +10,7 @@ import (
 // Kind is a kind of finding.
 type Kind string
 
-// The kinds of a Finding. All but Note are losses.
+// The kinds of a Finding. All but the last three are losses.
 const (
 	Missing   Kind = "missing"   // called for, and neither stored nor named
 	Twice     Kind = "twice"     // stored or named more than once
@@ -18,6 +18,8 @@ const (
 	Unnamed   Kind = "unnamed"   // stored, and in no manifest; or named without a reason
 	Broken    Kind = "broken"    // a chain of manifests with a hole or a fork, a run without an end
 	Untrue    Kind = "untrue"    // a manifest says stored of what is not
+	Left      Kind = "left"      // allowed: stored, and in no manifest, by a boot that died in a run that was cut off
+	Unended   Kind = "unended"   // allowed: no manifest ends a run, its job says why
 	Note      Kind = "note"      // allowed, and told for who looks into a failure
 	statusOne      = "stored"    // the entry's own document is stored
 	statusTwo      = "duplicate" // an earlier boot's document is stored
@@ -84,7 +86,7 @@ type named struct {
 	in *Manifest
 }
 
-// Judge returns all findings; the site is good if each of them is a Note.
+// Judge returns all findings; the site is good if none is a loss.
 func (c Case) Judge() []Finding {
 	j := &judge{Case: c, rows: map[place][]Document{}, entries: map[place][]named{}, runs: map[string][]Manifest{},
 		sent: map[[2]string]map[string]bool{}}
@@ -104,9 +106,19 @@ func (c Case) Judge() []Finding {
 	return j.findings
 }
 
-// Losses are the findings that are no notes.
+// Losses are the findings that are not allowed.
 func Losses(all []Finding) []Finding {
-	return slices.DeleteFunc(slices.Clone(all), func(f Finding) bool { return f.Kind == Note })
+	return slices.DeleteFunc(slices.Clone(all), func(f Finding) bool { return f.Kind == Note || f.Kind == Left || f.Kind == Unended })
+}
+
+// Count is how many findings are of a kind.
+func Count(all []Finding, k Kind) (n int) {
+	for _, f := range all {
+		if f.Kind == k {
+			n++
+		}
+	}
+	return n
 }
 
 func (j *judge) find(k Kind, at place, words string, args ...any) {
@@ -173,7 +185,7 @@ func (j *judge) stored(at place) {
 		return
 	}
 	if why := j.cutOff(at.run); why != "" {
-		j.find(Note, at, "stored, and its visit is in no manifest: %s", why)
+		j.find(Left, at, "stored, and its visit is in no manifest: %s", why)
 		return
 	}
 	j.find(Unnamed, at, "stored, and in no manifest")

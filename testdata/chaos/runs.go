@@ -125,7 +125,7 @@ func (j *judge) ends() {
 			continue
 		}
 		if why := j.cutOff(r.ID); why != "" {
-			j.find(Note, place{run: r.ID}, "no manifest ends it: its job %s: %s", r.JobState, why)
+			j.find(Unended, place{run: r.ID}, "no manifest ends it: its job %s: %s", r.JobState, why)
 			continue
 		}
 		j.find(Broken, place{run: r.ID}, "no manifest ends it (state %s, job %q %s)", r.State, r.Job, r.JobState)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -214,9 +215,7 @@ func (c *chaosRun) cloudTime(at time.Time) time.Time {
 func (c *chaosRun) verdict(ctx context.Context, life chaos.Boot) (docs []chaos.Document, losses int) {
 	must(c.t, c.StopCollector())
 	life.End = time.Now()
-	if out, err := c.Cloud(ctx, "ledger", "verify", "--key", filepath.Join(c.StateDir(), "cert.pem")); err != nil {
-		c.t.Errorf("the ledger is not whole: %v\n%s", err, out)
-	}
+	ledger := c.ledger(ctx)
 	must(c.t, c.cloud.stop())
 	c.keepStore()
 	k := c.chaosCase(ctx, life)
@@ -224,6 +223,7 @@ func (c *chaosRun) verdict(ctx context.Context, life chaos.Boot) (docs []chaos.D
 	for _, f := range found {
 		c.say("%s", f)
 	}
+	c.agrees(ledger, found)
 	lost := chaos.Losses(found)
 	for _, f := range lost[:min(len(lost), maxShown)] {
 		c.t.Error(f)
@@ -232,4 +232,42 @@ func (c *chaosRun) verdict(ctx context.Context, life chaos.Boot) (docs []chaos.D
 		c.t.Errorf("and %d more: see %s", n, c.log.Name())
 	}
 	return k.Documents, len(lost)
+}
+
+// ledger counts by kind what lwc-cloud ledger verify finds wrong.
+func (c *chaosRun) ledger(ctx context.Context) map[string]int {
+	var report struct {
+		Manifests, Signed int
+		Own               bool `json:"own_key"`
+		Findings          []struct{ Kind, Text string }
+	}
+	out, err := c.Cloud(ctx, "ledger", "verify", "--json", "--key", filepath.Join(c.StateDir(), "cert.pem"))
+	var exit *ExitError
+	if err != nil && !(errors.As(err, &exit) && exit.Code == 5) {
+		c.t.Fatal(err)
+	}
+	must(c.t, json.Unmarshal([]byte(out), &report))
+	if !report.Own || report.Signed != report.Manifests {
+		c.t.Errorf("%d of %d manifests are signed by the key of the box", report.Signed, report.Manifests)
+	}
+	kinds := map[string]int{}
+	for _, f := range report.Findings {
+		kinds[f.Kind]++
+		c.say("ledger: %s: %s", f.Kind, f.Text)
+	}
+	return kinds
+}
+
+// agrees compares the ledger's findings with the judge's: what a box could not sign
+// any more, because it was killed, both find, and nothing else.
+func (c *chaosRun) agrees(ledger map[string]int, found []chaos.Finding) {
+	want := map[string]int{}
+	for kind, as := range map[chaos.Kind]string{chaos.Left: "unnamed", chaos.Unended: "no-end"} {
+		if n := chaos.Count(found, kind); n > 0 {
+			want[as] = n
+		}
+	}
+	if !maps.Equal(ledger, want) {
+		c.t.Errorf("the ledger finds %v, the judge %v", ledger, want)
+	}
 }
