@@ -83,7 +83,7 @@ func (s Summary) leftText() string {
 
 func (s Summary) maskedText() string {
 	if len(s.Masked) == 0 {
-		return "Masking replaced nothing."
+		return "Masking replaced nothing in what left."
 	}
 	var parts []string
 	total := 0
