@@ -67,6 +67,11 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 
 // serve runs all parts over one data folder until ctx is cancelled.
 func serve(ctx context.Context, d *data, o serveOptions, log *slog.Logger, stdout io.Writer) (err error) {
+	for _, given := range o.publicURLs {
+		if _, err := publicURL(given); err != nil {
+			return err
+		}
+	}
 	unlock, err := d.lock()
 	if err != nil {
 		return err

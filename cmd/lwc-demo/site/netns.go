@@ -131,6 +131,9 @@ func cable(home, to *space, near, far string, addrs ...string) error {
 	}
 	defer handle.Close()
 	err = home.do(func() error {
+		if err := removeLink(near); err != nil {
+			return err
+		}
 		return netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: near}, PeerName: far,
 			PeerNamespace: netlink.NsFd(int(handle))})
 	})
@@ -142,6 +145,20 @@ func cable(home, to *space, near, far string, addrs ...string) error {
 		return fmt.Errorf("setting up the far end of %s: %w", near, err)
 	}
 	return nil
+}
+
+// removeLink takes a link away that a site before left: the kernel ends a namespace,
+// and with it the far end of a cable, some time after the last process left it.
+func removeLink(name string) error {
+	l, err := netlink.LinkByName(name)
+	if err == nil {
+		err = netlink.LinkDel(l)
+	}
+	var gone netlink.LinkNotFoundError
+	if errors.As(err, &gone) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return err
 }
 
 func addAddresses(link string, addrs []string) error {

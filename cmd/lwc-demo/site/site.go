@@ -116,12 +116,21 @@ type cloudReady struct {
 // New makes the namespaces and lays the cables. Call it inside Reexec.
 func New(cfg Config) (*Site, error) {
 	s := &Site{cfg: cfg}
+	if err := s.lay(); err != nil {
+		return nil, errors.Join(err, s.leave())
+	}
+	return s, nil
+}
+
+// lay makes the folder, the namespaces and the cables.
+func (s *Site) lay() error {
+	cfg := s.cfg
 	if err := os.MkdirAll(filepath.Join(cfg.Dir, "log"), 0o700); err != nil {
-		return nil, fmt.Errorf("making the site's folder: %w", err)
+		return fmt.Errorf("making the site's folder: %w", err)
 	}
 	// The collector half, which is another user, has its state folder in it.
 	if err := os.Chmod(cfg.Dir, 0o711); err != nil {
-		return nil, fmt.Errorf("making the site's folder passable: %w", err)
+		return fmt.Errorf("making the site's folder passable: %w", err)
 	}
 	for _, sp := range []struct {
 		to   **space
@@ -129,17 +138,13 @@ func New(cfg Config) (*Site, error) {
 	}{{&s.home, ""}, {&s.site, "site"}, {&s.cnet, "cloud"}} {
 		var err error
 		if *sp.to, err = newSpace(sp.name); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	err := errors.Join(
+	return errors.Join(
 		cable(s.home, s.site, internalLink, deviceLink, siteAddr+"/16"),
 		cable(s.home, s.cnet, externalLink, cloudLink, cloudAddr+"/24", hiddenAddr+"/24"),
 		s.site.do(func() error { return ownPrefix(devicePrefix) }))
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
 }
 
 // ownPrefix makes every address of a prefix local to the namespace, without
@@ -162,10 +167,17 @@ func ownPrefix(prefix string) error {
 // did not end well.
 func (s *Site) Close() error {
 	err := errors.Join(s.lwcd.stop(), s.cloud.stop(), s.sim.stop(), s.mosquitto.stop())
+	return errors.Join(err, s.leave())
+}
+
+// leave ends the namespaces.
+func (s *Site) leave() error {
 	for _, sp := range []*space{s.home, s.site, s.cnet} {
-		sp.close()
+		if sp != nil {
+			sp.close()
+		}
 	}
-	return errors.Join(err, forgetSpaces())
+	return forgetSpaces()
 }
 
 // path is a file of the site's folder.
