@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"lwc/cmd/lwcd/halves"
@@ -59,10 +59,19 @@ func (e errands) Update(ctx context.Context, j wire.Job, tell func(string)) (str
 // the halves, and the uplink, busy.
 const progressEvery = time.Second
 
+// refusal is what the supervisor refuses, in its words alone.
+type refusal struct{ words string }
+
+// Error implements error.
+func (r refusal) Error() string { return r.words }
+
+// Unwrap makes it a collector.ErrNotHere.
+func (r refusal) Unwrap() error { return collector.ErrNotHere }
+
 // notHere translates what the supervisor refuses.
 func notHere(err error) error {
 	if errors.Is(err, halves.ErrRefused) {
-		return fmt.Errorf("%w: %w", collector.ErrNotHere, err)
+		return refusal{strings.TrimPrefix(err.Error(), halves.ErrRefused.Error()+": ")}
 	}
 	return err
 }

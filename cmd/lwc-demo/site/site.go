@@ -229,7 +229,7 @@ func (s *Site) directURL() string { return "https://" + s.cfg.cloudAt() + ":" + 
 // TokenFile writes an API token for the command line outside, and returns the
 // file's path.
 func (s *Site) TokenFile(ctx context.Context) (string, error) {
-	token, err := s.Cloud(ctx, "api-token", "--data", s.CloudData(), "--name", "you", "--role", "admin", "--url", s.cfg.Portal)
+	token, err := s.Cloud(ctx, "api-token", "--data", s.CloudData(), "--name", "terminal", "--role", "admin", "--url", s.cfg.Portal)
 	if err != nil {
 		return "", err
 	}
