@@ -71,8 +71,9 @@ func TestChaos(t *testing.T) {
 	c.wreak(ctx)
 	healed := time.Now()
 	c.heal(ctx)
-	c.settle(ctx)
+	c.waitOwesNothing(ctx)
 	settled := time.Since(healed)
+	c.collectOnceMore(ctx)
 	c.judge(ctx, settled)
 }
 
@@ -298,10 +299,9 @@ func (c *chaosRun) heal(ctx context.Context) {
 	}
 }
 
-// settle waits until nothing is owed, has everything collected once more, and waits
-// again.
-func (c *chaosRun) settle(ctx context.Context) {
-	c.waitOwesNothing(ctx)
+// collectOnceMore has everything collected by a site that is well, and waits until
+// nothing is owed again.
+func (c *chaosRun) collectOnceMore(ctx context.Context) {
 	_, err := c.Cloud(ctx, "collect", "--collector", Collector, "--wait")
 	var exit *ExitError
 	if err != nil && !(errors.As(err, &exit) && exit.Code == 3) {
