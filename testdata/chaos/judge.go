@@ -18,7 +18,7 @@ const (
 	Unnamed   Kind = "unnamed"   // stored, and in no manifest; or named without a reason
 	Broken    Kind = "broken"    // a chain of manifests with a hole or a fork, a run without an end
 	Untrue    Kind = "untrue"    // a manifest says stored of what is not
-	Left      Kind = "left"      // allowed: stored, and in no manifest, by a boot that died in a run that was cut off
+	Left      Kind = "left"      // allowed: stored, and in no manifest, by a boot that died before it could sign
 	Unended   Kind = "unended"   // allowed: no manifest ends a run, its job says why
 	Note      Kind = "note"      // allowed, and told for who looks into a failure
 	statusOne      = "stored"    // the entry's own document is stored
@@ -186,6 +186,10 @@ func (j *judge) stored(at place) {
 	}
 	if why := j.cutOff(at.run); why != "" {
 		j.find(Left, at, "stored, and its visit is in no manifest: %s", why)
+		return
+	}
+	if j.diedWith(rows[0]) {
+		j.find(Left, at, "stored by boot %s, which was killed, and another run accounts for the device", rows[0].Boot)
 		return
 	}
 	j.find(Unnamed, at, "stored, and in no manifest")

@@ -150,6 +150,11 @@ func TestJudgeFindsEveryLoss(t *testing.T) {
 			c.Manifests[2].Devices = []Result{{Device: "d1", OK: true}}
 			c.Manifests[2].Started = noon.Add(-time.Minute)
 		}},
+		"stored by the last boot, and not named": {Unnamed, func(c *Case) {
+			c.Manifests[0].Entries, c.Manifests[2].Devices = nil, []Result{{Device: "d1", OK: true}}
+			row(c, "Rd1a").Boot = "B2"
+		}},
+		"stored by a boot that was killed, and not named": {Unnamed, func(c *Case) { c.Manifests[0].Entries = nil }},
 		"window that never began": {Missing, func(c *Case) {
 			c.Due = []Due{{Schedule: "daily", Window: noon.Add(time.Hour), Wants: map[string][]string{"d1": {"a"}}}}
 		}},
@@ -190,6 +195,17 @@ func TestJudgeAllows(t *testing.T) {
 			c.Manifests[2].Devices = []Result{{Device: "d1", OK: true}}
 			c.Manifests[2].Schedule = "other"
 			c.Due = append(c.Due, Due{Schedule: "third", Window: noon, Wants: map[string][]string{"d1": {"a", "b"}}})
+		},
+		"tried by another schedule in the window": func(c *Case) {
+			c.Manifests[1].Entries = c.Manifests[1].Entries[:6] // dead is left out
+			m := &c.Manifests[2]
+			m.Devices = []Result{{Device: "dead"}}
+			for _, item := range []string{"a", "b"} {
+				m.Entries = append(m.Entries, Entry{Device: "dead", Item: item, Status: "failed", Reason: "connect: nobody answers"})
+			}
+		},
+		"stored by a boot that was killed, and collected by another run": func(c *Case) {
+			c.Manifests[0].Entries, c.Manifests[2].Devices = nil, []Result{{Device: "d1", OK: true}}
 		},
 		"a job that was too late for the next boot": func(c *Case) {
 			m := &c.Manifests[2]

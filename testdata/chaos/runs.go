@@ -78,7 +78,7 @@ func (j *judge) coverage(run string) {
 		case why != "":
 			left++
 		case len(missing) == len(wants[device]) && j.served(first, device, wants[device]):
-			j.find(Note, place{run, device, ""}, "not visited: another run collected it in the window")
+			j.find(Note, place{run, device, ""}, "not visited: another run of the window accounts for it")
 		default:
 			for _, item := range missing {
 				j.find(Missing, place{run, device, item}, "in no manifest, and the run was not cut off")
@@ -90,15 +90,26 @@ func (j *judge) coverage(run string) {
 	}
 }
 
-// served tells whether another run, begun after the start of a run's window, has all
-// that it was to collect of a device: then the schedule need not visit it again.
+// served tells whether another run, begun after the start of a run's window, accounts
+// for all that it was to collect of a device, be it with reasons: then the schedule
+// need not visit it again.
 func (j *judge) served(of Manifest, device string, items []string) bool {
 	return of.Schedule != "" && slices.ContainsFunc(j.Manifests, func(m Manifest) bool {
-		whole := slices.ContainsFunc(m.Devices, func(r Result) bool { return r.Device == device && r.OK })
-		return whole && m.Run != of.Run && !m.Started.Before(of.Window) && !slices.ContainsFunc(items, func(item string) bool {
+		visited := slices.ContainsFunc(m.Devices, func(r Result) bool { return r.Device == device })
+		return visited && m.Run != of.Run && !m.Started.Before(of.Window) && !slices.ContainsFunc(items, func(item string) bool {
 			return len(j.entries[place{m.Run, device, item}]) == 0
 		})
 	})
+}
+
+// diedWith tells whether the boot that a document came from ended before its time,
+// and another run accounts for the device: the next boot had no reason to visit it.
+func (j *judge) diedWith(d Document) bool {
+	if slices.ContainsFunc(j.Boots, func(b Boot) bool { return b.Whole && b.ID == d.Boot }) || len(j.runs[d.Run]) == 0 {
+		return false
+	}
+	of := j.runs[d.Run][0]
+	return j.served(of, d.Device, j.Wants(of)[d.Device])
 }
 
 // begun checks that there is a run of every window that was due, or that other runs
@@ -125,7 +136,11 @@ func (j *judge) ends() {
 			continue
 		}
 		if why := j.cutOff(r.ID); why != "" {
-			j.find(Unended, place{run: r.ID}, "no manifest ends it: its job %s: %s", r.JobState, why)
+			kind := Note // nothing was made of it
+			if len(j.runs[r.ID]) > 0 {
+				kind = Unended
+			}
+			j.find(kind, place{run: r.ID}, "no manifest ends it: its job %s: %s", r.JobState, why)
 			continue
 		}
 		j.find(Broken, place{run: r.ID}, "no manifest ends it (state %s, job %q %s)", r.State, r.Job, r.JobState)
