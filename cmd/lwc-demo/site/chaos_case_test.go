@@ -23,12 +23,16 @@ func chaosProfiles() []string {
 }
 
 // chaosSchedules are several, of which windows fall into the test, by themselves or
-// because the clock is stepped into them.
-func chaosSchedules(now time.Time) []wire.Schedule {
+// because time leaps into them; a short test has one.
+func chaosSchedules(now time.Time, long bool) []wire.Schedule {
 	at := func(in time.Duration) string { return now.Add(in).Format("15:04") }
 	today := []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}[now.Weekday()]
+	soon := wire.Schedule{Name: "soon", Start: at(time.Minute), Window: "1m"}
+	if !long {
+		return []wire.Schedule{soon}
+	}
 	return []wire.Schedule{
-		{Name: "soon", Start: at(time.Minute), Window: "1m"},
+		soon,
 		{Name: "weekly", Days: []string{today}, Start: at(5 * time.Minute), Window: "3m", Collect: "full", Profiles: []string{"minimal"}},
 		{Name: "later", Start: at(95 * time.Minute), Window: "10m", Profiles: []string{wire.DefaultProfile}},
 		{Name: "optics", Start: at(-118 * time.Minute), Window: "5m", Collect: "optics"},

@@ -38,7 +38,7 @@ func chaosDir(t *testing.T, seed uint64) string {
 func chaosSite(t *testing.T, dir string, devices int, seed uint64) *Site {
 	t.Helper()
 	cfg := Config{Devices: devices, Behind: devices / 10, Latency: "60ms", Line: true, Timeouts: shortTimeouts,
-		FaultShare: chaosFaults(devices), Schedules: chaosSchedules(time.Now().UTC()), Profiles: chaosProfiles(),
+		FaultShare: chaosFaults(devices), Schedules: chaosSchedules(time.Now().UTC(), os.Getenv(chaosTime) != ""), Profiles: chaosProfiles(),
 		Limits:  wire.CollectLimits{LoginsPerSecond: 500, MaxDocumentBytes: 256 << 20},
 		First:   hugeFaults(),
 		SimArgs: []string{"--seed", strconv.FormatUint(seed, 10)}}
