@@ -89,7 +89,7 @@ func asJSON(ctx context.Context, t *testing.T, s *Site, to any, args ...string) 
 	must(t, json.Unmarshal([]byte(out), to))
 }
 
-// fromStore reads the manifest and the bytes of all documents from the database
+// fromStore reads the manifests and the bytes of all documents from the database
 // of the cloud, as an auditor would who believes no program.
 func (e *evidence) fromStore(ctx context.Context, t *testing.T, s *Site) {
 	t.Helper()
@@ -99,30 +99,42 @@ func (e *evidence) fromStore(ctx context.Context, t *testing.T, s *Site) {
 	unpack, err := zstd.NewReader(nil)
 	must(t, err)
 	defer unpack.Close()
-	each := func(query string, use func(name string, plain []byte)) {
+	packed := map[string][]byte{}
+	each := func(query string) {
 		rows, err := db.QueryContext(ctx, query, e.run.ID)
 		must(t, err)
 		defer rows.Close()
 		for rows.Next() {
 			var name string
-			var packed []byte
-			must(t, rows.Scan(&name, &packed))
-			plain, err := unpack.DecodeAll(packed, nil)
-			must(t, err)
-			use(name, plain)
+			var piece []byte
+			must(t, rows.Scan(&name, &piece))
+			packed[name] = append(packed[name], piece...)
 		}
 		must(t, rows.Err())
 	}
-	each(`SELECT id, body FROM documents WHERE run = $1`, func(id string, body []byte) { e.bodies[id] = wire.Digest(body) })
-	each(`SELECT hash, raw FROM manifests WHERE run = $1`, func(hash string, raw []byte) { e.manifest(t, hash, raw) })
+	use := func(what func(name string, plain []byte)) {
+		for name, whole := range packed {
+			plain, err := unpack.DecodeAll(whole, nil)
+			must(t, err)
+			what(name, plain)
+		}
+		clear(packed)
+	}
+	each(`SELECT id, body FROM documents WHERE run = $1 AND parts = 0`)
+	each(`SELECT p.document, p.body FROM documents d JOIN parts p ON p.collector = d.collector AND p.document = d.id
+		WHERE d.run = $1 AND d.parts > 0 ORDER BY p.document, p.part`)
+	use(func(id string, body []byte) { e.bodies[id] = wire.Digest(body) })
+	each(`SELECT hash, raw FROM manifests WHERE run = $1`)
+	use(func(hash string, raw []byte) { e.manifest(t, hash, raw) })
 }
 
 func (e *evidence) manifest(t *testing.T, hash string, raw []byte) {
 	t.Helper()
 	var m wire.Manifest
 	must(t, json.Unmarshal(raw, &m))
-	if wire.Digest(raw) != hash || !slices.Equal(e.run.Manifests, []string{hash}) || m.Run != e.run.ID {
-		t.Errorf("manifest %s of run %s: the run shows %v", hash, m.Run, e.run.Manifests)
+	if at := slices.Index(e.run.Manifests, hash); wire.Digest(raw) != hash || m.Run != e.run.ID || m.Section != at+1 ||
+		m.Last != (m.Section == len(e.run.Manifests)) || at > 0 && m.Previous != e.run.Manifests[at-1] {
+		t.Errorf("section %d of run %s, %s, last %t, after %s: the run shows %q", m.Section, m.Run, hash, m.Last, m.Previous, e.run.Manifests)
 	}
 	for _, d := range m.Documents {
 		p := place{d.Device, d.Item}
