@@ -201,8 +201,22 @@ func (u *Uplink) Run(ctx context.Context) error {
 	wg.Go(func() { u.keepCertificate(ctx) })
 	u.supervise(ctx)
 	wg.Wait()
-	u.handing.Wait()
+	u.letGo()
 	return nil
+}
+
+// letGo waits for calls of the library that no session waited for. They end by
+// themselves after its write time-out, for which a stop does not wait.
+func (u *Uplink) letGo() {
+	over := make(chan struct{})
+	go func() {
+		u.handing.Wait()
+		close(over)
+	}()
+	select {
+	case <-over:
+	case <-time.After(u.time.farewell):
+	}
 }
 
 // supervise makes one connection after another, by the way that the ladder says. A
