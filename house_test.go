@@ -27,7 +27,7 @@ var mayImport = map[string][]string{
 	"transport/secret": {},
 	"transport/wire":   {"transport/secret"},
 	"transport/device": {"transport/secret"},
-	"transport/uplink": {"transport/wire", "transport/wss", "transport/secret"},
+	"transport/uplink": {"transport/wire", "transport/wss", "transport/secret", "transport/boxkey"},
 	"transport/wss":    {},
 	"transport/proxy":  {"transport/secret"},
 	"transport/clock":  {},
@@ -36,9 +36,14 @@ var mayImport = map[string][]string{
 	"netguard/lease":   {},
 	// What attacks the ports knows nothing of how they are kept.
 	"netguard/netguardtest": {},
-	"cloud":                 {"transport/wire", "transport/wss", "transport/secret", "junos", "cloud"},
-	"image":                 {},
-	"testdata":              {},
+	"cloud":                 {"transport/wire", "transport/wss", "transport/secret", "junos", "cloud", "image/release", "image/sitefile"},
+	"image":                 {"image", "image/release", "image/sitefile", "transport/wire", "transport/secret"},
+	// What a release is, and the file of a site: both ends read them.
+	"image/release":      {"transport/wire"},
+	"image/sitefile":     {"transport/wire", "transport/secret"},
+	"transport/boxkey":   {},
+	"transport/download": {},
+	"testdata":           {},
 }
 
 // testsMayImport is what test files may use on top of the table; a row's own

@@ -17,6 +17,21 @@ type Hello struct {
 	Clock        time.Time `json:"clock"`
 	Ports        PortState `json:"ports"`
 	LastManifest string    `json:"last_manifest,omitempty"` // hash of the newest manifest of this boot
+	Box          Box       `json:"box,omitzero"`            // the machine, as far as lwcd knows it
+}
+
+// Box is what a collector says of the machine that it runs on. The cloud shows it;
+// nothing is decided by it, since a box that was taken over may say anything.
+type Box struct {
+	Image    string `json:"image,omitempty"`    // version of the appliance image that runs; empty: lwcd was installed on a system of somebody's own
+	Trial    bool   `json:"trial,omitempty"`    // this version has not proved itself yet: the next failure brings the one before back
+	Identity string `json:"identity,omitempty"` // where the identity key lives: tpm or file
+	// SecureBoot is on, off or unknown.
+	SecureBoot string `json:"secure_boot,omitempty"`
+	// CommandLine tells whether the kernel was started with words that the image does
+	// not hold (TPM, PCR 12): as-built, extended or unknown.
+	CommandLine string `json:"command_line,omitempty"`
+	Hardware    string `json:"hardware,omitempty"` // maker and model, as the firmware names them
 }
 
 // ConfigRef names one version of a desired configuration.
@@ -179,7 +194,9 @@ type Job struct {
 	Part    int    `json:"part,omitempty"`
 	Parts   int    `json:"parts,omitempty"`
 	Release string `json:"release,omitempty"` // update: the version wanted; empty: the newest
-	Source  string `json:"source,omitempty"`  // update: URL of the release's manifest; empty: the updater's own
+	Source  string `json:"source,omitempty"`  // update: URL of the release's manifest; empty: the cloud's own
+	// RebootAt is when an update that is installed is started; zero: at once.
+	RebootAt time.Time `json:"reboot_at,omitzero"`
 }
 
 // MaxJobParts bounds the parts of a job, some 60 KB of names each.
@@ -195,6 +212,9 @@ const (
 	JobRenewCert JobKind = "renew-cert"
 	JobUpdate    JobKind = "update"
 	JobRestart   JobKind = "restart"
+	// JobFactoryReset has the box forget its identity and its settings, and start as
+	// if it were new. It has no done: the box that it was is gone.
+	JobFactoryReset JobKind = "factory-reset"
 )
 
 // JobStatus is progress or the end of a job; it is signed with the identity key.
