@@ -251,6 +251,7 @@ func (c *checker) apart(conf config) {
 		{"external.proxy_ca_file", conf.outside.way.caFile},
 		{"guard.console", conf.console},
 		{"update.program", conf.update.program},
+		{"update.keys", conf.update.keys},
 	} {
 		if f.path != "" && strings.HasPrefix(f.path, conf.stateDir+"/") {
 			c.addf(f.key, "%s lies in the state folder, which is the collector half's: put it elsewhere", f.path)

@@ -9,6 +9,8 @@ import (
 type update struct {
 	Program string `toml:"program"`
 	Timeout string `toml:"timeout"`
+	Spool   string `toml:"spool"`
+	Keys    string `toml:"keys"`
 }
 
 const (
@@ -18,8 +20,11 @@ const (
 )
 
 func (c *checker) updating(u update) updating {
-	out := updating{program: c.absolute("update.program", u.Program, ""),
-		timeout: c.duration("update.timeout", u.Timeout, time.Second, maxUpdate)}
+	out := updating{program: c.absolute("update.program", u.Program, ""), spool: c.absolute("update.spool", u.Spool, ""),
+		keys: c.absolute("update.keys", u.Keys, ""), timeout: c.duration("update.timeout", u.Timeout, time.Second, maxUpdate)}
+	if (out.spool == "") != (out.keys == "") {
+		c.addf("update.spool", "update.spool and update.keys go together: give both, or none")
+	}
 	if strings.ContainsAny(u.Program, " \t") {
 		c.addf("update.program", "%q has a space in it: give the path of a program alone, without arguments", u.Program)
 	}

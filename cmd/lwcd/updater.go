@@ -58,6 +58,9 @@ type updateJob struct {
 type updating struct {
 	program string
 	timeout time.Duration
+	// spool is the folder that the half downloads to; none: the program downloads
+	// by itself. keys is the file of the keys that a release is signed by.
+	spool, keys string
 }
 
 // order is what the program reads: one object of JSON.

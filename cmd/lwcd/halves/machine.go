@@ -41,7 +41,14 @@ type Update struct {
 	Job     string `json:"job"`
 	Release string `json:"release,omitempty"` // wanted; empty: the newest
 	Source  string `json:"source,omitempty"`  // URL of its manifest; empty: the updater's own
-	After   int    `json:"after"`             // lines that were heard already
+	// Files says that the half has put the release into its spool, as the updater
+	// asked by Progress.Fetch. Where the spool lies the supervisor knows by itself.
+	Files    bool      `json:"files,omitempty"`
+	RebootAt time.Time `json:"reboot_at,omitzero"` // when what is installed is started; zero: at once
+	// Reset asks for something else: that the machine forgets its identity and its
+	// settings. No other field but the job counts then.
+	Reset bool `json:"reset,omitempty"`
+	After int  `json:"after"` // lines that were heard already
 }
 
 // release is a word that is safe in any file name: it comes from outside.
@@ -75,6 +82,11 @@ type Progress struct {
 	Text  string `json:"text,omitempty"` // the last one
 	Ended bool   `json:"ended,omitempty"`
 	OK    bool   `json:"ok,omitempty"` // how it ended; Text tells the result, or why not
+	// Fetch: it ended because it has to be asked again, with Files.
+	Fetch bool `json:"fetch,omitempty"`
+	// Waiting: it ended, the job has not: a restart of the machine is to come, and what
+	// becomes of it is told after that.
+	Waiting bool `json:"waiting,omitempty"`
 }
 
 // ClockSet tells what became of the machine's clock.
