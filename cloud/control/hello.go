@@ -23,6 +23,7 @@ func (l *line) hello(ctx context.Context, payload []byte) error {
 	}
 	tidyPorts(&h.Ports)
 	h.Firmware = tidy.Text(h.Firmware, tidy.MaxName)
+	tidy.Box(&h.Box)
 	err := l.hub.cfg.Store.SawHello(ctx, h)
 	if errors.Is(err, edp.ErrSuperseded) {
 		l.alert(ctx, EventClone, h.Boot,

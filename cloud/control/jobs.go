@@ -53,7 +53,7 @@ func (l *line) sendJobs(ctx context.Context) error {
 // an earlier boot may have done the rest.
 func (l *line) sendJob(ctx context.Context, j edp.Job) error {
 	out := wire.Job{V: wire.Version, ID: j.ID, Collector: l.id, Boot: l.entry.Boot, Kind: j.Kind,
-		Expires: j.Expires, Run: j.Run, Devices: j.Devices, Release: j.Release, Source: j.Source}
+		Expires: expiryOf(j, time.Now()), Run: j.Run, Devices: j.Devices, Release: j.Release, Source: j.Source, RebootAt: j.RebootAt}
 	left, err := l.remaining(ctx, j)
 	if err != nil {
 		return err
@@ -68,6 +68,19 @@ func (l *line) sendJob(ctx context.Context, j edp.Job) error {
 	}
 	l.hub.log.Info("job sent", "collector", l.id, "job", j.ID, "kind", j.Kind, "devices", len(left))
 	return nil
+}
+
+// resultLife is how long a box that started anew may take to tell how an update ended.
+const resultLife = time.Hour
+
+// expiryOf is when a job is not to be begun any more. An update that the box has
+// begun is past that: what is sent again asks for its result, which a box knows after
+// it started what it installed.
+func expiryOf(j edp.Job, now time.Time) time.Time {
+	if until := now.Add(resultLife).UTC(); j.Kind == wire.JobUpdate && j.State != edp.JobQueued && j.Expires.Before(until) {
+		return until
+	}
+	return j.Expires
 }
 
 // maxNames bounds the names of devices in one message of a job, in bytes of JSON:

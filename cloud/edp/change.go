@@ -127,6 +127,8 @@ func applyChange(ctx context.Context, t *sql.Tx, f Fleet, c Change) error {
 	case "fallback":
 		_, err := exec(ctx, t, `UPDATE collectors SET allow_cli = $1 WHERE id = $2`, f.AllowCLI, f.Collector)
 		return err
+	case "updates":
+		return setColumn(ctx, t, f.Collector, `UPDATE collectors SET updates = $1 WHERE id = $2`, f.Updates)
 	case "profile":
 		return setColumn(ctx, t, f.Collector, `UPDATE collectors SET profiles = $1 WHERE id = $2`, f.Profiles)
 	case "credential":

@@ -12,13 +12,13 @@ import (
 
 const collectorColumns = `c.id, c.state, c.spki, c.serial, c.cert_not_after, c.created_at, c.boot, c.conn, c.boot_key,
 	c.capabilities, c.firmware, c.online, c.last_seen, c.config_version, c.applied_version, c.applied_sha256,
-	c.applied_status, c.applied_error, c.item_errors, c.ports, c.health, c.lost_at, c.missed_at`
+	c.applied_status, c.applied_error, c.item_errors, c.ports, c.health, c.lost_at, c.missed_at, c.box`
 
 func scanCollector(r row) (c Collector, err error) {
 	return c, r.Scan(&c.ID, &c.State, &c.SPKI, &c.Serial, moment{&c.CertNotAfter}, moment{&c.CreatedAt},
 		&c.Boot, &c.Conn, &c.BootKey, jsonColumn{&c.Capabilities}, &c.Firmware, &c.Online, moment{&c.LastSeen},
 		&c.ConfigVersion, &c.Applied.Version, &c.Applied.SHA256, &c.AppliedStatus, &c.AppliedError,
-		jsonColumn{&c.ItemErrors}, jsonColumn{&c.Ports}, jsonColumn{&c.Health}, moment{&c.LostAt}, moment{&c.MissedAt})
+		jsonColumn{&c.ItemErrors}, jsonColumn{&c.Ports}, jsonColumn{&c.Health}, moment{&c.LostAt}, moment{&c.MissedAt}, jsonColumn{&c.Box})
 }
 
 // Collector returns one entry of the registry.
@@ -80,6 +80,10 @@ func (s *Store) SawHello(ctx context.Context, h wire.Hello) error {
 	if err != nil {
 		return err
 	}
+	box, err := asJSON(h.Box)
+	if err != nil {
+		return err
+	}
 	err = s.tx(ctx, func(t *sql.Tx) error {
 		old, err := one(ctx, t, scanString, `SELECT boot FROM collectors WHERE id = $1 AND state = $2`, h.Collector, CollectorActive)
 		if err != nil {
@@ -89,9 +93,9 @@ func (s *Store) SawHello(ctx context.Context, h wire.Hello) error {
 			return err
 		}
 		_, err = exec(ctx, t, `UPDATE collectors SET boot = $1, conn = $2, boot_key = $3, capabilities = $4, firmware = $5,
-			online = 1, lost_at = 0, missed_at = 0, last_seen = $6, applied_version = $7, applied_sha256 = $8, ports = $9 WHERE id = $10`,
+			online = 1, lost_at = 0, missed_at = 0, last_seen = $6, applied_version = $7, applied_sha256 = $8, ports = $9, box = $10 WHERE id = $11`,
 			h.Boot, h.Conn, h.BootKey, capabilities, h.Firmware, micros(time.Now()),
-			h.Config.Version, h.Config.SHA256, ports, h.Collector)
+			h.Config.Version, h.Config.SHA256, ports, box, h.Collector)
 		if err == nil {
 			err = overtake(ctx, t, h)
 		}

@@ -30,10 +30,10 @@ func (s *Store) GetFleet(ctx context.Context, collector string) (Fleet, error) {
 
 func loadFleet(ctx context.Context, q querier, collector string) (Fleet, error) {
 	f := Fleet{Collector: collector}
-	err := q.QueryRowContext(ctx, `SELECT config_version, schedules, egress, profiles, limits, masking, mask_version, mask_cipher, allow_cli
+	err := q.QueryRowContext(ctx, `SELECT config_version, schedules, egress, profiles, limits, masking, mask_version, mask_cipher, allow_cli, updates
 		FROM collectors WHERE id = $1`, collector).
 		Scan(&f.Version, jsonColumn{&f.Schedules}, jsonColumn{&f.Egress}, jsonColumn{&f.Profiles}, jsonColumn{&f.Limits},
-			jsonColumn{&f.Masking}, &f.Masking.Version, &f.Masking.Cipher, &f.AllowCLI)
+			jsonColumn{&f.Masking}, &f.Masking.Version, &f.Masking.Cipher, &f.AllowCLI, jsonColumn{&f.Updates})
 	if errors.Is(err, sql.ErrNoRows) {
 		return f, ErrNotFound
 	} else if err != nil {
@@ -315,6 +315,7 @@ func (f Fleet) entries() ([]entry, error) {
 	put("egress", "", f.Egress)
 	put("limits", "", f.Limits)
 	put("masking", "", map[string]any{"classes": f.Masking.Classes, "rules": f.Masking.Rules, "key": f.Masking.Version})
+	put("updates", "", f.Updates)
 	put("fallback", "", map[string]any{"cli": f.AllowCLI})
 	for _, name := range slices.Sorted(maps.Keys(f.Profiles)) {
 		put("profile", name, map[string]any{"items": f.Profiles[name]})

@@ -30,11 +30,15 @@ func (s *Store) CreateJob(ctx context.Context, n NewJob) (Job, error) {
 	return j, nil
 }
 
+func jobKinds() []wire.JobKind {
+	return []wire.JobKind{wire.JobCollect, wire.JobProbe, wire.JobRenewCert, wire.JobUpdate, wire.JobRestart, wire.JobFactoryReset}
+}
+
 func createJob(ctx context.Context, t *sql.Tx, n NewJob, now time.Time) (Job, error) {
 	if n.TTL <= 0 {
 		n.TTL = jobLife
 	}
-	if !slices.Contains([]wire.JobKind{wire.JobCollect, wire.JobProbe, wire.JobRenewCert, wire.JobUpdate, wire.JobRestart}, n.Kind) {
+	if !slices.Contains(jobKinds(), n.Kind) {
 		return Job{}, fmt.Errorf("there is no such kind: %w", ErrInvalid)
 	}
 	state, err := one(ctx, t, scanString, `SELECT state FROM collectors WHERE id = $1`, n.Collector)
@@ -45,12 +49,14 @@ func createJob(ctx context.Context, t *sql.Tx, n NewJob, now time.Time) (Job, er
 		return Job{}, fmt.Errorf("the collector is revoked: %w", ErrConflict)
 	}
 	j := Job{ID: wire.NewID(), Collector: n.Collector, Kind: n.Kind, By: n.By, State: JobQueued,
-		Devices: n.Devices, Created: now.UTC(), Expires: now.Add(n.TTL).UTC(), Release: n.Release, Source: n.Source}
+		Devices: n.Devices, Created: now.UTC(), Expires: now.Add(n.TTL).UTC(), Release: n.Release, Source: n.Source, RebootAt: n.RebootAt.UTC()}
 	switch n.Kind {
 	case wire.JobCollect:
 		err = createRun(ctx, t, &j)
 	case wire.JobProbe:
 		err = chooseDevices(ctx, t, &j)
+	case wire.JobUpdate:
+		err = chooseRelease(ctx, t, &j)
 	}
 	if err != nil {
 		return Job{}, err
@@ -59,9 +65,9 @@ func createJob(ctx context.Context, t *sql.Tx, n NewJob, now time.Time) (Job, er
 	if err != nil {
 		return Job{}, err
 	}
-	_, err = exec(ctx, t, `INSERT INTO jobs (id, collector, kind, run, devices, asked_by, state, total, created_at, expires_at, release, source)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`, j.ID, j.Collector, j.Kind, j.Run, devices,
-		j.By, j.State, j.Total, micros(j.Created), micros(j.Expires), j.Release, j.Source)
+	_, err = exec(ctx, t, `INSERT INTO jobs (id, collector, kind, run, devices, asked_by, state, total, created_at, expires_at, release, source, reboot_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`, j.ID, j.Collector, j.Kind, j.Run, devices,
+		j.By, j.State, j.Total, micros(j.Created), micros(j.Expires), j.Release, j.Source, micros(j.RebootAt))
 	return j, err
 }
 
@@ -112,12 +118,12 @@ func (f Fleet) choose(ids []string) ([]Device, error) {
 	return out, nil
 }
 
-const jobColumns = `id, collector, kind, run, devices, asked_by, state, error, done, total, created_at, expires_at, finished_at, release, source, detail`
+const jobColumns = `id, collector, kind, run, devices, asked_by, state, error, done, total, created_at, expires_at, finished_at, release, source, detail, reboot_at`
 
 func scanJob(r row) (j Job, err error) {
 	return j, r.Scan(&j.ID, &j.Collector, &j.Kind, &j.Run, jsonColumn{&j.Devices}, &j.By, &j.State, &j.Error,
 		&j.Done, &j.Total, moment{&j.Created}, moment{&j.Expires}, moment{&j.Finished},
-		&j.Release, &j.Source, &j.Detail)
+		&j.Release, &j.Source, &j.Detail, moment{&j.RebootAt})
 }
 
 // Job returns one job.
@@ -184,8 +190,11 @@ func advance(ctx context.Context, t *sql.Tx, j Job, st wire.JobStatus, now time.
 		finished = now
 	}
 	_, err := exec(ctx, t, `UPDATE jobs SET state = $1, error = $2, done = $3, total = $4, finished_at = $5,
-		detail = CASE WHEN $6 = '' THEN detail ELSE $6 END WHERE id = $7`,
+		detail = CASE WHEN $6 = '' THEN detail ELSE $6 END, taken = 1 WHERE id = $7`,
 		st.State, st.Error, max(st.Done, 0), max(st.Total, 0), micros(finished), st.Detail, j.ID)
+	if err == nil && j.Kind == wire.JobUpdate && over(st.State) {
+		err = tellUpdate(ctx, t, j, st, now)
+	}
 	if err != nil || j.Run == "" || (st.State != wire.JobFailed && st.State != wire.JobRefused) {
 		return err
 	}
@@ -229,6 +238,9 @@ func (s *Store) Sweep(ctx context.Context) error {
 			return err
 		}
 		if err := endStale(ctx, t, time.Now()); err != nil {
+			return err
+		}
+		if err := endResets(ctx, t, time.Now()); err != nil {
 			return err
 		}
 		return expireJobs(ctx, t, now)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"lwc/cloud/rollout"
 	"lwc/transport/wire"
 )
 
@@ -108,6 +109,7 @@ type Collector struct {
 	BootKey       []byte // HPKE public key of that boot
 	Capabilities  []string
 	Firmware      string
+	Box           wire.Box // the machine, as it says itself
 	Online        bool
 	LastSeen      time.Time
 	LostAt        time.Time      // when it was gone without a word; zero: it is there, or stopped in order
@@ -152,7 +154,8 @@ type Fleet struct {
 	Devices     []Device
 	Limits      wire.CollectLimits
 	Masking     Masking
-	AllowCLI    bool // devices that refuse NETCONF may be asked by CLI commands
+	AllowCLI    bool           // devices that refuse NETCONF may be asked by CLI commands
+	Updates     rollout.Policy // when its box may change its release; zero: as the cloud's default says
 }
 
 // Masking is what a collector replaces in documents before they leave, and the
@@ -187,7 +190,7 @@ type Device struct {
 // Change is one thing that a new fleet changed. It holds no secret.
 type Change struct {
 	Action ChangeAction
-	Kind   string // credential, bastion, device, schedule, egress, profile, limits, masking or fallback
+	Kind   string // credential, bastion, device, schedule, egress, profile, limits, masking, fallback or updates
 	ID     string // empty for those that there is one of
 	Detail string // in words, may be empty
 }

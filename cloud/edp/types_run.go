@@ -14,8 +14,9 @@ type NewJob struct {
 	Devices   []string // collect, probe: which; empty means all of the fleet
 	By        string   // who asked
 	TTL       time.Duration
-	Release   string // update: the version wanted; empty: the newest
-	Source    string // update: URL of the release's manifest; empty: the updater's own
+	Release   string    // update: the version wanted; empty: the newest
+	Source    string    // update: URL of the release's manifest; empty: the cloud's own
+	RebootAt  time.Time // update: when it is started; zero: at once
 }
 
 // JobQueued is the state of a job that no collector has answered yet. It never
@@ -31,9 +32,10 @@ type Job struct {
 	By                         string
 	State                      wire.JobState
 	Error                      string
-	Detail                     string // progress or result in words
-	Release, Source            string // of an update
-	Done, Total                int    // devices
+	Detail                     string    // progress or result in words
+	Release, Source            string    // of an update
+	RebootAt                   time.Time // of an update; zero: at once
+	Done, Total                int       // devices
 	Created, Expires, Finished time.Time
 }
 

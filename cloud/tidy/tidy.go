@@ -65,6 +65,12 @@ func Ports(p *wire.PortState) {
 	p.Degraded = list(first(p.Degraded, maxLacks))
 }
 
+// Box bounds what a collector says of its machine.
+func Box(b *wire.Box) {
+	words(&b.Image, &b.Identity, &b.SecureBoot, &b.CommandLine)
+	names(&b.Hardware)
+}
+
 // Event bounds an event.
 func Event(e *wire.Event) {
 	words(&e.Kind)

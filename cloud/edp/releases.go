@@ -1,0 +1,199 @@
+package edp
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"lwc/image/release"
+	"lwc/transport/wire"
+)
+
+// ReleaseState is whether boxes get a release.
+type ReleaseState string
+
+// The states of a release. A withdrawn one goes on where it runs already.
+const (
+	ReleasePublished ReleaseState = "published"
+	ReleaseWithdrawn ReleaseState = "withdrawn"
+)
+
+// Release is a release of the appliance that the cloud has.
+type Release struct {
+	release.Manifest
+	State                    ReleaseState
+	Digest                   string // SHA-256 of the signed manifest, hexadecimal
+	PublishedAt, WithdrawnAt time.Time
+	PublishedBy, WithdrawnBy string
+	Reason                   string // why it was withdrawn
+	Approvals                []ReleaseApproval
+}
+
+// ReleaseApproval lets the boxes of a policy with approvals take a release.
+type ReleaseApproval struct {
+	Collector string // empty: all
+	By        string
+	At        time.Time
+}
+
+// Releases returns all releases, the newest version first.
+func (s *Store) Releases(ctx context.Context) ([]Release, error) {
+	var list []Release
+	err := s.snapshot(ctx, func(t *sql.Tx) (err error) {
+		list, err = loadReleases(ctx, t)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing releases: %w", err)
+	}
+	return list, nil
+}
+
+// Release returns one release.
+func (s *Store) Release(ctx context.Context, version string) (Release, error) {
+	var r Release
+	err := s.snapshot(ctx, func(t *sql.Tx) (err error) {
+		r, err = loadRelease(ctx, t, version)
+		return err
+	})
+	if err != nil {
+		return Release{}, fmt.Errorf("reading release %.40q: %w", version, err)
+	}
+	return r, nil
+}
+
+const releaseColumns = `manifest, state, digest, published_at, published_by, withdrawn_at, withdrawn_by, reason`
+
+func scanRelease(r row) (x Release, err error) {
+	return x, r.Scan(jsonColumn{&x.Manifest}, &x.State, &x.Digest, moment{&x.PublishedAt}, &x.PublishedBy,
+		moment{&x.WithdrawnAt}, &x.WithdrawnBy, &x.Reason)
+}
+
+func loadReleases(ctx context.Context, q querier) ([]Release, error) {
+	list, err := all(ctx, q, scanRelease, `SELECT `+releaseColumns+` FROM releases`)
+	for i := 0; i < len(list) && err == nil; i++ {
+		list[i].Approvals, err = loadApprovals(ctx, q, list[i].Version)
+	}
+	slices.SortFunc(list, func(a, b Release) int { return release.Compare(b.Version, a.Version) })
+	return list, err
+}
+
+func loadRelease(ctx context.Context, q querier, version string) (Release, error) {
+	r, err := one(ctx, q, scanRelease, `SELECT `+releaseColumns+` FROM releases WHERE version = $1`, version)
+	if err == nil {
+		r.Approvals, err = loadApprovals(ctx, q, version)
+	}
+	return r, err
+}
+
+func loadApprovals(ctx context.Context, q querier, version string) ([]ReleaseApproval, error) {
+	return all(ctx, q, func(r row) (a ReleaseApproval, err error) {
+		return a, r.Scan(&a.Collector, &a.By, moment{&a.At})
+	}, `SELECT collector, approved_by, approved_at FROM release_approvals WHERE version = $1 ORDER BY collector`, version)
+}
+
+// PublishRelease enters a release whose files are there, with the hash of its signed
+// manifest. One that was withdrawn is published again. ErrConflict says that another
+// release of this version was published before: a version is never reused.
+func (s *Store) PublishRelease(ctx context.Context, m release.Manifest, digest, by string) error {
+	body, err := asJSON(m)
+	if err != nil {
+		return err
+	}
+	err = s.tx(ctx, func(t *sql.Tx) error {
+		old, err := loadRelease(ctx, t, m.Version)
+		switch {
+		case errors.Is(err, ErrNotFound):
+			_, err = exec(ctx, t, `INSERT INTO releases (version, state, digest, manifest, published_at, published_by)
+				VALUES ($1, $2, $3, $4, $5, $6)`, m.Version, ReleasePublished, digest, body, micros(time.Now()), by)
+			return err
+		case err != nil:
+			return err
+		case old.Digest != digest:
+			return fmt.Errorf("another release was published under this version before: give the new one a version of its own: %w", ErrConflict)
+		case old.State == ReleasePublished:
+			return nil
+		}
+		_, err = exec(ctx, t, `UPDATE releases SET state = $1, published_at = $2, published_by = $3,
+			withdrawn_at = 0, withdrawn_by = '', reason = '' WHERE version = $4`, ReleasePublished, micros(time.Now()), by, m.Version)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("publishing release %.40q: %w", m.Version, err)
+	}
+	return nil
+}
+
+// WithdrawRelease keeps a release from all boxes that do not run it yet, ends the
+// updates to it that no box has begun, and forgets its approvals.
+func (s *Store) WithdrawRelease(ctx context.Context, version, by, reason string) error {
+	err := s.tx(ctx, func(t *sql.Tx) error {
+		r, err := loadRelease(ctx, t, version)
+		if err != nil {
+			return err
+		}
+		if r.State == ReleaseWithdrawn {
+			return fmt.Errorf("it was withdrawn before: %w", ErrConflict)
+		}
+		now := micros(time.Now())
+		if _, err = exec(ctx, t, `UPDATE releases SET state = $1, withdrawn_at = $2, withdrawn_by = $3, reason = $4 WHERE version = $5`,
+			ReleaseWithdrawn, now, by, reason, version); err != nil {
+			return err
+		}
+		if _, err = exec(ctx, t, `DELETE FROM release_approvals WHERE version = $1`, version); err != nil {
+			return err
+		}
+		_, err = exec(ctx, t, `UPDATE jobs SET state = $1, error = 'the release was withdrawn', finished_at = $2
+			WHERE kind = $3 AND release = $4 AND source = '' AND state = $5`, wire.JobFailed, now, wire.JobUpdate, version, JobQueued)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("withdrawing release %.40q: %w", version, err)
+	}
+	return nil
+}
+
+// ApproveRelease lets these collectors take a release, or all where none is named;
+// without approve, it takes back just that. Updates that were sent stay.
+func (s *Store) ApproveRelease(ctx context.Context, version string, collectors []string, approve bool, by string) error {
+	if len(collectors) == 0 {
+		collectors = []string{""}
+	}
+	err := s.tx(ctx, func(t *sql.Tx) error {
+		r, err := loadRelease(ctx, t, version)
+		if err != nil {
+			return err
+		}
+		if r.State == ReleaseWithdrawn {
+			return fmt.Errorf("it is withdrawn: %w", ErrConflict)
+		}
+		for _, c := range collectors {
+			if err := decideRelease(ctx, t, version, c, approve, by); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("deciding on release %.40q: %w", version, err)
+	}
+	return nil
+}
+
+func decideRelease(ctx context.Context, t *sql.Tx, version, collector string, approve bool, by string) error {
+	if !approve {
+		_, err := exec(ctx, t, `DELETE FROM release_approvals WHERE version = $1 AND collector = $2`, version, collector)
+		return err
+	}
+	if collector != "" {
+		if _, err := one(ctx, t, scanString, `SELECT id FROM collectors WHERE id = $1`, collector); err != nil {
+			return fmt.Errorf("collector %.80q: %w", collector, err)
+		}
+	}
+	_, err := exec(ctx, t, `INSERT INTO release_approvals (version, collector, approved_by, approved_at)
+		VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, version, collector, by, micros(time.Now()))
+	return err
+}

@@ -1,0 +1,271 @@
+package edp
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"lwc/cloud/rollout"
+	"lwc/image/release"
+	"lwc/transport/wire"
+)
+
+// The kinds of events that tell how updates ended.
+const (
+	EventUpdated      = "updated"
+	EventUpdateFailed = "update-failed"
+)
+
+// settingUpdates names the policy of collectors that have none of their own.
+const settingUpdates = "updates"
+
+// UpdatePolicy returns the policy of collectors that have none of their own.
+func (s *Store) UpdatePolicy(ctx context.Context) (rollout.Policy, error) {
+	p, err := updatePolicy(ctx, s.read)
+	if err != nil {
+		return rollout.Policy{}, fmt.Errorf("reading the policy of updates: %w", err)
+	}
+	return p, nil
+}
+
+func updatePolicy(ctx context.Context, q querier) (rollout.Policy, error) {
+	text, err := one(ctx, q, scanString, `SELECT value FROM settings WHERE name = $1`, settingUpdates)
+	if errors.Is(err, ErrNotFound) {
+		return rollout.Default(), nil
+	}
+	var p rollout.Policy
+	if err == nil {
+		err = json.Unmarshal([]byte(text), &p)
+	}
+	return p, err
+}
+
+// SetUpdatePolicy changes the policy of collectors that have none of their own; the
+// zero value brings back the one that is built in. ErrInvalid names what is wrong.
+func (s *Store) SetUpdatePolicy(ctx context.Context, p rollout.Policy) error {
+	for _, wrong := range p.Check() {
+		return fmt.Errorf("%s: %s: %w", wrong.Field, wrong.Text, ErrInvalid)
+	}
+	text, err := asJSON(p)
+	if err == nil && p.IsZero() {
+		_, err = exec(ctx, s.write, `DELETE FROM settings WHERE name = $1`, settingUpdates)
+	} else if err == nil {
+		_, err = exec(ctx, s.write, `INSERT INTO settings (name, value) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, settingUpdates, text)
+	}
+	if err != nil {
+		return fmt.Errorf("changing the policy of updates: %w", err)
+	}
+	return nil
+}
+
+// BoxRow is the box of a collector with what the planner of updates has to know.
+type BoxRow struct {
+	rollout.Box
+	State     CollectorState
+	Hello     wire.Box // as it says itself
+	Firmware  string
+	LastSeen  time.Time
+	OwnPolicy bool // its policy is its own, and not the default
+	Job       *Job // its newest update; nil: none
+}
+
+// failuresFor is how long a failed update counts against a release on a box.
+const failuresFor = 90 * 24 * time.Hour
+
+// Boxes returns the boxes of all collectors that are not revoked, by id, and the
+// releases that they may have, all as of one moment.
+func (s *Store) Boxes(ctx context.Context) ([]BoxRow, []rollout.Release, error) {
+	var boxes []BoxRow
+	var published []rollout.Release
+	err := s.snapshot(ctx, func(t *sql.Tx) error {
+		list, err := loadReleases(ctx, t)
+		if err != nil {
+			return err
+		}
+		if boxes, err = loadBoxes(ctx, t); err != nil {
+			return err
+		}
+		for _, r := range list {
+			if r.State == ReleasePublished {
+				published = append(published, rollout.Release{Version: r.Version, Floor: r.Floor, Security: r.Security, Published: r.PublishedAt})
+				approve(boxes, r)
+			}
+		}
+		return enterJobs(ctx, t, boxes)
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("listing the boxes: %w", err)
+	}
+	return boxes, published, nil
+}
+
+func loadBoxes(ctx context.Context, q querier) ([]BoxRow, error) {
+	standard, err := updatePolicy(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return all(ctx, q, func(r row) (b BoxRow, err error) {
+		err = r.Scan(&b.Collector, &b.State, &b.Firmware, &b.Online, moment{&b.LastSeen}, jsonColumn{&b.Hello}, jsonColumn{&b.Policy})
+		b.Running, b.Trial, b.OwnPolicy = b.Hello.Image, b.Hello.Trial, !b.Policy.IsZero()
+		if !b.OwnPolicy {
+			b.Policy = standard
+		}
+		return b, err
+	}, `SELECT id, state, firmware, online, last_seen, box, updates FROM collectors WHERE state <> $1 ORDER BY id`, CollectorRevoked)
+}
+
+// approve enters a release with those that it was approved for.
+func approve(boxes []BoxRow, r Release) {
+	for _, a := range r.Approvals {
+		for i := range boxes {
+			if a.Collector == "" || a.Collector == boxes[i].Collector {
+				boxes[i].Approved = append(boxes[i].Approved, r.Version)
+			}
+		}
+	}
+}
+
+// enterJobs fills in what the update jobs tell: the newest, one under way, and the
+// failures. One that no box ever began is none of the release's failures.
+func enterJobs(ctx context.Context, q querier, boxes []BoxRow) error {
+	at := map[string]*BoxRow{}
+	for i := range boxes {
+		at[boxes[i].Collector] = &boxes[i]
+	}
+	type entry struct {
+		Job
+		taken bool
+	}
+	jobs, err := all(ctx, q, func(r row) (e entry, err error) {
+		e.Job, err = scanJob(alsoBool{r, &e.taken})
+		return e, err
+	}, `SELECT `+jobColumns+`, taken FROM jobs WHERE kind = 'update' AND created_at > $1 ORDER BY id`, micros(time.Now().Add(-failuresFor)))
+	if err != nil {
+		return err
+	}
+	for _, e := range jobs {
+		b := at[e.Collector]
+		if b == nil {
+			continue
+		}
+		job := e.Job
+		b.Job = &job
+		switch {
+		case !over(job.State):
+			b.Busy = busyWith(job)
+		case job.State != wire.JobDone && e.taken:
+			b.Failures = append(b.Failures, rollout.Failure{Version: job.Release, At: job.Finished})
+		}
+	}
+	return nil
+}
+
+// busyWith names what a box is at: without a version, its updater's own.
+func busyWith(j Job) string {
+	if j.Release == "" {
+		return "the newest"
+	}
+	return j.Release
+}
+
+// alsoBool scans one more column after those of another scan.
+type alsoBool struct {
+	row
+	last *bool
+}
+
+// Scan implements row.
+func (a alsoBool) Scan(dest ...any) error { return a.row.Scan(append(dest, a.last)...) }
+
+// chooseRelease checks an update before it is made. Where the box runs the appliance
+// and no source is given, the release is one that is published; none means the newest
+// that the box can go to.
+func chooseRelease(ctx context.Context, t *sql.Tx, j *Job) error {
+	open, err := one(ctx, t, scanString, `SELECT id FROM jobs WHERE collector = $1 AND kind = 'update'
+		AND (state IN ($2, $3) OR (state = $4 AND expires_at > $5)) LIMIT 1`,
+		j.Collector, wire.JobAccepted, wire.JobRunning, JobQueued, micros(j.Created))
+	if err == nil {
+		return fmt.Errorf("the update %s is under way: %w", open, ErrConflict)
+	} else if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	box, err := one(ctx, t, func(r row) (b wire.Box, err error) { return b, r.Scan(jsonColumn{&b}) },
+		`SELECT box FROM collectors WHERE id = $1`, j.Collector)
+	if err != nil || j.Source != "" || release.CheckVersion(box.Image) != nil {
+		return err
+	}
+	list, err := loadReleases(ctx, t)
+	if err != nil {
+		return err
+	}
+	j.Release, err = pick(list, box.Image, j.Release)
+	return err
+}
+
+// pick returns the version that a box goes to from where it is. list begins with the
+// newest.
+func pick(list []Release, running, wanted string) (string, error) {
+	known := false
+	for _, r := range list {
+		if wanted != "" && r.Version != wanted {
+			continue
+		}
+		known = true
+		switch {
+		case r.State == ReleaseWithdrawn && wanted != "":
+			return "", fmt.Errorf("release %s was withdrawn: %w", wanted, ErrConflict)
+		case r.State == ReleaseWithdrawn:
+		case release.Compare(r.Version, running) <= 0 && wanted != "":
+			return "", fmt.Errorf("the box runs %s, and no box goes back: %w", running, ErrConflict)
+		case release.Compare(r.Version, running) <= 0:
+		case r.Floor != "" && release.Compare(running, r.Floor) < 0 && wanted != "":
+			return "", fmt.Errorf("release %s needs %s at least, and the box runs %s: update it to one in between first: %w", wanted, r.Floor, running, ErrConflict)
+		case r.Floor != "" && release.Compare(running, r.Floor) < 0:
+		default:
+			return r.Version, nil
+		}
+	}
+	switch {
+	case wanted != "" && !known:
+		return "", fmt.Errorf("no release %s is here: publish it with lwc-cloud release add: %w", wanted, ErrConflict)
+	case len(list) == 0:
+		return "", fmt.Errorf("no release is published: add one with lwc-cloud release add: %w", ErrConflict)
+	}
+	return "", fmt.Errorf("the box runs %s, and no newer release is published for it: %w", running, ErrConflict)
+}
+
+// tellUpdate keeps the event of an update that ended, and that a release which was
+// done is no trial any more: the box says so in its next hello only.
+func tellUpdate(ctx context.Context, t *sql.Tx, j Job, st wire.JobStatus, now time.Time) error {
+	e := wire.Event{V: wire.Version, Collector: j.Collector, Boot: st.Boot, Time: now.UTC(), Kind: EventUpdated,
+		Text: "the update to " + busyWith(j) + " is done"}
+	if st.State != wire.JobDone {
+		e.Kind, e.Text = EventUpdateFailed, "the update to "+busyWith(j)+" did not succeed: "+st.Error
+		return addEvent(ctx, t, e)
+	}
+	_, err := exec(ctx, t, `UPDATE collectors SET box = json_remove(box, '$.trial')
+		WHERE id = $1 AND json_extract(box, '$.image') = $2`, j.Collector, j.Release)
+	if err != nil {
+		return err
+	}
+	return addEvent(ctx, t, e)
+}
+
+// resetPatience is how long a box that said that it forgets all is not heard before
+// that is believed.
+const resetPatience = 5 * time.Minute
+
+// endResets ends the factory resets of boxes that said they begin and are gone, or
+// that enrolled anew since.
+func endResets(ctx context.Context, t *sql.Tx, now time.Time) error {
+	_, err := exec(ctx, t, `UPDATE jobs SET state = $1, finished_at = $2,
+		detail = 'the box said that it forgets all, and is gone: revoke it, or make a token that is bound to its id'
+		WHERE kind = $3 AND state = $4 AND EXISTS (SELECT 1 FROM collectors c WHERE c.id = jobs.collector
+			AND c.online = 0 AND c.last_seen > 0 AND c.last_seen < $5)`,
+		wire.JobDone, micros(now), wire.JobFactoryReset, wire.JobRunning, micros(now.Add(-resetPatience)))
+	return err
+}

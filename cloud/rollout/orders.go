@@ -1,0 +1,124 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"lwc/image/release"
+)
+
+const (
+	// maxAtOnce is how many boxes load one release at the same time at most.
+	maxAtOnce = 50
+	// haltAfter is on how many boxes a release fails before it is held back.
+	haltAfter = 3
+)
+
+// Wave is how far a release has come.
+type Wave struct {
+	Have   int // boxes that run it, or a newer one, and have proved it
+	Busy   int // boxes that are at it
+	Failed int // boxes that it failed on, and that do not run it
+}
+
+// Halted tells whether the release is held back: it failed on several boxes, and on
+// more than a tenth of those that tried it.
+func (w Wave) Halted() bool { return w.Failed >= haltAfter && 10*w.Failed > w.Have+w.Failed }
+
+// room is how many boxes may be at it: one at first, then twice as many as have it.
+func (w Wave) room() int { return min(max(1, 2*w.Have), maxAtOnce) }
+
+// WaveOf counts how far a version has come.
+func WaveOf(version string, boxes []Box) (w Wave) {
+	for _, b := range boxes {
+		failed, _ := b.failed(version)
+		switch {
+		case b.Busy == version:
+			w.Busy++
+		case release.CheckVersion(b.Running) == nil && !b.Trial && release.Compare(b.Running, version) >= 0:
+			w.Have++
+		case failed > 0:
+			w.Failed++
+		}
+	}
+	return w
+}
+
+// Orders says what becomes of all boxes, in their order: each is judged, and those
+// that come into question take turns.
+func Orders(now time.Time, boxes []Box, list []Release) []Verdict {
+	waves := map[string]Wave{}
+	for _, r := range list {
+		waves[r.Version] = WaveOf(r.Version, boxes)
+	}
+	free := going(list, waves)
+	out := make([]Verdict, len(boxes))
+	for _, i := range turns(boxes) {
+		out[i] = Judge(now, boxes[i], free)
+		held(&out[i], boxes[i], list, waves)
+		if !out[i].Send {
+			continue
+		}
+		w := waves[out[i].Wanted]
+		if w.Busy >= w.room() {
+			out[i] = Verdict{Wanted: out[i].Wanted, Why: fmt.Sprintf("%s waits for its turn: on %s so far, %s at it", out[i].Wanted, boxesAre(w.Have), atIt(w.Busy))}
+			continue
+		}
+		w.Busy++
+		waves[out[i].Wanted] = w
+	}
+	return out
+}
+
+// turns is the order in which boxes are served: by name, those without a failure
+// first, so that one bad box does not keep a release from all others.
+func turns(boxes []Box) []int {
+	out := make([]int, len(boxes))
+	for i := range out {
+		out[i] = i
+	}
+	slices.SortStableFunc(out, func(i, j int) int {
+		if c := min(len(boxes[i].Failures), 1) - min(len(boxes[j].Failures), 1); c != 0 {
+			return c
+		}
+		return strings.Compare(boxes[i].Collector, boxes[j].Collector)
+	})
+	return out
+}
+
+// going are the releases that are not held back.
+func going(list []Release, waves map[string]Wave) []Release {
+	return slices.DeleteFunc(slices.Clone(list), func(r Release) bool { return waves[r.Version].Halted() })
+}
+
+// held says that a newer release than the one of the verdict is held back.
+func held(v *Verdict, b Box, list []Release, waves map[string]Wave) {
+	if v.Send || b.Busy != "" || release.CheckVersion(b.Running) != nil {
+		return
+	}
+	for _, r := range b.steps(list) {
+		if w := waves[r.Version]; w.Halted() && release.Compare(r.Version, v.Wanted) > 0 {
+			v.Why = fmt.Sprintf("%s is held back: it failed on %s; %s", r.Version, boxesAre(w.Failed), v.Why)
+			return
+		}
+	}
+}
+
+func boxesAre(n int) string {
+	switch n {
+	case 0:
+		return "no box"
+	case 1:
+		return "1 box"
+	}
+	return fmt.Sprintf("%d boxes", n)
+}
+
+func atIt(n int) string {
+	if n == 1 {
+		return "1 is"
+	}
+	return fmt.Sprintf("%d are", n)
+}
