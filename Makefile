@@ -18,7 +18,7 @@ KERNEL_DEPS := qemu-system-x86 xz-utils nftables netbase iproute2 dnsmasq-base
 KERNELS ?= bookworm trixie
 KERNEL_PKGS ?= ./netguard/...
 
-.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults test-volatile bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink clean
+.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults test-volatile bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink image clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -95,6 +95,14 @@ bench-netguard: build ## what guarding the ports costs and how fast it acts: 4 m
 
 bench-uplink: build ## what delivery costs from memory to the receipt, and the whole cycle on 10,000 devices; PARTS=speed,unchanged measures these only
 	$(BIN)/lwc-bench uplink $(if $(PARTS),--only $(PARTS))
+
+# The version of an image is three numbers, because releases are ordered by them.
+IMAGE_VERSION ?= $(if $(filter command line environment,$(origin VERSION)),$(VERSION),0.1.0)
+IMAGE_DEPS := mmdebstrap python3 util-linux zstd
+
+image: ## build the appliance image into dist/; VERSION=1.2.3, RELEASE_KEYS=FILE, ONLY=1 makes the raw image alone
+	@.ci/deps $(IMAGE_DEPS)
+	$(GO) run ./image/build -version $(IMAGE_VERSION) $(if $(RELEASE_KEYS),-release-keys $(RELEASE_KEYS)) $(if $(ONLY),-image-only)
 
 clean: ## remove what the targets made
 	rm -rf $(BIN) dist

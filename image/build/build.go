@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// build is one build of an image.
+type build struct {
+	options
+	log  io.Writer
+	work string   // a copy of image/mkosi with what is generated
+	lock *os.File // held while anybody builds in this cache
+}
+
+// say tells what the build is at.
+func (b *build) say(format string, args ...any) {
+	fmt.Fprintf(b.log, "image: "+format+"\n", args...)
+}
+
+// prepare takes the place to build in, and gets the tools.
+func (b *build) prepare(ctx context.Context) error {
+	if err := os.MkdirAll(b.cache, 0o755); err != nil {
+		return fmt.Errorf("making the cache: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(b.cache, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return fmt.Errorf("locking the cache: %w", err)
+	}
+	b.lock = lock
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("locking the cache: %w", err)
+	}
+	b.work = filepath.Join(b.cache, "work")
+	if b.scratch != "" {
+		b.work = b.scratch
+	}
+	return b.tools(ctx)
+}
+
+// release gives the place to the next build.
+func (b *build) release() {
+	if b.scratch != "" {
+		os.RemoveAll(b.scratch)
+	}
+	b.lock.Close()
+}
+
+// make builds the image and what belongs to it.
+func (b *build) make(ctx context.Context) error {
+	if err := b.stage(ctx); err != nil {
+		return err
+	}
+	if err := b.mkosi(ctx); err != nil {
+		return err
+	}
+	return b.collect(ctx)
+}
+
+// mkosi runs the build proper.
+func (b *build) mkosi(ctx context.Context) error {
+	args := []string{"-m", "mkosi", "--directory", b.work,
+		"--image-version", b.version,
+		"--tools-tree", filepath.Join(b.cache, "tools"),
+		"--package-cache-dir", filepath.Join(b.cache, "packages"),
+		"--cache-directory", filepath.Join(b.work, "cache"),
+		"--output-directory", filepath.Join(b.work, "out"),
+		"--workspace-directory", filepath.Join(b.work, "tmp"),
+		"--incremental", yes(!b.clean)}
+	if b.offline {
+		args = append(args, "--cache-only", "always")
+	}
+	name, args := b.confined("python3", append(args, "-f", "build"))
+	cmd := b.command(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(b.cache, "py"), "PYTHONDONTWRITEBYTECODE=1")
+	return logged(cmd, filepath.Join(b.work, "mkosi.log"))
+}
+
+// confined runs a program without any network when the build is offline.
+func (b *build) confined(name string, args []string) (string, []string) {
+	if !b.offline {
+		return name, args
+	}
+	return "unshare", append([]string{"-n", name}, args...)
+}
+
+// command is a program that ends with the build.
+func (b *build) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	// The program gets the time to take down its mounts.
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	return cmd
+}
+
+// logged runs a program whose words go to a file; the last of them become part of
+// the error.
+func logged(cmd *exec.Cmd, path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("opening the log: %w", err)
+	}
+	defer f.Close()
+	cmd.Stdout, cmd.Stderr = f, f
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("running %s (its words are in %s): %w\n%s", filepath.Base(cmd.Path), path, err, tail(path, 15))
+	}
+	return nil
+}
+
+// tail returns the last lines of a file.
+func tail(path string, n int) string {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// collect moves what mkosi made to where people look for it.
+func (b *build) collect(ctx context.Context) error {
+	parts := filepath.Join(b.dist, "parts")
+	if err := os.MkdirAll(parts, 0o755); err != nil {
+		return fmt.Errorf("making %s: %w", b.dist, err)
+	}
+	out, name := filepath.Join(b.work, "out"), "lwc_"+b.version
+	moves := [][2]string{{name + ".raw", filepath.Join(b.dist, name+".img")}}
+	for _, pattern := range []string{".efi", ".root-*.raw", ".verity-*.raw"} {
+		old, _ := filepath.Glob(filepath.Join(parts, name+pattern))
+		for _, path := range old {
+			if err := os.Remove(path); err != nil {
+				return fmt.Errorf("removing an older build: %w", err)
+			}
+		}
+		made, _ := filepath.Glob(filepath.Join(out, name+pattern))
+		if len(made) != 1 {
+			return fmt.Errorf("looking for %s%s in what mkosi made: %d files", name, pattern, len(made))
+		}
+		moves = append(moves, [2]string{filepath.Base(made[0]), filepath.Join(parts, filepath.Base(made[0]))})
+	}
+	for _, m := range moves {
+		if err := b.move(ctx, filepath.Join(out, m[0]), m[1]); err != nil {
+			return err
+		}
+	}
+	return grow(filepath.Join(b.dist, name+".img"))
+}
+
+// move takes a file to another place, which may be another file system; holes stay
+// holes.
+func (b *build) move(ctx context.Context, from, to string) error {
+	if text, err := b.command(ctx, "cp", "--sparse=always", "--reflink=auto", from, to).CombinedOutput(); err != nil {
+		return fmt.Errorf("copying %s: %w: %s", filepath.Base(from), err, text)
+	}
+	return nil
+}
+
+// diskSize is what all partitions of a box need together, those that are made at the
+// first boot included (image/mkosi/mkosi.extra/usr/lib/repart.d).
+const diskSize = 1 << 30
+
+// grow gives the image the room that its first boot needs, so that it boots on a disk
+// of its own size. The zeros also overwrite what was on the disk before: a box that is
+// flashed again keeps nothing.
+func grow(image string) error {
+	info, err := os.Stat(image)
+	if err != nil {
+		return fmt.Errorf("looking at the image: %w", err)
+	}
+	if info.Size() > diskSize {
+		return fmt.Errorf("the image has %d bytes, more than the %d that its disk is meant to have", info.Size(), diskSize)
+	}
+	if err := os.Truncate(image, diskSize); err != nil {
+		return fmt.Errorf("giving the image its size: %w", err)
+	}
+	return nil
+}
