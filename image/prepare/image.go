@@ -1,0 +1,143 @@
+package prepare
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"lwc/image/fat"
+	"lwc/image/gpt"
+	"lwc/image/sitefile"
+)
+
+// Errors that tell what to do, apart from those of the file itself, which are
+// sitefile.Problems.
+var (
+	ErrExists = errors.New("it exists: remove it, or name another file with --out")
+	ErrImage  = errors.New("it has no partition LWCCONF: give an image of the appliance (lwc_VERSION.img or .img.zst), or a disk with one")
+)
+
+// Image writes the file text into an image and returns where the result is. The
+// image is raw, or raw and packed with zstd. With out empty, a raw image, or a disk,
+// is changed itself, and of a packed one the raw image is made beside it. Otherwise out
+// is made, and the image stays. A result that exists is never replaced.
+func Image(ctx context.Context, image, out string, text []byte) (result string, err error) {
+	if _, err := sitefile.Parse(sitefile.Name, text); err != nil {
+		return "", err
+	}
+	kind, err := sniff(image)
+	if err != nil {
+		return "", err
+	}
+	if kind == raw && out == "" {
+		return image, inPlace(image, text)
+	}
+	out = cmp.Or(out, strings.TrimSuffix(image, ".zst"))
+	if out == image {
+		out += ".img" // a packed image without the name of one
+	}
+	if _, err := os.Lstat(out); !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("making %s: %w", out, cmp.Or(err, ErrExists))
+	}
+	return out, makeCopy(ctx, image, kind, out, text)
+}
+
+// inPlace changes a raw image, or a disk that nobody uses.
+func inPlace(path string, text []byte) (err error) {
+	flags := os.O_RDWR
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	device := info.Mode()&fs.ModeDevice != 0
+	if device {
+		flags |= os.O_EXCL // open(2): fails while the disk is mounted
+	}
+	f, err := os.OpenFile(path, flags, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := install(f, text); err != nil {
+		return fmt.Errorf("preparing %s: %w", path, err)
+	}
+	if device {
+		return nil
+	}
+	return f.Chmod(0o600)
+}
+
+// makeCopy makes out whole or not at all.
+func makeCopy(ctx context.Context, image string, kind form, out string, text []byte) (err error) {
+	temp := out + ".part"
+	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, f.Close()); err == nil {
+			err = os.Rename(temp, out)
+		}
+		if err != nil {
+			err = errors.Join(err, os.Remove(temp))
+		}
+	}()
+	if err := f.Chmod(0o600); err != nil { // it may be left from an earlier try
+		return err
+	}
+	if err := unpack(ctx, f, image, kind); err != nil {
+		return fmt.Errorf("copying %s: %w", image, err)
+	}
+	if err := install(f, text); err != nil {
+		return fmt.Errorf("preparing %s: %w", image, err)
+	}
+	return nil
+}
+
+// install writes the file into the partition, reads it back and syncs.
+func install(f *os.File, text []byte) error {
+	size, err := f.Seek(0, io.SeekEnd) // a disk has no other size
+	if err != nil {
+		return err
+	}
+	parts, err := gpt.Read(f, size)
+	if errors.Is(err, gpt.ErrTable) {
+		return ErrImage
+	} else if err != nil {
+		return err
+	}
+	p, ok := gpt.Find(parts, sitefile.VolumeLabel)
+	if !ok {
+		return ErrImage
+	}
+	return put(f, p.Start, p.Size, text)
+}
+
+// put writes the file into a volume and reads it back.
+func put(f *os.File, start, size int64, text []byte) error {
+	v, err := fat.Open(f, start, size)
+	if err != nil {
+		return err
+	}
+	if err := v.WriteFile(sitefile.Name, text, time.Now()); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	got, err := v.ReadFile(sitefile.Name, sitefile.MaxSize)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(got, text) {
+		return errors.New("reading back what was written: it differs: use another disk")
+	}
+	return nil
+}
