@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"netguard/netguardtest": {},
 	"cloud":                 {"transport/wire", "transport/wss", "transport/secret", "junos", "cloud", "image/release", "image/sitefile"},
 	"image":                 {"image", "image/release", "image/sitefile", "transport/wire", "transport/secret"},
+	"image/boottest":        {"testdata"},
 	// What a release is, and the file of a site: both ends read them.
 	"image/release":      {"transport/wire"},
 	"image/sitefile":     {"transport/wire", "transport/secret"},
