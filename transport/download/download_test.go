@@ -153,7 +153,7 @@ func TestCutLines(t *testing.T) {
 
 // A connection that says nothing any more is given up, and the next one goes on.
 func TestSilence(t *testing.T) {
-	c, client, w := start(t, 4<<20)
+	c, client, w := start(t, 32<<20)
 	client.Silence = 300 * time.Millisecond
 	quiet := false
 	err := client.File(t.Context(), w, func(have int64) {
@@ -193,9 +193,23 @@ func TestLeftBehind(t *testing.T) {
 }
 
 // The server's file becomes another one in the middle: parts of the two are not put
-// together.
+// together, also where the server knows nothing of If-Range.
 func TestChangedOnServer(t *testing.T) {
+	for _, about := range []string{"If-Range", "no If-Range"} {
+		t.Run(about, func(t *testing.T) { changedOnServer(t, about == "If-Range") })
+	}
+}
+
+func changedOnServer(t *testing.T, known bool) {
 	c, client, w := start(t, 32<<20)
+	c.set(func(c *cloud) {
+		c.before = func(_ http.ResponseWriter, r *http.Request) bool {
+			if !known {
+				r.Header.Del("If-Range")
+			}
+			return false
+		}
+	})
 	old := slices.Clone(c.body)
 	next := slices.Clone(old)
 	next[0] ^= 1
