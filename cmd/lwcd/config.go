@@ -14,6 +14,7 @@ import (
 
 	"lwc/collector"
 	"lwc/netguard"
+	"lwc/transport/boxkey"
 	"lwc/transport/wire"
 )
 
@@ -22,6 +23,7 @@ type config struct {
 	stateDir    string
 	tokenFile   string
 	collectorID string // proposed; empty when the token is bound to one
+	tpm         string // device; empty: keys lie in files
 	ports       netguard.Config
 	outside     outside
 	user        string // the collector half runs as this one
@@ -39,6 +41,7 @@ type file struct {
 	StateDir    string   `toml:"state_dir"`
 	TokenFile   string   `toml:"enrolment_token_file"`
 	CollectorID string   `toml:"collector_id"`
+	TPM         string   `toml:"tpm"`
 	Guard       guard    `toml:"guard"`
 	Internal    inner    `toml:"internal"`
 	External    outer    `toml:"external"`
@@ -67,6 +70,8 @@ const (
 	defaultStateDir  = "/var/lib/lwcd"
 	defaultTokenFile = "/etc/lwcd/enrol.token"
 	defaultUser      = "lwcd"
+	// noTPM in place of a device keeps the identity key in a file.
+	noTPM = "none"
 	// maxConfig bounds the file: a full one has 2 KiB.
 	maxConfig = 256 << 10
 	// maxMemoryMiB keeps a typing error from promising more than a box has.
@@ -198,6 +203,9 @@ func (c *checker) config(f file) config {
 		tokenFile:   c.absolute("enrolment_token_file", f.TokenFile, defaultTokenFile),
 		collectorID: f.CollectorID,
 		budget:      collector.DefaultBudgetBytes,
+	}
+	if f.TPM != noTPM {
+		conf.tpm = c.absolute("tpm", f.TPM, boxkey.DefaultDevice)
 	}
 	if f.CollectorID != "" {
 		if err := wire.CheckCollectorID(f.CollectorID); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"lwc/cmd/lwcd/halves"
+	"lwc/transport/boxkey"
 	"lwc/transport/secret"
 	"lwc/transport/uplink"
 	"lwc/transport/wire"
@@ -87,10 +88,12 @@ func (m *membership) Run(ctx context.Context) error {
 		return nil
 	}
 	m.progress()
-	id, err := uplink.Load(m.conf.stateDir)
+	id, err := m.load(ctx)
 	switch {
+	case ctx.Err() != nil:
+		return nil
 	case err == nil:
-		m.log.Info("identity loaded", "collector", id.Collector)
+		m.log.Info("identity loaded", "collector", id.Collector, "key", string(boxkey.PlaceOf(id.Key)))
 		if _, err := m.tokens.Stamp(ctx); err == nil {
 			m.log.Warn("the enrolment token is ignored: this box has an identity; to enrol it anew, empty the state folder",
 				"token_file", m.conf.tokenFile, "state_dir", m.conf.stateDir)
@@ -203,9 +206,9 @@ var errTokenChanged = errors.New("the token file has changed")
 // same, so that the cloud knows who asks again. It ends with errTokenChanged
 // when the file holds another token.
 func (m *membership) useToken(ctx context.Context, token wire.Token, seen halves.Stamp) (uplink.Identity, error) {
-	key, err := pendingKey(m.conf.stateDir)
+	key, err := m.newKey(ctx)
 	if err != nil {
-		return uplink.Identity{}, &stateError{err}
+		return uplink.Identity{}, err
 	}
 	watched, stop := m.untilChanged(ctx, seen)
 	defer stop()

@@ -2,14 +2,12 @@ package main
 
 import (
 	"crypto"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 
-	"lwc/transport/uplink"
+	"lwc/transport/boxkey"
 )
 
 // pendingFile holds the key of an enrolment that is under way. A token is used
@@ -17,54 +15,42 @@ import (
 // saved, the same key may ask again with the same token, and no other.
 const pendingFile = "enrolling.key"
 
-// pendingKey reads the key of an enrolment that was cut off, or makes one.
-func pendingKey(dir string) (crypto.Signer, error) {
-	if key, err := readPending(dir); err == nil {
-		return key, nil
+// pendingKey reads the key of an enrolment that was cut off, or makes one: in the
+// TPM where there is one. why tells what kept a new key out of it. One that is in a
+// TPM which is not there now is waited for (boxkey.ErrNoTPM): it may have used the
+// token up.
+func pendingKey(dir, tpm string) (key crypto.Signer, why, err error) {
+	key, err = readPending(dir, tpm)
+	if err == nil || errors.Is(err, boxkey.ErrNoTPM) {
+		return key, nil, err
 	}
-	key, err := uplink.NewKey()
-	if err != nil {
-		return nil, err
+	if key, why = boxkey.Create(tpm); key == nil {
+		return nil, nil, why
 	}
 	if err := writePending(dir, key); err != nil {
-		return nil, fmt.Errorf("keeping the new identity key in %s: %w", dir, err)
+		return nil, nil, fmt.Errorf("keeping the new identity key in %s: %w", dir, err)
 	}
-	return key, nil
+	return key, why, nil
 }
 
-func readPending(dir string) (crypto.Signer, error) {
+func readPending(dir, tpm string) (crypto.Signer, error) {
 	b, err := os.ReadFile(filepath.Join(dir, pendingFile))
 	if err != nil {
 		return nil, err
 	}
 	defer clear(b)
-	block, _ := pem.Decode(b)
-	if block == nil {
-		return nil, errors.New("not a PEM file")
-	}
-	defer clear(block.Bytes)
-	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
-	if err != nil {
-		return nil, err
-	}
-	key, ok := k.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("a %T cannot sign", k)
-	}
-	return key, nil
+	return boxkey.Parse(tpm, b)
 }
 
 func writePending(dir string, key crypto.Signer) error {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	text, err := boxkey.Marshal(key)
 	if err != nil {
 		return err
 	}
-	defer clear(der)
+	defer clear(text)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	defer clear(text)
 	f, err := os.OpenFile(filepath.Join(dir, pendingFile), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

@@ -171,7 +171,7 @@ func TestEnrolmentGivesAnIdentityThatSurvivesOnDisk(t *testing.T) {
 	if err := id.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	back, err := Load(dir)
+	back, err := Load(dir, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -348,7 +348,7 @@ func TestRenewalAtTwoThirdsKeepsTheSession(t *testing.T) {
 		<-time.After(5 * time.Millisecond)
 	}
 	for end := time.Now().Add(patience); ; {
-		back, err := Load(dir)
+		back, err := Load(dir, "")
 		if err == nil && back.Certificate.Leaf.Equal(u.identity().Certificate.Leaf) {
 			break
 		}

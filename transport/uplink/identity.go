@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"lwc/transport/boxkey"
 	"lwc/transport/wire"
 )
 
@@ -34,7 +35,7 @@ var ErrIdentity = errors.New("the saved identity cannot be used: enrol again wit
 // it, and whom it believes.
 type Identity struct {
 	Collector   string              // id, as it stands in the certificate
-	Key         crypto.Signer       // ECDSA P-256
+	Key         crypto.Signer       // ECDSA P-256, of package boxkey
 	Certificate tls.Certificate     // of Key, with its Leaf
 	CA          []*x509.Certificate // the cloud's certification authorities; the only ones believed
 	URL         string              // of the cloud, https://host[:port]
@@ -43,7 +44,8 @@ type Identity struct {
 	dir string // where it is saved, so that a renewed certificate is saved too
 }
 
-// NewKey makes an identity key.
+// NewKey makes an identity key that lies in a file; boxkey.Create makes one in the
+// TPM.
 func NewKey() (crypto.Signer, error) {
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -72,7 +74,7 @@ type savedBootstrap struct {
 // crash the folder holds a whole identity or, for Load, none. A renewed
 // certificate is later saved to the same folder.
 func (id *Identity) Save(dir string) error {
-	key, err := x509.MarshalPKCS8PrivateKey(id.Key)
+	key, err := boxkey.Marshal(id.Key)
 	if err != nil {
 		return fmt.Errorf("saving the identity key: %w", err)
 	}
@@ -83,10 +85,8 @@ func (id *Identity) Save(dir string) error {
 	if err := os.Remove(filepath.Join(dir, certFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("saving the identity: %w", err)
 	}
-	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})
-	defer clear(keyPEM)
 	id.dir = dir
-	if err := errors.Join(writeFile(dir, keyFile, keyPEM), writeFile(dir, caFile, encodeCerts(rawCerts(id.CA))),
+	if err := errors.Join(writeFile(dir, keyFile, key), writeFile(dir, caFile, encodeCerts(rawCerts(id.CA))),
 		id.saveBootstrap()); err != nil {
 		return err
 	}
@@ -115,25 +115,32 @@ func (id *Identity) saveCertificate() error {
 	return writeFile(id.dir, certFile, encodeCerts(id.Certificate.Certificate))
 }
 
-// Load reads the identity that Save wrote. It returns fs.ErrNotExist if the
-// folder holds none, and ErrIdentity if what it holds is not usable: damaged, or
-// with a key that others could have read.
-func Load(dir string) (Identity, error) {
-	id, err := load(dir)
+// Load reads the identity that Save wrote; a key in the TPM is asked for at that
+// device. It returns fs.ErrNotExist if the folder holds none, boxkey.ErrNoTPM or
+// boxkey.ErrForeign if the TPM that holds the key is not there, and ErrIdentity if
+// what is in the folder is not usable: damaged, or with a key that others could
+// have read.
+func Load(dir, tpm string) (Identity, error) {
+	id, err := load(dir, tpm)
 	switch {
-	case err == nil, errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+	case err == nil:
+		return id, nil
+	case errors.Is(err, boxkey.ErrNoTPM), errors.Is(err, boxkey.ErrForeign):
+		// Whatever file is not there for it, the identity is.
+		return Identity{}, err
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return id, err
 	}
 	return Identity{}, fmt.Errorf("%w: %w", err, ErrIdentity)
 }
 
-func load(dir string) (Identity, error) {
+func load(dir, tpm string) (Identity, error) {
 	// The certificate first: without it there is no identity.
 	certs, err := readCerts(dir, certFile)
 	if err != nil {
 		return Identity{}, err
 	}
-	key, err := readKey(dir)
+	key, err := readKey(dir, tpm)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -159,7 +166,7 @@ func load(dir string) (Identity, error) {
 	return id, nil
 }
 
-func readKey(dir string) (crypto.Signer, error) {
+func readKey(dir, tpm string) (crypto.Signer, error) {
 	path := filepath.Join(dir, keyFile)
 	st, err := os.Stat(path)
 	if err != nil {
@@ -173,20 +180,11 @@ func readKey(dir string) (crypto.Signer, error) {
 		return nil, fmt.Errorf("reading the identity: %w", err)
 	}
 	defer clear(raw)
-	block, _ := pem.Decode(raw)
-	if block == nil {
-		return nil, fmt.Errorf("reading %s: it is not PEM", keyFile)
-	}
-	defer clear(block.Bytes)
-	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, err := boxkey.Parse(tpm, raw)
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: not a private key", keyFile)
+		return nil, fmt.Errorf("reading %s: %w", keyFile, err)
 	}
-	signer, ok := k.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("reading %s: a key of type %T, not ECDSA", keyFile, k)
-	}
-	return signer, nil
+	return key, nil
 }
 
 func readCerts(dir, name string) ([]*x509.Certificate, error) {

@@ -36,7 +36,7 @@ func TestIdentityFilesArePrivate(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, keyFile), 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(dir); !errors.Is(err, ErrIdentity) {
+	if _, err := Load(dir, ""); !errors.Is(err, ErrIdentity) {
 		t.Fatalf("a key that others can read: %v", err)
 	}
 }
@@ -44,7 +44,7 @@ func TestIdentityFilesArePrivate(t *testing.T) {
 // TestHalfAnIdentityIsNone removes or damages each file in turn: what a crash
 // in Save can leave reads as no identity, and everything else is named.
 func TestHalfAnIdentityIsNone(t *testing.T) {
-	if _, err := Load(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := Load(t.TempDir(), ""); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("an empty folder: %v", err)
 	}
 	for _, name := range []string{keyFile, certFile, caFile, bootstrapFile} {
@@ -52,13 +52,13 @@ func TestHalfAnIdentityIsNone(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("{"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Load(dir); !errors.Is(err, ErrIdentity) {
+		if _, err := Load(dir, ""); !errors.Is(err, ErrIdentity) {
 			t.Errorf("a damaged %s: %v", name, err)
 		}
 		if err := os.Remove(filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Load(dir); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := Load(dir, ""); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("without %s: %v", name, err)
 		}
 	}
@@ -71,7 +71,7 @@ func TestSavingOverAnOlderIdentity(t *testing.T) {
 	if err := next.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	back, err := Load(dir)
+	back, err := Load(dir, "")
 	if err != nil || back.Certificate.Leaf.Equal(old.Certificate.Leaf) || back.Bootstrap.Endpoints[0].Host != "127.0.0.1:2" {
 		t.Fatalf("loaded %+v: %v", back.Bootstrap, err)
 	}
@@ -79,7 +79,7 @@ func TestSavingOverAnOlderIdentity(t *testing.T) {
 	if err := writeFile(dir, certFile, encodeCerts(old.Certificate.Certificate)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(dir); !errors.Is(err, ErrIdentity) {
+	if _, err := Load(dir, ""); !errors.Is(err, ErrIdentity) {
 		t.Fatalf("a certificate of another key: %v", err)
 	}
 }

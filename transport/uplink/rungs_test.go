@@ -237,7 +237,7 @@ func TestRenewalKeepsTheSession(t *testing.T) {
 	if e.third.Live() != 1 || e.third.Accepted() != 1 || u.conns.Load() != 1 {
 		t.Errorf("%d connections are there, %d were made", e.third.Live(), e.third.Accepted())
 	}
-	back, err := Load(dir)
+	back, err := Load(dir, "")
 	if err != nil || !back.Certificate.Leaf.Equal(u.identity().Certificate.Leaf) || len(back.Bootstrap.Endpoints) != 3 {
 		t.Errorf("saved: %+v, %v", back.Bootstrap.Endpoints, err)
 	}
@@ -269,7 +269,7 @@ func TestWaysAreLearntWhenAllAreDead(t *testing.T) {
 	}
 	e.first.Heal()
 	wait(t, rec.welcomed, "a welcome by a way that was learnt")
-	if back, err := Load(dir); err != nil || len(back.Bootstrap.Endpoints) != 3 {
+	if back, err := Load(dir, ""); err != nil || len(back.Bootstrap.Endpoints) != 3 {
 		t.Errorf("saved: %+v, %v", back.Bootstrap.Endpoints, err)
 	}
 }
