@@ -16,7 +16,7 @@ import (
 func (c *checker) check(fresh bool) {
 	c.cloud(fresh)
 	if id := c.file.CollectorID; id != "" && wire.CheckCollectorID(id) != nil {
-		c.add("collector_id", quoted(id)+" is not an id of a collector", "use 8 to 63 of a-z, 0-9 and -, like site-0001")
+		c.add(KindCloud, "collector_id", quoted(id)+" is not an id of a collector", "use 8 to 63 of a-z, 0-9 and -, like site-0001")
 	}
 	c.port("internal", c.file.Internal.Port)
 	c.port("external", c.file.External.Port)
@@ -41,13 +41,11 @@ func (c *checker) cloud(fresh bool) {
 	case usedToken.Match(text.Reveal()):
 		f.Token, f.TokenUsed = secret.Text{}, true
 		if fresh {
-			c.add("token", "was used: a token is good for one box, once", newFile)
+			c.add(KindTokenUsed, "token", "was used: a token is good for one box, once", newFile)
 		}
 		return
 	case text.Empty():
-		if _, there := c.places["token"]; there {
-			c.add("token", "is empty", newFile)
-		} else if fresh {
+		if fresh {
 			c.missing("token", newFile)
 		}
 		return
@@ -58,10 +56,10 @@ func (c *checker) cloud(fresh bool) {
 		return
 	}
 	if own, err := wire.URLHostPort(t.URL); err == nil && endpoint != "" && own != endpoint {
-		c.add("endpoint", "is not the cloud of the token, which is "+clip(own), "remove the line, or "+newFile)
+		c.add(KindCloud, "endpoint", "is not the cloud of the token, which is "+clip(own), "remove the line, or "+newFile)
 	}
 	if own := hex.EncodeToString(t.CAPin[:]); pin != "" && own != pin {
-		c.add("ca_pin", "is not the authority of the token's cloud", "remove the line, or "+newFile)
+		c.add(KindCloud, "ca_pin", "is not the authority of the token's cloud", "remove the line, or "+newFile)
 	}
 	f.Endpoint, f.CAPin = t.URL, hex.EncodeToString(t.CAPin[:])
 }
@@ -71,13 +69,13 @@ func (c *checker) damagedToken(text secret.Text) {
 	s := string(text.Reveal())
 	switch {
 	case strings.HasPrefix(s, string(wire.APIToken)):
-		c.add("token", "is one for programs (lwca1_), which enrols nothing", "put in the token of lwc-cloud enrol-token")
+		c.add(KindToken, "token", "is one for programs (lwca1_), which enrols nothing", "put in the token of lwc-cloud enrol-token")
 	case strings.ContainsAny(s, " \t\n"):
-		c.add("token", "has blanks or line ends in it: it was broken while it was copied", "copy it again, whole, on one line")
+		c.add(KindToken, "token", "has blanks or line ends in it: it was broken while it was copied", "copy it again, whole, on one line")
 	case !strings.HasPrefix(s, string(wire.EnrolToken)):
-		c.add("token", "does not begin with "+string(wire.EnrolToken), "copy the whole token of lwc-cloud enrol-token")
+		c.add(KindToken, "token", "does not begin with "+string(wire.EnrolToken), "copy the whole token of lwc-cloud enrol-token")
 	default:
-		c.add("token", "is damaged or incomplete: its check digits do not fit", "copy it again, whole, on one line")
+		c.add(KindToken, "token", "is damaged or incomplete: its check digits do not fit", "copy it again, whole, on one line")
 	}
 }
 
@@ -90,12 +88,12 @@ func (c *checker) endpoint() string {
 	const do = "write it as https://cloud.example or https://cloud.example:8443"
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "https" || u.User != nil || u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || !plausibleHost(u.Hostname()) {
-		c.add("endpoint", quoted(s)+" is not the address of a cloud", do)
+		c.add(KindCloud, "endpoint", quoted(s)+" is not the address of a cloud", do)
 		return ""
 	}
 	hostPort, err := wire.URLHostPort(s)
 	if err != nil {
-		c.add("endpoint", quoted(s)+" is not the address of a cloud", do)
+		c.add(KindCloud, "endpoint", quoted(s)+" is not the address of a cloud", do)
 		return ""
 	}
 	return hostPort
@@ -109,7 +107,7 @@ func (c *checker) pin() string {
 	}
 	b, err := hex.DecodeString(s)
 	if err != nil || len(b) != 32 {
-		c.add("ca_pin", fmt.Sprintf("is not 64 hexadecimal digits, but %d characters", len(s)), "copy it again, or remove the line: the token holds it too")
+		c.add(KindCloud, "ca_pin", fmt.Sprintf("is not 64 hexadecimal digits, but %d characters", len(s)), "copy it again, or remove the line: the token holds it too")
 		return ""
 	}
 	c.file.CAPin = strings.ToLower(s)
@@ -121,12 +119,12 @@ func (c *checker) outside() {
 	e := c.file.External
 	for _, s := range e.Allow {
 		if !hostPort(s) {
-			c.addItem("external.allow", s, " is not a destination", "write it as cloud.example:443")
+			c.addItem(KindNetwork, "external.allow", s, " is not a destination", "write it as cloud.example:443")
 		}
 	}
 	for _, s := range e.NTP {
 		if !plausibleHost(s) && !hostPort(s) {
-			c.addItem("external.ntp", s, " is not a time server", "write its address or its name, like 192.0.2.123")
+			c.addItem(KindNetwork, "external.ntp", s, " is not a time server", "write its address or its name, like 192.0.2.123")
 		}
 	}
 	c.proxy(e)
@@ -136,7 +134,7 @@ func (c *checker) proxy(e External) {
 	if e.Proxy == "" {
 		for _, key := range []string{"proxy_user", "proxy_password", "proxy_ca"} {
 			if _, there := c.places["external."+key]; there {
-				c.add("external."+key, "stands here without external.proxy", "give the proxy, or remove this")
+				c.add(KindProxy, "external."+key, "stands here without external.proxy", "give the proxy, or remove this")
 			}
 		}
 		return
@@ -144,18 +142,18 @@ func (c *checker) proxy(e External) {
 	tls, err := proxyURL(e.Proxy)
 	if err != nil {
 		// Not the text itself: it may hold a password.
-		c.add("external.proxy", err.Error(), "write it as http://proxy.example:3128")
+		c.add(KindProxy, "external.proxy", err.Error(), "write it as http://proxy.example:3128")
 		return
 	}
 	if e.ProxyUser == "" && !e.ProxyPassword.Empty() {
-		c.add("external.proxy_password", "stands here without external.proxy_user", "give the user, or remove this")
+		c.add(KindProxy, "external.proxy_password", "stands here without external.proxy_user", "give the user, or remove this")
 	}
 	if strings.ContainsAny(e.ProxyUser, ":\r\n") {
 		// RFC 7617 section 2: the first colon ends the user.
-		c.add("external.proxy_user", "has a colon or a line end in it", "correct it")
+		c.add(KindProxy, "external.proxy_user", "has a colon or a line end in it", "correct it")
 	}
 	if strings.ContainsAny(string(e.ProxyPassword.Reveal()), "\r\n") {
-		c.add("external.proxy_password", "has more than one line", "write it on one line")
+		c.add(KindProxy, "external.proxy_password", "has more than one line", "write it on one line")
 	}
 	c.proxyCA(e, tls)
 }

@@ -71,6 +71,7 @@ type mark struct{ line, column int }
 
 // Problem is one thing that is wrong with a file.
 type Problem struct {
+	Kind   Kind   `json:"kind"`
 	Line   int    `json:"line,omitempty"`   // from 1; 0: the file as a whole
 	Column int    `json:"column,omitempty"` // from 1, in characters as editors count them; 0: the whole line
 	Key    string `json:"key,omitempty"`    // like internal.mac; empty: no key
@@ -120,7 +121,7 @@ func (p Problems) sorted() Problems {
 
 // Problem is one about a key of this file, at its place: for checks that need more
 // than the file.
-func (f *File) Problem(key, text, do string) Problem {
+func (f *File) Problem(kind Kind, key, text, do string) Problem {
 	m := f.at[key]
-	return Problem{Line: m.line, Column: m.column, Key: key, Text: text, Do: do}
+	return Problem{Kind: kind, Line: m.line, Column: m.column, Key: key, Text: text, Do: do}
 }

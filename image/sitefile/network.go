@@ -20,38 +20,38 @@ const (
 )
 
 // addItem reports one element of a list, at its own place.
-func (c *checker) addItem(key, item, text, do string) {
+func (c *checker) addItem(kind Kind, key, item, text, do string) {
 	for _, v := range c.places[key].list {
 		if strings.TrimSpace(v.text) == item {
-			c.addAt(v.start, key, quoted(item)+text, do)
+			c.addAt(kind, v.start, key, quoted(item)+text, do)
 			return
 		}
 	}
-	c.add(key, quoted(item)+text, do)
+	c.add(kind, key, quoted(item)+text, do)
 }
 
 func (c *checker) port(name string, p Port) {
-	if _, there := c.places[name+".mac"]; !there {
+	if p.MAC == "" {
 		c.missing(name+".mac", "write the hardware address of the "+name+" socket, as the screen of the box shows it: mac = \"52:54:00:12:34:56\"")
 	} else if problem := badMAC(p.MAC); problem != "" {
-		c.add(name+".mac", problem, "write the hardware address as the screen of the box shows it, like 52:54:00:12:34:56")
+		c.add(KindMAC, name+".mac", problem, "write the hardware address as the screen of the box shows it, like 52:54:00:12:34:56")
 	}
 	if _, there := c.places[name+".vlan"]; there && (p.VLAN < 1 || p.VLAN > maxVLAN) {
-		c.add(name+".vlan", "is not a VLAN", fmt.Sprintf("write a number from 1 to %d, or remove the line", maxVLAN))
+		c.add(KindNetwork, name+".vlan", "is not a VLAN", fmt.Sprintf("write a number from 1 to %d, or remove the line", maxVLAN))
 	}
 	if _, there := c.places[name+".mtu"]; there && (p.MTU < minMTU || p.MTU > maxMTU) {
-		c.add(name+".mtu", "is not a size that works", fmt.Sprintf("write a number from %d to %d, or remove the line", minMTU, maxMTU))
+		c.add(KindNetwork, name+".mtu", "is not a size that works", fmt.Sprintf("write a number from %d to %d, or remove the line", minMTU, maxMTU))
 	}
 	subnets := c.addresses(name, p)
 	c.gateway(name, p, subnets)
 	for _, s := range p.Routes {
 		if problem := badRoute(s); problem != "" {
-			c.addItem(name+".routes", s, problem, `write it as "10.0.0.0/8 via 10.1.0.1"`)
+			c.addItem(KindNetwork, name+".routes", s, problem, `write it as "10.0.0.0/8 via 10.1.0.1"`)
 		}
 	}
 	for _, s := range p.DNS {
 		if !nameServer(s) {
-			c.addItem(name+".dns", s, " is not the address of a name server", "write it as 192.0.2.53")
+			c.addItem(KindNetwork, name+".dns", s, " is not the address of a name server", "write it as 192.0.2.53")
 		}
 	}
 }
@@ -59,8 +59,6 @@ func (c *checker) port(name string, p Port) {
 func badMAC(s string) string {
 	mac, err := net.ParseMAC(s)
 	switch {
-	case s == "":
-		return "is empty"
 	case err != nil || len(mac) != 6:
 		return quoted(s) + " is not a hardware address of six pairs of digits"
 	case mac[0]&1 != 0:
@@ -78,11 +76,11 @@ func (c *checker) addresses(name string, p Port) []netip.Prefix {
 	for _, s := range p.Addresses {
 		a, err := netip.ParsePrefix(s)
 		if err != nil {
-			c.addItem(key, s, " is not an address with the length of its subnet", "write it as 10.1.0.2/24")
+			c.addItem(KindNetwork, key, s, " is not an address with the length of its subnet", "write it as 10.1.0.2/24")
 			continue
 		}
 		if problem := badAddress(a); problem != "" {
-			c.addItem(key, s, problem, "write the address that the site gave this box, like 10.1.0.2/24")
+			c.addItem(KindNetwork, key, s, problem, "write the address that the site gave this box, like 10.1.0.2/24")
 			continue
 		}
 		subnets = append(subnets, a)
@@ -116,13 +114,13 @@ func (c *checker) gateway(name string, p Port, subnets []netip.Prefix) {
 	g, err := netip.ParseAddr(p.Gateway)
 	switch onLink := slices.ContainsFunc(subnets, func(s netip.Prefix) bool { return s.Contains(g) }); {
 	case err != nil:
-		c.add(name+".gateway", quoted(p.Gateway)+" is not an address", "write it as 10.1.0.1")
+		c.add(KindNetwork, name+".gateway", quoted(p.Gateway)+" is not an address", "write it as 10.1.0.1")
 	case slices.ContainsFunc(subnets, func(s netip.Prefix) bool { return s.Addr() == g }):
-		c.add(name+".gateway", quoted(p.Gateway)+" is the address of the box itself", "write the address of the router")
+		c.add(KindNetwork, name+".gateway", quoted(p.Gateway)+" is the address of the box itself", "write the address of the router")
 	case len(subnets) > 0 && !onLink && !g.IsLinkLocalUnicast():
-		c.add(name+".gateway", quoted(p.Gateway)+" is in no subnet of this port", "correct it, or the length of the subnet in addresses")
+		c.add(KindNetwork, name+".gateway", quoted(p.Gateway)+" is in no subnet of this port", "correct it, or the length of the subnet in addresses")
 	case len(p.Addresses) == 0 && p.DHCP && g.Is4():
-		c.add(name+".gateway", "is given by the network (dhcp = true)", "remove the line")
+		c.add(KindNetwork, name+".gateway", "is given by the network (dhcp = true)", "remove the line")
 	}
 }
 
@@ -158,7 +156,7 @@ func (c *checker) devicePorts() {
 		first, errFirst := strconv.ParseUint(strings.TrimSpace(from), 10, 16)
 		last, errLast := strconv.ParseUint(strings.TrimSpace(to), 10, 16)
 		if errFirst != nil || errLast != nil || first == 0 || last < first {
-			c.addItem("internal.ports", s, " is not a TCP port or a range of them", `write "830" or "2200-2299"`)
+			c.addItem(KindNetwork, "internal.ports", s, " is not a TCP port or a range of them", `write "830" or "2200-2299"`)
 		}
 	}
 }
@@ -169,14 +167,14 @@ func (c *checker) apart() {
 	a, errA := net.ParseMAC(in.MAC)
 	b, errB := net.ParseMAC(out.MAC)
 	if errA == nil && errB == nil && slices.Equal(a, b) && in.VLAN == out.VLAN {
-		c.add("external.mac", "is the socket of the internal port too", "write the address of the other socket, or give the two ports a vlan each")
+		c.add(KindOverlap, "external.mac", "is the socket of the internal port too", "write the address of the other socket, or give the two ports a vlan each")
 	}
 	for _, s := range in.Addresses {
 		for _, o := range out.Addresses {
 			p, errP := netip.ParsePrefix(s)
 			q, errQ := netip.ParsePrefix(o)
 			if errP == nil && errQ == nil && p.Overlaps(q) {
-				c.addItem("external.addresses", o, " is in the same network as the internal port's "+clip(s), "the two ports need two networks: correct the address, or the length of the subnet")
+				c.addItem(KindOverlap, "external.addresses", o, " is in the same network as the internal port's "+clip(s), "the two ports need two networks: correct the address, or the length of the subnet")
 			}
 		}
 	}
@@ -225,7 +223,7 @@ func (c *checker) proxyCA(e External, tls bool) {
 		return
 	}
 	if !tls {
-		c.add("external.proxy_ca", "is given, and the proxy is reached without TLS", "write external.proxy as https://…, or remove this")
+		c.add(KindProxy, "external.proxy_ca", "is given, and the proxy is reached without TLS", "write external.proxy as https://…, or remove this")
 	}
 	rest := []byte(e.ProxyCA)
 	for n := 0; ; n++ {
@@ -233,12 +231,12 @@ func (c *checker) proxyCA(e External, tls bool) {
 		block, rest = pem.Decode(rest)
 		if block == nil {
 			if n == 0 {
-				c.add("external.proxy_ca", "holds no certificate in PEM form", "put the lines from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE----- between three quotes")
+				c.add(KindProxy, "external.proxy_ca", "holds no certificate in PEM form", "put the lines from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE----- between three quotes")
 			}
 			return
 		}
 		if _, err := x509.ParseCertificate(block.Bytes); block.Type != "CERTIFICATE" || err != nil {
-			c.add("external.proxy_ca", fmt.Sprintf("its block number %d is not a certificate", n+1), "copy the certificates of the proxy's authority again")
+			c.add(KindProxy, "external.proxy_ca", fmt.Sprintf("its block number %d is not a certificate", n+1), "copy the certificates of the proxy's authority again")
 			return
 		}
 	}

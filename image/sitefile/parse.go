@@ -30,7 +30,7 @@ func parse(name string, raw []byte, fresh bool) (*File, error) {
 	if len(c.problems) > 0 {
 		found := c.problems.sorted()
 		if more := len(found) - maxProblems; more > 0 {
-			found = append(found[:maxProblems], Problem{Text: fmt.Sprintf("and %d more problems", more), Do: "correct these first"})
+			found = append(found[:maxProblems], Problem{Kind: KindMore, Text: fmt.Sprintf("and %d more problems", more), Do: "correct these first"})
 		}
 		return nil, found
 	}
@@ -45,19 +45,19 @@ func notOurs(name, s string) *Problem {
 	lower := strings.ToLower(begin[:min(len(begin), 64)])
 	switch {
 	case begin == "":
-		return &Problem{Text: "the file is empty", Do: "copy it again, and eject the volume before it is unplugged"}
+		return &Problem{Kind: KindUnreadable, Text: "the file is empty", Do: "copy it again, and eject the volume before it is unplugged"}
 	case strings.HasPrefix(lower, "<!doctype"), strings.HasPrefix(lower, "<html"), strings.HasPrefix(lower, "<?xml"):
-		return &Problem{Line: 1, Column: 1, Text: "the file is a web page: the download was one of a log-in or an error", Do: "download it again in a browser that is logged in"}
+		return &Problem{Kind: KindOtherFile, Line: 1, Column: 1, Text: "the file is a web page: the download was one of a log-in or an error", Do: "download it again in a browser that is logged in"}
 	case strings.HasPrefix(lower, `{\rtf`):
-		return &Problem{Line: 1, Column: 1, Text: "the file is a document of a word processor", Do: "save it as plain text"}
+		return &Problem{Kind: KindOtherFile, Line: 1, Column: 1, Text: "the file is a document of a word processor", Do: "save it as plain text"}
 	case strings.HasPrefix(lower, "#cloud-config"):
-		return &Problem{Line: 1, Column: 1, Text: name + " is a cloud-config, which this box does not use", Do: "put the text of lwc.toml in its place, or add lwc.toml to the volume"}
+		return &Problem{Kind: KindOtherFile, Line: 1, Column: 1, Text: name + " is a cloud-config, which this box does not use", Do: "put the text of lwc.toml in its place, or add lwc.toml to the volume"}
 	case strings.HasPrefix(lower, "-----begin"):
-		return &Problem{Line: 1, Column: 1, Text: "the file is a certificate or a key", Do: fetch}
+		return &Problem{Kind: KindOtherFile, Line: 1, Column: 1, Text: "the file is a certificate or a key", Do: fetch}
 	case strings.HasPrefix(lower, "{"):
-		return &Problem{Line: 1, Column: 1, Text: "the file is JSON, not TOML", Do: fetch}
+		return &Problem{Kind: KindOtherFile, Line: 1, Column: 1, Text: "the file is JSON, not TOML", Do: fetch}
 	case strings.HasPrefix(lower, "lwce1_"):
-		return &Problem{Line: 1, Column: 1, Text: "the file is the token alone", Do: `write it as token = "…" into a whole lwc.toml: ` + fetch}
+		return &Problem{Kind: KindOtherFile, Line: 1, Column: 1, Text: "the file is the token alone", Do: `write it as token = "…" into a whole lwc.toml: ` + fetch}
 	}
 	return nil
 }
@@ -72,25 +72,27 @@ type checker struct {
 }
 
 // add reports a problem of a key, at its value when it has one.
-func (c *checker) add(key, text, do string) {
+func (c *checker) add(kind Kind, key, text, do string) {
 	v, ok := c.places[key]
 	if !ok {
-		c.problems = append(c.problems, Problem{Key: key, Text: text, Do: do})
+		c.problems = append(c.problems, Problem{Kind: kind, Key: key, Text: text, Do: do})
 		return
 	}
-	c.addAt(v.start, key, text, do)
+	c.addAt(kind, v.start, key, text, do)
 }
 
-func (c *checker) addAt(pos int, key, text, do string) {
+func (c *checker) addAt(kind Kind, pos int, key, text, do string) {
 	m := markAt(c.s, pos)
-	c.problems = append(c.problems, Problem{Line: m.line, Column: m.column, Key: key, Text: text, Do: do})
+	c.problems = append(c.problems, Problem{Kind: kind, Line: m.line, Column: m.column, Key: key, Text: text, Do: do})
 }
 
-// missing reports a key that has to be there, at its section, unless it may be in a
-// part that could not be read.
+// missing reports a key that has to be there: at its place when it is there and
+// empty, and not at all when it may be in a part that could not be read.
 func (c *checker) missing(key, do string) {
-	if !c.broken {
-		c.problems = append(c.problems, Problem{Key: key, Text: "is missing", Do: do})
+	if _, there := c.places[key]; there {
+		c.add(KindMissing, key, "is to be filled in", do)
+	} else if !c.broken {
+		c.add(KindMissing, key, "is missing", do)
 	}
 }
 
@@ -112,11 +114,11 @@ func (c *checker) assign(entries []entry) {
 		case !known:
 			c.strangeKey(e)
 		case twice:
-			c.addAt(e.start, full, fmt.Sprintf("stands here a second time, first on line %d", markAt(c.s, first.start).line), "keep one of the two")
+			c.addAt(KindTwice, e.start, full, fmt.Sprintf("stands here a second time, first on line %d", markAt(c.s, first.start).line), "keep one of the two")
 		case !k.fits(e.value):
 			c.places[full] = e.value
 			c.broken = true
-			c.addAt(e.value.start, full, "the value is "+e.value.kind.words(), "write "+k.kind.example())
+			c.addAt(KindType, e.value.start, full, "the value is "+e.value.kind.words(), "write "+k.kind.example())
 		default:
 			c.places[full] = e.value
 			c.file.at[full] = markAt(c.s, e.value.start)
@@ -143,7 +145,7 @@ func (c *checker) strangeTable(e entry) {
 			do = "write it as [" + name + "]"
 		}
 	}
-	c.addAt(e.start, "", text, do)
+	c.addAt(KindUnknownKey, e.start, "", text, do)
 	c.broken = true
 }
 
@@ -152,12 +154,12 @@ func (c *checker) strangeTable(e entry) {
 func (c *checker) strangeKey(e entry) {
 	full := clip(fullKey(e.table, e.key))
 	if do, ok := elsewhere[e.key]; ok {
-		c.addAt(e.start, full, "is not a key of this file", do)
+		c.addAt(KindUnknownKey, e.start, full, "is not a key of this file", do)
 		return
 	}
 	for _, table := range []string{"", "internal", "external"} {
 		if _, ok := schema[table][e.key]; ok {
-			c.addAt(e.start, full, "does not belong here", "move the line "+whereTo(e.key, table))
+			c.addAt(KindMisplaced, e.start, full, "does not belong here", "move the line "+whereTo(e.key, table))
 			c.broken = true
 			return
 		}
@@ -169,7 +171,7 @@ func (c *checker) strangeKey(e entry) {
 			c.broken = true
 		}
 	}
-	c.addAt(e.start, full, "is not a key of this file", do)
+	c.addAt(KindUnknownKey, e.start, full, "is not a key of this file", do)
 }
 
 func whereTo(key, table string) string {

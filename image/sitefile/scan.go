@@ -66,7 +66,7 @@ func scan(s string) ([]entry, Problems) {
 	for c.pos < len(c.s) && len(c.problems) < maxProblems {
 		if f := c.statement(); f != nil {
 			m := markAt(c.s, f.at)
-			c.problems = append(c.problems, Problem{Line: m.line, Column: m.column, Text: f.text, Do: f.do})
+			c.problems = append(c.problems, Problem{Kind: KindSyntax, Line: m.line, Column: m.column, Text: f.text, Do: f.do})
 			c.recover(f.at)
 		}
 	}

@@ -49,11 +49,11 @@ func decode(raw []byte) (string, encoding, *Problem) {
 func notText(raw []byte) *Problem {
 	switch {
 	case len(raw) > MaxSize:
-		return &Problem{Text: fmt.Sprintf("the file has %d bytes or more, which is more than %d", len(raw), MaxSize), Do: "this is not a file for a box: get a new one from the cloud"}
+		return &Problem{Kind: KindUnreadable, Text: fmt.Sprintf("the file has %d bytes or more, which is more than %d", len(raw), MaxSize), Do: "this is not a file for a box: get a new one from the cloud"}
 	case len(bytes.Trim(raw, "\x00")) == 0 && len(raw) > 0:
-		return &Problem{Text: "the file is nothing but zero bytes: it was not copied to its end", Do: "copy it again, and eject the volume before it is unplugged"}
+		return &Problem{Kind: KindUnreadable, Text: "the file is nothing but zero bytes: it was not copied to its end", Do: "copy it again, and eject the volume before it is unplugged"}
 	case bytes.HasPrefix(raw, []byte("PK\x03\x04")), bytes.HasPrefix(raw, []byte("\x1f\x8b")), bytes.HasPrefix(raw, []byte("\x28\xb5\x2f\xfd")):
-		return &Problem{Text: "the file is an archive, not a text", Do: "unpack it, and copy the lwc.toml that is in it"}
+		return &Problem{Kind: KindUnreadable, Text: "the file is an archive, not a text", Do: "unpack it, and copy the lwc.toml that is in it"}
 	}
 	return nil
 }
@@ -61,7 +61,7 @@ func notText(raw []byte) *Problem {
 // decode16 reads UTF-16 (RFC 2781).
 func decode16(raw []byte, e encoding) (string, encoding, *Problem) {
 	if len(raw)%2 != 0 {
-		return "", e, &Problem{Text: "the file is UTF-16 and ends in half a character: it was cut off", Do: "copy it again"}
+		return "", e, &Problem{Kind: KindUnreadable, Text: "the file is UTF-16 and ends in half a character: it was cut off", Do: "copy it again"}
 	}
 	units := make([]uint16, len(raw)/2)
 	for i := range units {
@@ -110,7 +110,7 @@ func checked(s string, e encoding) (string, encoding, *Problem) {
 			continue
 		}
 		m := markAt(s, i)
-		return "", e, &Problem{Line: m.line, Column: m.column, Text: text, Do: do}
+		return "", e, &Problem{Kind: KindUnreadable, Line: m.line, Column: m.column, Text: text, Do: do}
 	}
 	return oldLineEnds(s), e, nil
 }

@@ -13,6 +13,8 @@ const (
 	ProxyCAPath       = "/run/lwc/proxy-ca.pem"
 	StateDir          = "/state/lwcd"
 	UpdaterPath       = "/usr/lib/lwc/update"
+	SpoolPath         = "/run/lwc/spool"
+	ReleaseKeysPath   = "/usr/lib/lwc/release-keys"
 )
 
 // Daemon is the configuration of lwcd on the box. It names the files into which
@@ -40,6 +42,9 @@ func (f *File) Daemon() []byte {
 	w.clock(f.External)
 	w.line("\n[update]")
 	w.text("program", UpdaterPath)
+	w.text("timeout", "60m")
+	w.text("spool", SpoolPath)
+	w.text("keys", ReleaseKeysPath)
 	return []byte(w.String())
 }
 
