@@ -81,6 +81,9 @@ type Config struct {
 	// of the programs that run on.
 	Programs map[string]string
 	Env      map[string][]string
+	// Appliance: the collector is a machine of its own, whoever makes the site lays its
+	// cables and switches it on.
+	Appliance bool
 	// External are more lines of lwcd's table [external], CloudArgs more arguments of
 	// lwc-cloud serve.
 	External  string
@@ -141,10 +144,12 @@ func (s *Site) lay() error {
 			return err
 		}
 	}
+	if err := s.site.do(func() error { return ownPrefix(devicePrefix) }); err != nil || cfg.Appliance {
+		return err
+	}
 	return errors.Join(
 		cable(s.home, s.site, internalLink, deviceLink, siteAddr+"/16"),
-		cable(s.home, s.cnet, externalLink, cloudLink, cloudAddr+"/24", hiddenAddr+"/24"),
-		s.site.do(func() error { return ownPrefix(devicePrefix) }))
+		cable(s.home, s.cnet, externalLink, cloudLink, cloudAddr+"/24", hiddenAddr+"/24"))
 }
 
 // ownPrefix makes every address of a prefix local to the namespace, without

@@ -48,7 +48,11 @@ func (s *Site) WaitHealed(ctx context.Context) error {
 
 func (s *Site) waitCollector(ctx context.Context, what string, ok func(collectorState) bool) error {
 	var problem error
-	err := s.lwcd.waitFor(ctx, what, func() bool {
+	watched := s.lwcd
+	if s.cfg.Appliance {
+		watched = s.cloud
+	}
+	err := watched.waitFor(ctx, what, func() bool {
 		var c collectorState
 		c, problem = s.collector(ctx)
 		return problem == nil && ok(c)
