@@ -71,16 +71,23 @@ func (l *line) sendJob(ctx context.Context, j edp.Job) error {
 }
 
 // resultLife is how long a box that started anew may take to tell how an update ended.
-const resultLife = time.Hour
+const resultLife = 2 * time.Hour
 
-// expiryOf is when a job is not to be begun any more. An update that the box has
-// begun is past that: what is sent again asks for its result, which a box knows after
-// it started what it installed.
+// expiryOf is until when a box minds a job. The end of an update comes after the start
+// of what was installed, maybe days after it was begun; what is sent again then asks
+// for its result.
 func expiryOf(j edp.Job, now time.Time) time.Time {
-	if until := now.Add(resultLife).UTC(); j.Kind == wire.JobUpdate && j.State != edp.JobQueued && j.Expires.Before(until) {
+	until := j.Expires
+	if j.Kind != wire.JobUpdate {
 		return until
 	}
-	return j.Expires
+	if late := j.RebootAt.Add(resultLife); late.After(until) {
+		until = late
+	}
+	if late := now.Add(resultLife); j.State != edp.JobQueued && late.After(until) {
+		until = late
+	}
+	return until.UTC()
 }
 
 // maxNames bounds the names of devices in one message of a job, in bytes of JSON:

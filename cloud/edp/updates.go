@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"lwc/cloud/rollout"
@@ -72,6 +73,10 @@ type BoxRow struct {
 	OwnPolicy bool // its policy is its own, and not the default
 	Job       *Job // its newest update; nil: none
 }
+
+// rolledBack stands in the words of an updater whose box went back to the release
+// before (docs/lwcd.md).
+const rolledBack = "rolled back to "
 
 // failuresFor is how long a failed update counts against a release on a box.
 const failuresFor = 90 * 24 * time.Hour
@@ -158,7 +163,7 @@ func enterJobs(ctx context.Context, q querier, boxes []BoxRow) error {
 		case !over(job.State):
 			b.Busy = busyWith(job)
 		case job.State != wire.JobDone && e.taken:
-			b.Failures = append(b.Failures, rollout.Failure{Version: job.Release, At: job.Finished})
+			b.Failures = append(b.Failures, rollout.Failure{Version: job.Release, At: job.Finished, RolledBack: strings.Contains(job.Error, rolledBack)})
 		}
 	}
 	return nil

@@ -43,6 +43,7 @@ func (s Spec) Check() error {
 	c.egress(s.Egress)
 	c.limits(s.Limits)
 	c.masking(s.Masking)
+	c.updates(s.Updates)
 	c.profiles(s.Profiles)
 	c.credentials(s.Credentials)
 	c.bastions(s.Bastions)

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"lwc/cloud/rollout"
 	"lwc/junos"
 	"lwc/transport/secret"
 	"lwc/transport/wire"
@@ -13,6 +14,7 @@ type Spec struct {
 	Limits      wire.CollectLimits  `json:"limits,omitzero" doc:"What the collector may ask of the network."`
 	Masking     Masking             `json:"masking,omitzero" doc:"What is replaced in documents before they leave the site."`
 	AllowCLI    bool                `json:"allow_cli_fallback,omitempty" doc:"Ask devices that refuse NETCONF by CLI commands, which cost them about ten times as much."`
+	Updates     rollout.Policy      `json:"updates,omitzero" doc:"When the box of the collector may change its release. Left out: as the cloud's default says."`
 	Profiles    map[string][]string `json:"profiles,omitempty" doc:"Profiles of one's own: name to catalogue items. minimal, optics, security, daily and full are built in."`
 	Credentials []Credential        `json:"credentials,omitempty" doc:"Log-ins for devices and bastions."`
 	Bastions    []Bastion           `json:"bastions,omitempty" doc:"Hosts that devices are reached through."`

@@ -76,6 +76,7 @@ func (d *decoder) file() File {
 		"limits":             func(p string, n ast.Node) { f.Spec.Limits = d.limits(p, n) },
 		"masking":            func(p string, n ast.Node) { f.Spec.Masking = d.masking(p, n) },
 		"allow_cli_fallback": func(p string, n ast.Node) { f.Spec.AllowCLI = d.truth(p, n) },
+		"updates":            func(p string, n ast.Node) { f.Spec.Updates = d.updates(p, n) },
 		"profiles":           func(p string, n ast.Node) { f.Spec.Profiles = named(d, p, n, d.texts) },
 		"credentials":        func(p string, n ast.Node) { f.Spec.Credentials = listed(d, p, n, d.credential) },
 		"bastions":           func(p string, n ast.Node) { f.Spec.Bastions = listed(d, p, n, d.bastion) },

@@ -32,6 +32,9 @@ type Box struct {
 type Failure struct {
 	Version string
 	At      time.Time
+	// RolledBack says that the release was started and the box went back: it is not
+	// tried again there.
+	RolledBack bool
 }
 
 // Verdict is what becomes of a box.
@@ -106,11 +109,14 @@ func (b Box) consider(now time.Time, r Release) Verdict {
 		return Verdict{Wanted: r.Version, Next: next, Why: fmt.Sprintf(format, args...)}
 	}
 	failed, last := b.failed(r.Version)
+	again := last.At.Add(retryAfter)
 	switch due := b.due(r); {
+	case last.RolledBack:
+		return wait(time.Time{}, "%s was rolled back here: see why, then ask for it by hand, or wait for the next release", r.Version)
 	case failed >= maxFailures:
 		return wait(time.Time{}, "%s failed %d times here: see why, then ask for it by hand, or wait for the next release", r.Version, failed)
-	case failed > 0 && now.Before(last.Add(retryAfter)):
-		return wait(last.Add(retryAfter), "%s failed here: it is tried once more at %s", r.Version, clock(last.Add(retryAfter)))
+	case failed > 0 && now.Before(again):
+		return wait(again, "%s failed here: it is tried once more at %s", r.Version, clock(again))
 	case b.Policy.Mode == Approval && !slices.Contains(b.Approved, r.Version):
 		return wait(time.Time{}, "%s waits for an approval%s", r.Version, hole(r))
 	case now.Before(due):
@@ -154,12 +160,14 @@ func (b Box) due(r Release) time.Time {
 	return r.Published.Add(time.Duration(b.Policy.DeferDays) * 24 * time.Hour)
 }
 
-// failed counts the failures of a version, and returns when the last one was.
-func (b Box) failed(version string) (n int, last time.Time) {
+// failed counts the failures of a version, and returns the last one.
+func (b Box) failed(version string) (n int, last Failure) {
 	for _, f := range b.Failures {
 		if f.Version == version {
 			n++
-			last = slices.MaxFunc([]time.Time{last, f.At}, time.Time.Compare)
+			if !f.At.Before(last.At) {
+				last = f
+			}
 		}
 	}
 	return n, last

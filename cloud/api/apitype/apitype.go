@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lwc/cloud/fleet"
+	"lwc/cloud/rollout"
 	"lwc/transport/wire"
 )
 
@@ -26,6 +27,7 @@ type Collector struct {
 	AppliedVersion     uint64           `json:"applied_version" doc:"Version that the collector holds."`
 	AppliedStatus      string           `json:"applied_status,omitempty" doc:"received, applying, applied, failed or rejected."`
 	AppliedError       string           `json:"applied_error,omitempty"`
+	Box                wire.Box         `json:"box,omitzero" doc:"The machine, as the collector says itself."`
 	Ports              wire.PortState   `json:"ports"`
 	PortsNeed          []string         `json:"ports_need,omitempty" doc:"What an operator has to know of the ports, and to do; nothing when they are open, separated, and the kernel can do all of it."`
 	Health             *wire.Health     `json:"health,omitempty" doc:"Its last heartbeat."`
@@ -63,7 +65,7 @@ type Device struct {
 // Change is one entry that differs between two fleets.
 type Change struct {
 	Action string `json:"action" enum:"added,changed,removed"`
-	Kind   string `json:"kind" doc:"credential, bastion, device, schedule, egress, profile, limits, masking or fallback."`
+	Kind   string `json:"kind" doc:"credential, bastion, device, schedule, egress, profile, limits, masking, updates or fallback."`
 	ID     string `json:"id,omitempty"`
 	Detail string `json:"detail,omitempty"`
 }
@@ -86,6 +88,7 @@ type Fleet struct {
 	Limits      wire.CollectLimits  `json:"limits"`
 	Masking     Masking             `json:"masking"`
 	AllowCLI    bool                `json:"allow_cli_fallback" doc:"Devices that refuse NETCONF may be asked by CLI commands."`
+	Updates     rollout.Policy      `json:"updates,omitzero" doc:"When its box may change its release; absent: as the cloud's default says."`
 	Profiles    map[string][]string `json:"profiles"`
 	Credentials []Credential        `json:"credentials"`
 	Bastions    []Bastion           `json:"bastions"`
@@ -159,6 +162,7 @@ type Job struct {
 	Detail    string         `json:"detail,omitempty" doc:"Progress or result in words."`
 	Release   string         `json:"release,omitempty" doc:"Of an update: the version wanted."`
 	Source    string         `json:"source,omitempty" doc:"Of an update: where from."`
+	RebootAt  time.Time      `json:"reboot_at,omitzero" doc:"Of an update: when it is started; absent: at once."`
 	Run       string         `json:"run,omitempty" doc:"The run that collects for it."`
 	By        string         `json:"by,omitempty" doc:"Who asked."`
 	Done      int            `json:"done" doc:"Devices finished."`

@@ -29,7 +29,7 @@ func Collector(c edp.Collector) apitype.Collector {
 		LastSeen: c.LastSeen, EnrolledAt: c.CreatedAt, CertificateExpires: c.CertNotAfter,
 		ConfigVersion: c.ConfigVersion, AppliedVersion: c.Applied.Version,
 		AppliedStatus: string(c.AppliedStatus), AppliedError: c.AppliedError,
-		Ports: c.Ports, PortsNeed: apitype.PortsNeed(c.Ports), Health: c.Health, ItemErrors: c.ItemErrors,
+		Box: c.Box, Ports: c.Ports, PortsNeed: apitype.PortsNeed(c.Ports), Health: c.Health, ItemErrors: c.ItemErrors,
 	}
 	out.LostAt, out.AwaitedSince = c.LostAt, c.MissedAt
 	out.HealthNeed = apitype.HealthNeed(out, time.Now())
@@ -72,7 +72,7 @@ func Changes(collector string, r keeper.Result, dryRun bool) apitype.Changes {
 // Fleet converts a desired configuration; the ciphers stay behind.
 func Fleet(f edp.Fleet) apitype.Fleet {
 	return apitype.Fleet{
-		Collector: f.Collector, Version: f.Version, Schedules: Each(f.Schedules, func(s wire.Schedule) wire.Schedule { return s }), Egress: f.Egress, Limits: f.Limits, Profiles: f.Profiles, AllowCLI: f.AllowCLI,
+		Collector: f.Collector, Version: f.Version, Schedules: Each(f.Schedules, func(s wire.Schedule) wire.Schedule { return s }), Egress: f.Egress, Limits: f.Limits, Profiles: f.Profiles, AllowCLI: f.AllowCLI, Updates: f.Updates,
 		Masking: apitype.Masking{Classes: f.Masking.Classes, Rules: f.Masking.Rules, KeyVersion: f.Masking.Version},
 		Credentials: Each(f.Credentials, func(c edp.Credential) apitype.Credential {
 			return apitype.Credential{ID: c.ID, Kind: c.Kind, Username: c.Username, Version: c.Version}

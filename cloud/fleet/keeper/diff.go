@@ -10,6 +10,7 @@ import (
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/edp"
 	"lwc/cloud/fleet"
+	"lwc/cloud/rollout"
 	"lwc/transport/wire"
 )
 
@@ -23,6 +24,7 @@ func Diff(old, next edp.Fleet) []edp.Change {
 	out = append(out, one("limits", old.Limits, next.Limits, limitsText)...)
 	out = append(out, maskingDiff(old.Masking, next.Masking)...)
 	out = append(out, one("fallback", old.AllowCLI, next.AllowCLI, func(bool) string { return "to CLI commands" })...)
+	out = append(out, one("updates", old.Updates, next.Updates, rollout.Policy.String)...)
 	out = append(out, many("profile", old.Profiles, next.Profiles, nil, func(a, b []string) []string {
 		return field(nil, "items", strings.Join(a, " "), strings.Join(b, " "))
 	})...)

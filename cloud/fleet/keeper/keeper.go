@@ -180,7 +180,7 @@ func (k *Keeper) result(ctx context.Context, collector string, changes []edp.Cha
 // unchanged secrets are taken over from old.
 func (k *Keeper) build(old edp.Fleet, s fleet.Spec) (edp.Fleet, error) {
 	next := edp.Fleet{Collector: old.Collector, Schedules: named(s.Schedules), Egress: usual(s.Egress), Limits: s.Limits, Profiles: s.Profiles,
-		Masking: old.Masking, AllowCLI: s.AllowCLI}
+		Masking: old.Masking, AllowCLI: s.AllowCLI, Updates: s.Updates}
 	next.Masking.Classes, next.Masking.Rules = s.Masking.Classes, s.Masking.Rules
 	stored := map[string]edp.Credential{}
 	for _, c := range old.Credentials {
@@ -252,7 +252,7 @@ func (k *Keeper) credential(given fleet.Credential, had edp.Credential) (edp.Cre
 
 // toSpec shows a stored fleet without its secrets.
 func toSpec(f edp.Fleet) fleet.Spec {
-	s := fleet.Spec{Schedules: slices.Clone(f.Schedules), Egress: f.Egress, Limits: f.Limits, Profiles: maps.Clone(f.Profiles), AllowCLI: f.AllowCLI,
+	s := fleet.Spec{Schedules: slices.Clone(f.Schedules), Egress: f.Egress, Limits: f.Limits, Profiles: maps.Clone(f.Profiles), AllowCLI: f.AllowCLI, Updates: f.Updates,
 		Masking:     fleet.Masking{Classes: maps.Clone(f.Masking.Classes), Rules: slices.Clone(f.Masking.Rules)},
 		Credentials: make([]fleet.Credential, 0, len(f.Credentials)), Bastions: make([]fleet.Bastion, 0, len(f.Bastions))}
 	for _, c := range f.Credentials {
