@@ -62,6 +62,9 @@ func New(t wire.Token) (*Client, error) {
 	}, nil
 }
 
+// URL is the address of the cloud.
+func (c *Client) URL() string { return strings.TrimSuffix(c.base, apitype.Prefix) }
+
 // Close ends idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 

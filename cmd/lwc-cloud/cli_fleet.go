@@ -7,39 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/fleet"
 )
-
-func enrolTokenCmd() clientCmd {
-	return clientCmd{
-		name: "enrol-token", summary: "Make a token that enrols a collector",
-		details: "The token goes to standard output, or into a file that only you can read. It is shown once.",
-		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
-			collector := fs.String("collector", "", "bind the token to this collector `ID`")
-			uses := fs.Int("uses", 1, "how many collectors it enrols")
-			ttl := fs.Duration("ttl", 24*time.Hour, "how long it lives")
-			out := fs.String("out", "", "write it to this `FILE`")
-			return func(ctx context.Context, c *call) error {
-				t, err := c.EnrolToken(ctx, apitype.EnrolTokenRequest{Collector: *collector, Uses: *uses, TTLSeconds: int64(ttl.Seconds())})
-				if err != nil {
-					return err
-				}
-				if *out == "" {
-					_, err = fmt.Fprintln(c.stdout, t.Token)
-					return err
-				}
-				if err := writePrivate(*out, []byte(t.Token+"\n")); err != nil {
-					return fmt.Errorf("writing the token: %w", err)
-				}
-				_, err = fmt.Fprintf(c.stdout, "token %s written to %s, good until %s\n", t.ID, *out, t.Expires.Format(time.RFC3339))
-				return err
-			}
-		},
-	}
-}
 
 // writePrivate replaces a file by one that only its owner can read.
 func writePrivate(path string, b []byte) error {

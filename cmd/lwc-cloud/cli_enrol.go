@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"lwc/cloud/api/apitype"
+	"lwc/cloud/api/issue"
+	"lwc/image/sitefile"
+)
+
+func enrolTokenCmd() clientCmd {
+	return clientCmd{
+		name: "enrol-token", summary: "Make a token that enrols a collector, alone or in the file of an appliance",
+		details: "The token goes to standard output, or into a file that only you can read. It is shown once.\n" +
+			"With --file it stands in lwc.toml, the one file that an appliance gets: the flags below say what is known of\n" +
+			"its site, and what is not stands there to be filled in. docs/field-guide.md tells where the file goes.",
+		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
+			collector := fs.String("collector", "", "bind the token to this collector `ID`")
+			uses := fs.Int("uses", 1, "how many collectors it enrols")
+			ttl := fs.Duration("ttl", 24*time.Hour, "how long it lives")
+			out := fs.String("out", "", "write the token alone to this `FILE`")
+			site := addSiteFlags(fs)
+			return func(ctx context.Context, c *call) error {
+				ask := apitype.EnrolTokenRequest{Collector: *collector, Uses: *uses, TTLSeconds: int64(ttl.Seconds())}
+				switch {
+				case *site.file != "" && *out != "":
+					return usageErrorf("--out is for a token alone, --file for lwc.toml: give one of them")
+				case *site.file != "":
+					return enrolFile(ctx, c, ask, site)
+				case len(site.changes) > 0 || *site.from != "":
+					return usageErrorf("what is known of the site goes into lwc.toml: give --file too")
+				}
+				return enrolToken(ctx, c, ask, *out)
+			}
+		},
+	}
+}
+
+func enrolToken(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, out string) error {
+	t, err := c.EnrolToken(ctx, ask)
+	if err != nil {
+		return err
+	}
+	if out == "" {
+		_, err = fmt.Fprintln(c.stdout, t.Token)
+		return err
+	}
+	if err := writePrivate(out, []byte(t.Token+"\n")); err != nil {
+		return fmt.Errorf("writing the token: %w", err)
+	}
+	_, err = fmt.Fprintf(c.stdout, "token %s written to %s, good until %s\n", t.ID, out, t.Expires.Format(time.RFC3339))
+	return err
+}
+
+// enrolFile makes lwc.toml. What is known of the site is checked before the token
+// is made.
+func enrolFile(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, s *siteFlags) error {
+	known, err := s.known()
+	if err != nil {
+		return err
+	}
+	if err := issue.CheckSite(c.URL(), known); err != nil {
+		return fmt.Errorf("no token was made; the settings are wrong:\n%w", err)
+	}
+	if _, err := os.Lstat(*s.file); !errors.Is(err, fs.ErrNotExist) && !sameFile(*s.file, *s.from) {
+		return fmt.Errorf("%s exists: name another file, or add --from %s to keep its settings", *s.file, *s.file)
+	}
+	t, err := c.EnrolToken(ctx, ask)
+	if err != nil {
+		return err
+	}
+	text, complete, err := issue.SiteFile(t, known)
+	if err != nil {
+		return err
+	}
+	if err := writePrivate(*s.file, text); err != nil {
+		return fmt.Errorf("writing the file: %w", err)
+	}
+	next := "it is complete: docs/field-guide.md tells where it goes"
+	if !complete {
+		next = "fill in what is marked FILL IN, then check it: lwcd check-config " + *s.file
+	}
+	_, err = fmt.Fprintf(c.stdout, "%s written with token %s, good until %s\n%s\n", *s.file, t.ID, t.Expires.Format(time.RFC3339), next)
+	return err
+}
+
+func sameFile(a, b string) bool { return b != "" && filepath.Clean(a) == filepath.Clean(b) }
+
+// siteFlags are the flags that say what is known of a site.
+type siteFlags struct {
+	file, from *string
+	forgets    []func(*sitefile.File) // what of --from gives way to them
+	changes    []func(*sitefile.File) // what they say, in their order
+}
+
+// known is what the file that --from names says, changed by the flags.
+func (s *siteFlags) known() (sitefile.File, error) {
+	var f sitefile.File
+	if *s.from != "" {
+		text, err := os.ReadFile(*s.from)
+		if err != nil {
+			return f, fmt.Errorf("reading the settings: %w", err)
+		}
+		old, err := sitefile.ParseSettings(*s.from, text)
+		if err != nil {
+			return f, fmt.Errorf("no token was made; %s is wrong:\n%w", *s.from, err)
+		}
+		f = *old
+	}
+	for _, change := range slices.Concat(s.forgets, s.changes) {
+		change(&f)
+	}
+	return f, nil
+}
