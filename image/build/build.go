@@ -15,7 +15,8 @@ import (
 type build struct {
 	options
 	log  io.Writer
-	work string   // a copy of image/mkosi with what is generated
+	work string   // everything of this build
+	tree string   // in it: a copy of image/mkosi with what is generated
 	lock *os.File // held while anybody builds in this cache
 }
 
@@ -41,6 +42,7 @@ func (b *build) prepare(ctx context.Context) error {
 	if b.scratch != "" {
 		b.work = b.scratch
 	}
+	b.tree = filepath.Join(b.work, "tree")
 	return b.tools(ctx)
 }
 
@@ -65,7 +67,7 @@ func (b *build) make(ctx context.Context) error {
 
 // mkosi runs the build proper.
 func (b *build) mkosi(ctx context.Context) error {
-	args := []string{"-m", "mkosi", "--directory", b.work,
+	args := []string{"-m", "mkosi", "--directory", b.tree,
 		"--image-version", b.version,
 		"--tools-tree", filepath.Join(b.cache, "tools"),
 		"--package-cache-dir", filepath.Join(b.cache, "packages"),

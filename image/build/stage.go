@@ -30,7 +30,7 @@ func (b *build) stage(ctx context.Context) error {
 	if err := b.sweep(); err != nil {
 		return fmt.Errorf("clearing %s: %w", b.work, err)
 	}
-	if err := copyTree("image/mkosi", b.work); err != nil {
+	if err := copyTree("image/mkosi", b.tree); err != nil {
 		return fmt.Errorf("copying the configuration: %w", err)
 	}
 	if err := b.stageSources(ctx); err != nil {
@@ -56,7 +56,7 @@ func (b *build) sweep() error {
 			return err
 		}
 	}
-	for _, d := range []string{"cache", "out", "tmp", "mkosi.extra", "mkosi.sandbox/etc/apt/sources.list.d"} {
+	for _, d := range []string{"cache", "out", "tmp", "tree/mkosi.extra", "tree/mkosi.sandbox/etc/apt/sources.list.d"} {
 		if err := os.MkdirAll(filepath.Join(b.work, d), 0o755); err != nil {
 			return err
 		}
@@ -71,7 +71,7 @@ func (b *build) stageSources(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(b.work, "mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources")
+	path := filepath.Join(b.tree, "mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources")
 	return os.WriteFile(path, []byte(s.deb822("main non-free-firmware")), 0o644)
 }
 
@@ -83,7 +83,7 @@ func (b *build) stagePrograms(ctx context.Context) error {
 			b.say("%s is not in this tree, so not in the image", p.pkg)
 			continue
 		}
-		out := filepath.Join(b.work, "mkosi.extra", p.path)
+		out := filepath.Join(b.tree, "mkosi.extra", p.path)
 		cmd := b.command(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.version="+b.version, "-o", out, p.pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=-mod=readonly")
 		if b.offline {
@@ -113,7 +113,7 @@ func (b *build) stageKeys() error {
 	if block, _ := pem.Decode(text); block == nil || block.Type != "PUBLIC KEY" || strings.Contains(string(text), "PRIVATE") {
 		return fmt.Errorf("reading the release keys: %s holds something else than public keys in PEM", path)
 	}
-	dir := filepath.Join(b.work, "mkosi.extra/usr/lib/lwc/release-keys")
+	dir := filepath.Join(b.tree, "mkosi.extra/usr/lib/lwc/release-keys")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("adding the release keys: %w", err)
 	}
