@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lwc/cmd/lwcd/halves"
+	"lwc/transport/boxkey"
 	"lwc/transport/uplink"
 )
 
@@ -100,12 +101,13 @@ func (d *daemon) dialling(ctx context.Context) error {
 
 // report says where the half stands, and whether every task is alive.
 func (d *daemon) report(ctx context.Context) halves.Report {
-	r := halves.Report{Status: d.status()}
+	r := halves.Report{Status: d.status(), Trouble: d.link.faults.newest()}
 	if isReady(d.member) {
-		r.Collector = d.member.identity().Collector
+		id := d.member.identity()
+		r.Collector, r.Identity = id.Collector, string(boxkey.PlaceOf(id.Key))
 	}
 	if isReady(d.link) {
-		r.Cloud = d.link.cloudStatus()
+		r.Cloud, r.Connected = d.link.cloudStatus(), d.link.connected()
 		d.link.fitMemory()
 	}
 	for _, t := range append(d.tasks(), d.ports) {

@@ -8,6 +8,8 @@ import (
 	"io"
 	"runtime/debug"
 	"strings"
+
+	"lwc/cmd/lwcd/report"
 )
 
 // The exit codes.
@@ -29,6 +31,8 @@ usage:
   lwcd --help
 
   --config FILE    configuration file (default ` + defaultConfig + `)
+  --report FILE    where to tell other programs of this machine how things stand
+                   (the appliance: ` + report.Path + `); without it, nowhere
 
 exit codes:
   0  stopped as asked; check: the configuration is good
@@ -61,7 +65,7 @@ func release() string {
 
 // options is a parsed command line.
 type options struct {
-	config               string
+	config, report       string
 	check, version, help bool
 }
 
@@ -73,6 +77,7 @@ func parseOptions(args []string) (options, error) {
 	set := flag.NewFlagSet("lwcd", flag.ContinueOnError)
 	set.SetOutput(io.Discard)
 	set.StringVar(&o.config, "config", defaultConfig, "")
+	set.StringVar(&o.report, "report", "", "")
 	set.BoolVar(&o.version, "version", false, "")
 	if err := set.Parse(args); err != nil {
 		o.help = errors.Is(err, flag.ErrHelp)
@@ -103,7 +108,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case o.check:
 		return check(o.config, stdout, stderr)
 	}
-	return supervise(ctx, o.config, stderr)
+	return supervise(ctx, o.config, o.report, stderr)
 }
 
 // check reads a configuration file and says what it amounts to, or what is wrong.

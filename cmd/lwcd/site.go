@@ -34,6 +34,7 @@ type site struct {
 	mu      sync.Mutex      // guards what follows
 	refused map[string]bool // destinations that were refused and told
 	problem string          // the last one, with its time
+	kind    string          // of the last violation
 }
 
 // newSite brings the ports up as a configuration wants them. The error is what is told and
@@ -116,6 +117,7 @@ func (t *site) event(e netguard.Event) {
 	t.log.Error("port violation", "status", string(e.Status), "kind", string(v.Kind), "port", string(v.Port),
 		"text", e.Text, "healed", v.Healed, "at", v.At)
 	t.notices.add(halves.Notice{Kind: wire.EventPortViolation, Text: e.Text, Violation: &wire.PortViolation{
+	t.noteKind(string(v.Kind))
 		Kind: string(v.Kind), Port: string(v.Port), Detail: v.Detail, Healed: v.Healed, At: v.At}})
 }
 
@@ -227,7 +229,19 @@ func (t *site) status() string {
 func (t *site) trouble(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.problem = time.Now().UTC().Format("15:04 UTC ") + text
+	t.problem = time.Now().UTC().Format("2006-01-02 15:04 UTC ") + text
+}
+
+func (t *site) noteKind(kind string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.kind = kind
+}
+
+func (t *site) lastKind() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.kind
 }
 
 func (t *site) lastProblem() string {
@@ -240,21 +254,21 @@ func (t *site) lastProblem() string {
 func (t *site) address(side netguard.Side) string {
 	port, link := t.port(side)
 	if len(port.Addresses) == 0 {
-		return named(link, "?") + " without an address"
+		return named(link.Name, "?") + " without an address"
 	}
-	return link + " " + port.Addresses[0].String()
+	return link.Name + " " + port.Addresses[0].String()
 }
 
-// port returns what is applied of a port, and the name of its link.
-func (t *site) port(side netguard.Side) (netguard.Port, string) {
+// port returns what is applied of a port, and its link.
+func (t *site) port(side netguard.Side) (netguard.Port, netguard.LinkView) {
 	now, done := context.WithCancel(context.Background())
 	done()
 	v, err := t.guard.View(now, 0) // serial 0 is nobody's: it does not wait
 	if err != nil {
-		return netguard.Port{}, ""
+		return netguard.Port{}, netguard.LinkView{}
 	}
 	if side == netguard.InternalSide {
-		return v.Config.Internal, v.Links[0].Name
+		return v.Config.Internal, v.Links[0]
 	}
-	return v.Config.External, v.Links[1].Name
+	return v.Config.External, v.Links[1]
 }

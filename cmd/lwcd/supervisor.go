@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"lwc/cmd/lwcd/report"
 	"lwc/netguard"
 )
 
@@ -31,12 +33,13 @@ type supervisor struct {
 
 	mu      sync.Mutex // guards what follows
 	detail  string     // why the ports are not up
+	cause   string     // in one word; empty: they are being brought up
 	site    *site      // nil while they are not
 	console string     // path, as the last good configuration says
 }
 
-// supervise is the daemon. It returns the exit code.
-func supervise(ctx context.Context, path string, stderr io.Writer) int {
+// supervise is the daemon. It returns the exit code. Its state is reported to the file tell, which may be empty.
+func supervise(ctx context.Context, path, tell string, stderr io.Writer) int {
 	level := &slog.LevelVar{}
 	s := &supervisor{path: path, level: level, stderr: stderr, ready: make(chan struct{}), notices: newNotices(),
 		log: slog.New(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level})), detail: "starting"}
@@ -50,6 +53,7 @@ func supervise(ctx context.Context, path string, stderr io.Writer) int {
 	var beside sync.WaitGroup
 	beside.Go(func() { s.notify.run(inner) })
 	beside.Go(func() { (&console{path: s.consolePath, line: s.consoleLine, log: s.log}).run(inner) })
+	beside.Go(func() { (&reporter{path: tell, now: s.report, log: s.log}).run(inner) })
 	err := s.run(ctx)
 	cancel()
 	beside.Wait()
@@ -128,7 +132,10 @@ func (s *supervisor) hindered(err error, said string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.detail = fmt.Sprintf("ports down: %s: %v", cause, err)
+	s.detail, s.cause = fmt.Sprintf("ports down: %s: %v", cause, err), cause
+	if _, wrong := errors.AsType[*configError](err); wrong && errors.Is(err, fs.ErrNotExist) {
+		s.cause = report.NoConfiguration
+	}
 }
 
 // source is a configuration and where it comes from.
@@ -182,7 +189,7 @@ func (s *supervisor) enterUserns() error {
 func (s *supervisor) use(t *site) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.site, s.detail = t, "stopping"
+	s.site, s.detail, s.cause = t, "stopping", ""
 }
 
 func (s *supervisor) setConsole(path string) {

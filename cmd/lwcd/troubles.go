@@ -34,6 +34,17 @@ func (t *troubles) last() []wire.Trouble {
 	return out
 }
 
+// newest returns the last one with its time in one line; empty: there is none.
+func (t *troubles) newest() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.list) == 0 {
+		return ""
+	}
+	last := t.list[len(t.list)-1]
+	return last.At.Format("2006-01-02 15:04 UTC ") + last.Text
+}
+
 func (t *troubles) add(at time.Time, text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
