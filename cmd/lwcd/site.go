@@ -114,10 +114,10 @@ func (t *site) event(e netguard.Event) {
 	}
 	v := e.Violation
 	t.trouble(e.Text)
+	t.noteKind(string(v.Kind))
 	t.log.Error("port violation", "status", string(e.Status), "kind", string(v.Kind), "port", string(v.Port),
 		"text", e.Text, "healed", v.Healed, "at", v.At)
 	t.notices.add(halves.Notice{Kind: wire.EventPortViolation, Text: e.Text, Violation: &wire.PortViolation{
-	t.noteKind(string(v.Kind))
 		Kind: string(v.Kind), Port: string(v.Port), Detail: v.Detail, Healed: v.Healed, At: v.At}})
 }
 

@@ -59,11 +59,11 @@ type Report struct {
 	Status    string `json:"status"`            // in words
 	Collector string `json:"collector"`         // its id; empty: not enrolled yet
 	Cloud     string `json:"cloud"`             // the session with the cloud, in words
-}
-
 	Connected bool   `json:"connected"`         // there is one
 	Identity  string `json:"identity"`          // where its key lives: tpm or file; empty: not enrolled yet
 	Trouble   string `json:"trouble"`           // the newest warning or error of its log, with its time
+}
+
 // Tokens is the token file. Errors are fs.ErrNotExist, or say in words why the
 // file cannot be used.
 type Tokens interface {
