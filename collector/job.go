@@ -34,7 +34,7 @@ func (c *Collector) job(ctx context.Context, j wire.Job) {
 		c.refuse(j, "it names no run that its documents could belong to")
 	case j.Kind == wire.JobCollect || j.Kind == wire.JobProbe:
 		c.deviceJob(ctx, j, now)
-	case slices.Contains([]wire.JobKind{wire.JobRenewCert, wire.JobUpdate, wire.JobRestart}, j.Kind):
+	case slices.Contains([]wire.JobKind{wire.JobRenewCert, wire.JobUpdate, wire.JobRestart, wire.JobFactoryReset}, j.Kind):
 		c.machineJob(ctx, j)
 	default:
 		c.refuse(j, fmt.Sprintf("this version does not know the command %q", clip(string(j.Kind), 40)))

@@ -20,7 +20,11 @@ type Machine interface {
 	Restart(ctx context.Context, job string) (result string, err error)
 	// Update hands the job to the machine's updater, once in the life of a job, and
 	// returns its result. It tells what the updater says of its progress.
+	// Where a restart of the machine has to come first, it waits for that.
 	Update(ctx context.Context, j wire.Job, progress func(words string)) (result string, err error)
+	// FactoryReset has the machine forget its identity and its settings and start
+	// anew, and waits for the end. It returns early only with an error.
+	FactoryReset(ctx context.Context, j wire.Job, progress func(words string)) error
 }
 
 // ErrNotHere: a job cannot be carried out on this machine.
@@ -32,6 +36,8 @@ const (
 	renewTimeout   = 5 * time.Minute
 	restartTimeout = time.Minute
 	updateTimeout  = 2 * time.Hour
+	// maxReboot is how far ahead the start of an update may lie.
+	maxReboot = 14 * 24 * time.Hour
 )
 
 // machineJobs are those under way.
@@ -41,12 +47,13 @@ type machineJobs struct {
 }
 
 // begin takes the place of a kind; its job is who holds it when that is taken.
-// Nothing else begins while a restart is under way, nor a restart during an update.
+// Nothing else begins while a restart or a reset is under way, nor one of these
+// during an update.
 func (m *machineJobs) begin(j wire.Job) (other string, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for kind, id := range m.running {
-		if kind == j.Kind || kind == wire.JobRestart || kind == wire.JobUpdate && j.Kind == wire.JobRestart {
+		if kind == j.Kind || ends(kind) || kind == wire.JobUpdate && ends(j.Kind) {
 			return fmt.Sprintf("%s %s", kind, id), false
 		}
 	}
@@ -56,6 +63,9 @@ func (m *machineJobs) begin(j wire.Job) (other string, ok bool) {
 	m.running[j.Kind] = j.ID
 	return "", true
 }
+
+// ends tells whether a job of this kind ends the process.
+func ends(k wire.JobKind) bool { return k == wire.JobRestart || k == wire.JobFactoryReset }
 
 func (m *machineJobs) end(kind wire.JobKind) {
 	m.mu.Lock()
@@ -83,7 +93,8 @@ func (c *Collector) machineJob(ctx context.Context, j wire.Job) {
 // carryOut does the work and tells how it ended. A job that the end of this
 // process cuts off is not ended: the next boot gets it again.
 func (c *Collector) carryOut(ctx context.Context, j wire.Job) {
-	within, cancel := context.WithTimeoutCause(ctx, machineTimeout(j.Kind), fmt.Errorf("it took longer than %v", machineTimeout(j.Kind)))
+	limit := machineTimeout(j, c.clock.now())
+	within, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", limit))
 	defer cancel()
 	c.log.Info("job begun", "job", j.ID, "kind", j.Kind)
 	result, err := c.onMachine(within, j)
@@ -108,25 +119,33 @@ func (c *Collector) carryOut(ctx context.Context, j wire.Job) {
 // maxWords bounds what a job says.
 const maxWords = 500
 
-func machineTimeout(kind wire.JobKind) time.Duration {
-	switch kind {
-	case wire.JobRestart:
+// machineTimeout is how long a job may take. An update waits for the time of its
+// restart.
+func machineTimeout(j wire.Job, now time.Time) time.Duration {
+	switch j.Kind {
+	case wire.JobRestart, wire.JobFactoryReset:
 		return restartTimeout
 	case wire.JobUpdate:
-		return updateTimeout
+		if j.RebootAt.IsZero() {
+			return updateTimeout
+		}
+		return updateTimeout + min(max(j.RebootAt.Sub(now), 0), maxReboot)
 	}
 	return renewTimeout
 }
 
 func (c *Collector) onMachine(ctx context.Context, j wire.Job) (string, error) {
+	tell := func(words string) { c.tellMachineJob(j, wire.JobRunning, words) }
 	switch j.Kind {
 	case wire.JobRestart:
-		c.tellMachineJob(j, wire.JobRunning, "the collector half ends its sessions and starts anew")
+		tell("the collector half ends its sessions and starts anew")
 		return c.conf.Machine.Restart(ctx, j.ID)
 	case wire.JobUpdate:
-		return c.conf.Machine.Update(ctx, j, func(words string) { c.tellMachineJob(j, wire.JobRunning, words) })
+		return c.conf.Machine.Update(ctx, j, tell)
+	case wire.JobFactoryReset:
+		return "", c.conf.Machine.FactoryReset(ctx, j, tell)
 	}
-	c.tellMachineJob(j, wire.JobRunning, "asking the cloud for a new certificate")
+	tell("asking the cloud for a new certificate")
 	until, err := c.conf.Machine.RenewCertificate(ctx)
 	if err != nil {
 		return "", err

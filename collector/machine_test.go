@@ -19,6 +19,7 @@ type box struct {
 	renew   func(context.Context) (time.Time, error)
 	restart func(context.Context, string) (string, error)
 	update  func(context.Context, wire.Job, func(string)) (string, error)
+	reset   func(context.Context, func(string)) error
 
 	mu    sync.Mutex
 	calls []wire.JobKind
@@ -43,6 +44,11 @@ func (b *box) Restart(ctx context.Context, job string) (string, error) {
 func (b *box) Update(ctx context.Context, j wire.Job, tell func(string)) (string, error) {
 	b.called(wire.JobUpdate)
 	return b.update(ctx, j, tell)
+}
+
+func (b *box) FactoryReset(ctx context.Context, j wire.Job, tell func(string)) error {
+	b.called(wire.JobFactoryReset)
+	return b.reset(ctx, tell)
 }
 
 func (r *recorder) statuses(id string) []wire.JobStatus {
@@ -184,6 +190,61 @@ func TestForgottenIsToldAfterTheLastUse(t *testing.T) {
 		f.drop()
 		if told != 1 || !wiped(f) {
 			t.Errorf("told %d, wiped %v", told, wiped(f))
+		}
+	})
+}
+
+// An update that is installed waits for its restart, however far that is; nothing that
+// ends the process begins meanwhile.
+func TestUpdateWaitsForItsRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &box{update: func(ctx context.Context, _ wire.Job, tell func(string)) (string, error) {
+			tell("installed")
+			<-ctx.Done()
+			return "", context.Cause(ctx)
+		}}
+		r, ask := onBox(t, b)
+		j := wire.Job{ID: wire.NewID(), Kind: wire.JobUpdate, Release: "1.2.0", RebootAt: time.Now().Add(100 * time.Hour)}
+		r.c.Job(j)
+		r.sleep(100 * time.Hour)
+		if s := r.up.lastJob(j.ID); s.State != wire.JobRunning || s.Detail != "installed" {
+			t.Errorf("%+v", s)
+		}
+		for _, k := range []wire.JobKind{wire.JobUpdate, wire.JobRestart, wire.JobFactoryReset} {
+			if s := r.up.lastJob(ask(k)); s.State != wire.JobRefused || !strings.Contains(s.Error, j.ID) {
+				t.Errorf("%s: %+v", k, s)
+			}
+		}
+		r.sleep(updateTimeout + time.Second)
+		if s := r.up.lastJob(j.ID); s.State != wire.JobFailed {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// A factory reset has no good end here: the process that could tell it is gone.
+func TestFactoryReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fails := true
+		b := &box{reset: func(ctx context.Context, tell func(string)) error {
+			if fails {
+				return errors.New("no EFI")
+			}
+			tell("forgetting")
+			<-ctx.Done()
+			return ctx.Err()
+		}}
+		r, ask := onBox(t, b)
+		if s := r.up.lastJob(ask(wire.JobFactoryReset)); s.State != wire.JobFailed || s.Error != "no EFI" {
+			t.Errorf("%+v", s)
+		}
+		fails = false
+		id := ask(wire.JobFactoryReset)
+		if s := r.up.lastJob(id); s.State != wire.JobRunning || s.Detail != "forgetting" {
+			t.Errorf("%+v", s)
+		}
+		if s := r.up.lastJob(ask(wire.JobRenewCert)); s.State != wire.JobRefused {
+			t.Errorf("%+v", s)
 		}
 	})
 }

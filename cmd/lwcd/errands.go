@@ -17,6 +17,7 @@ import (
 type errands struct {
 	certificate func(context.Context) (until time.Time, err error)
 	supervisor  halves.Machine
+	fetch       fetcher
 }
 
 // RenewCertificate implements collector.Machine.
@@ -35,22 +36,59 @@ func (e errands) Restart(ctx context.Context, job string) (string, error) {
 	return "", context.Cause(ctx)
 }
 
-// Update implements collector.Machine.
+// Update implements collector.Machine. The updater is asked first, before anything is
+// downloaded: it may have done the job already.
 func (e errands) Update(ctx context.Context, j wire.Job, tell func(string)) (string, error) {
-	for u := (halves.Update{Job: j.ID, Release: j.Release, Source: j.Source}); ; {
+	u := halves.Update{Job: j.ID, Release: j.Release, Source: j.Source, RebootAt: j.RebootAt}
+	p, err := e.follow(ctx, u, tell)
+	if err == nil && p.Fetch {
+		if err := e.fetch.release(ctx, j, tell); err != nil {
+			return "", err
+		}
+		u.Files = true
+		p, err = e.follow(ctx, u, tell)
+	}
+	switch {
+	case err != nil:
+		return "", err
+	case p.Waiting:
+		tell(p.Text)
+		<-ctx.Done() // the restart of the machine is to come: the next boot gets the job again
+		return "", context.Cause(ctx)
+	case !p.OK:
+		return "", errors.New(p.Text)
+	}
+	return p.Text, nil
+}
+
+// FactoryReset implements collector.Machine.
+func (e errands) FactoryReset(ctx context.Context, j wire.Job, tell func(string)) error {
+	p, err := e.follow(ctx, halves.Update{Job: j.ID, Reset: true}, tell)
+	switch {
+	case err != nil:
+		return err
+	case !p.Waiting:
+		return errors.New(p.Text)
+	}
+	tell(p.Text)
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// follow asks the updater until it has ended, and tells what it says meanwhile.
+func (e errands) follow(ctx context.Context, u halves.Update, tell func(string)) (halves.Progress, error) {
+	for {
 		p, err := e.supervisor.Update(ctx, u)
 		switch {
 		case err != nil:
-			return "", notHere(err)
-		case p.Ended && p.OK:
-			return p.Text, nil
+			return p, notHere(err)
 		case p.Ended:
-			return "", errors.New(p.Text)
+			return p, nil
 		}
 		u.After = p.Lines
 		tell(p.Text)
 		if !sleep(ctx, progressEvery) {
-			return "", context.Cause(ctx)
+			return p, context.Cause(ctx)
 		}
 	}
 }

@@ -108,6 +108,7 @@ func (h *half) work(ctx context.Context, up *halves.Supervisor) error {
 	}
 	p := newPorts(joined, up, setup.Degraded, h.log)
 	h.daemon = newDaemon(conf, p, up, p.toCloud(conf.outside.way, password, setup.ProxyCA), h.faults, h.log)
+	h.daemon.link.keys = setup.ReleaseKeys
 	close(h.started)
 	err = h.daemon.run(ctx)
 	return errors.Join(err, joined.Close())

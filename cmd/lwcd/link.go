@@ -37,6 +37,7 @@ type link struct {
 	sweep  *sweeper
 	faults *troubles
 	clock  chan welcome // capacity 1: the newest
+	keys   []byte       // of releases, PEM; set before Run
 
 	up       *uplink.Uplink // after ready
 	dialer   dial.Dialer
@@ -106,7 +107,8 @@ func (l *link) make() error {
 	l.coll = collector.New(collector.Config{Collector: id.Collector, Boot: boot, BootKey: key, Dialer: l.dialer,
 		Uplink: dial.Uplink{Uplink: l.up}, Logger: l.log.With("task", "collector"), BudgetBytes: l.conf.budget,
 		Session: l.conf.patience.session, DeviceTimeout: l.conf.patience.device,
-		Forgotten: l.sweep.poke, Machine: errands{l.up.Renew, l.super}})
+		Forgotten: l.sweep.poke, Machine: errands{l.up.Renew, l.super,
+			fetcher{spool: l.conf.update.spool, keys: l.keys, dial: l.dial, web: l.up.Web}}})
 	l.ports.listen(func(n halves.Notice) {
 		l.up.SendEvent(wire.Event{Kind: n.Kind, Text: n.Text, Violation: n.Violation})
 	}, l.up.Reconnect)

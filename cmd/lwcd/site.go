@@ -46,7 +46,7 @@ func newSite(ctx context.Context, s *supervisor, from source) (*site, error) {
 		return nil, errors.Join(err, netguard.Silence(ctx, netguard.Config{}))
 	}
 	if err := errors.Join(who.kept(s.path), who.kept(conf.tokenFile), who.kept(conf.outside.way.passwordFile), who.kept(conf.outside.way.caFile),
-		who.kept(conf.console), who.kept(conf.stateDir), who.kept(conf.update.program)); err != nil {
+		who.kept(conf.console), who.kept(conf.stateDir), who.kept(conf.update.program), who.kept(conf.update.keys)); err != nil {
 		return nil, &configError{errors.Join(err, netguard.Silence(ctx, netguard.Config{}))}
 	}
 	password, err := conf.outside.way.password()
@@ -60,6 +60,9 @@ func newSite(ctx context.Context, s *supervisor, from source) (*site, error) {
 	}
 	t := &site{conf: conf, path: s.path, version: from.version, log: s.log, notices: s.notices, refused: map[string]bool{},
 		setup: halves.Setup{Path: s.path, Text: from.text, UID: who.uid, GID: who.gid, ProxyPassword: password.Reveal(), ProxyCA: authorities}}
+	if t.setup.ReleaseKeys, err = conf.update.releaseKeys(); err != nil {
+		s.log.Error("no release can be downloaded", "error", err) // the ports do not wait for that
+	}
 	if t.guard, err = netguard.Up(ctx, conf.ports); err != nil {
 		return nil, err
 	}

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"time"
+
+	releases "lwc/image/release"
 )
 
 // update is the raw form of how updates are made.
@@ -18,6 +21,24 @@ const (
 	// maxUpdate is less than what the collector half waits.
 	maxUpdate = 110 * time.Minute
 )
+
+// maxKeys bounds the file of the keys.
+const maxKeys = 64 << 10
+
+// releaseKeys reads the keys that releases are signed by.
+func (u updating) releaseKeys() ([]byte, error) {
+	if u.keys == "" {
+		return nil, nil
+	}
+	text, _, err := readPlain(u.keys, maxKeys)
+	if err == nil {
+		_, err = releases.ParseKeys(text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading update.keys: %w", err)
+	}
+	return text, nil
+}
 
 func (c *checker) updating(u update) updating {
 	out := updating{program: c.absolute("update.program", u.Program, ""), spool: c.absolute("update.spool", u.Spool, ""),

@@ -65,11 +65,14 @@ type updating struct {
 
 // order is what the program reads: one object of JSON.
 type order struct {
-	V       int    `json:"v"`
-	Job     string `json:"job"`
-	Release string `json:"release,omitempty"`
-	Source  string `json:"source,omitempty"`
-	Running string `json:"running"` // the release that runs now
+	V        int       `json:"v"`
+	Job      string    `json:"job"`
+	Release  string    `json:"release,omitempty"`
+	Source   string    `json:"source,omitempty"`
+	Running  string    `json:"running"`         // the release that runs now
+	Files    string    `json:"files,omitempty"` // the folder that the release was downloaded to
+	RebootAt time.Time `json:"reboot_at,omitzero"`
+	Reset    bool      `json:"factory_reset,omitempty"`
 }
 
 // said is one line that it answers with.
@@ -83,6 +86,8 @@ const (
 	saidRunning = "running"
 	saidDone    = "done"
 	saidFailed  = "failed"
+	saidFetch   = "fetch"   // it wants the files of the release in the spool
+	saidWaiting = "waiting" // a restart is to come; the result is told after it
 )
 
 func newUpdater(conf updating, who identity, log *slog.Logger) *updater {
@@ -123,7 +128,9 @@ func (u *updater) begin(j halves.Update) error {
 	switch {
 	case u.conf.program == "":
 		return fmt.Errorf("%w: this machine has no updater (update.program of lwcd.toml names one): update it by its own means", halves.ErrRefused)
-	case u.find(j.Job) != nil:
+	case u.conf.spool == "" && (j.Files || j.Reset):
+		return fmt.Errorf("%w: this machine has no spool for releases (update.spool of lwcd.toml): it cannot do that", halves.ErrRefused)
+	case u.again(j):
 		return nil
 	case n > 0 && !u.known[n-1].state.Ended:
 		return fmt.Errorf("%w: the update %s is under way", halves.ErrRefused, u.known[n-1].id)
@@ -131,10 +138,34 @@ func (u *updater) begin(j halves.Update) error {
 		return fmt.Errorf("%w: %d updates were begun within %v: try again later", halves.ErrRefused, maxUpdates, updateSpan)
 	}
 	u.begins = append(u.begins, time.Now())
+	u.start(j)
+	return nil
+}
+
+// again tells whether a job was begun before. One that wants files is begun once more
+// when they are there. The caller holds mu.
+func (u *updater) again(j halves.Update) bool {
+	k := u.find(j.Job)
+	if k == nil {
+		return false
+	}
+	if !k.state.Fetch || !j.Files || !u.known[len(u.known)-1].state.Ended {
+		return true
+	}
+	u.known = slices.DeleteFunc(u.known, func(o *updateJob) bool { return o == k })
+	u.start(j)
+	return true
+}
+
+// start hands a job to run. The caller holds mu, and no other job is at work.
+func (u *updater) start(j halves.Update) {
+	o := order{V: 1, Job: j.Job, Release: j.Release, Source: j.Source, Running: release(), RebootAt: j.RebootAt, Reset: j.Reset}
+	if j.Files {
+		o.Files = u.conf.spool
+	}
 	u.known = append(u.known, &updateJob{id: j.Job})
 	u.known = slices.Delete(u.known, 0, max(0, len(u.known)-maxResults))
-	u.jobs <- order{V: 1, Job: j.Job, Release: j.Release, Source: j.Source, Running: release()} // the one before has been taken
-	return nil
+	u.jobs <- o // the one before has been taken
 }
 
 func (u *updater) tooMany() bool {
@@ -173,33 +204,36 @@ func (u *updater) run(ctx context.Context) error {
 			return nil
 		case o := <-u.jobs:
 			u.log.Info("update begun", "job", o.Job, "release", o.Release, "program", u.conf.program)
-			result, err := u.carryOut(ctx, o)
+			last, err := u.carryOut(ctx, o)
 			if ctx.Err() != nil {
 				return nil // the job stays open: the next lwcd hands it over again
 			}
-			u.conclude(o, result, err)
+			u.conclude(o, last, err)
 		}
 	}
 }
 
-func (u *updater) conclude(o order, result string, err error) {
+func (u *updater) conclude(o order, last said, err error) {
 	if err != nil {
 		u.log.Error("update failed", "job", o.Job, "release", o.Release, "error", err)
 		u.tell(func(p *halves.Progress) { p.Ended, p.Text = true, clean(err.Error()) })
 		return
 	}
-	u.log.Info("update done", "job", o.Job, "release", o.Release, "result", result)
-	u.tell(func(p *halves.Progress) { p.Ended, p.OK, p.Text = true, true, result })
+	u.log.Info("updater ended", "job", o.Job, "release", o.Release, "state", last.State, "text", last.Text)
+	u.tell(func(p *halves.Progress) {
+		p.Ended, p.Text, p.OK = true, last.Text, last.State == saidDone
+		p.Fetch, p.Waiting = last.State == saidFetch, last.State == saidWaiting
+	})
 }
 
 // carryOut runs the program once, and returns its last word.
-func (u *updater) carryOut(ctx context.Context, o order) (string, error) {
+func (u *updater) carryOut(ctx context.Context, o order) (said, error) {
 	if err := u.trusted(); err != nil {
-		return "", err
+		return said{}, err
 	}
 	in, err := json.Marshal(o)
 	if err != nil {
-		return "", err
+		return said{}, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, u.conf.timeout, fmt.Errorf("the updater took longer than %v and was ended", u.conf.timeout))
 	defer cancel()
@@ -207,15 +241,17 @@ func (u *updater) carryOut(ctx context.Context, o order) (string, error) {
 	complaint, err := runProgram(ctx, u.conf.program, append(in, '\n'), listener.read)
 	switch {
 	case ctx.Err() != nil:
-		return "", context.Cause(ctx)
-	case listener.failed != "":
-		return "", errors.New(listener.failed)
+		return said{}, context.Cause(ctx)
+	case listener.last.State == saidFailed:
+		return said{}, errors.New("the updater says: " + listener.last.Text)
 	case err != nil && complaint != "":
-		return "", fmt.Errorf("running the updater: %w: %s", err, clean(complaint))
+		return said{}, fmt.Errorf("running the updater: %w: %s", err, clean(complaint))
 	case err != nil:
-		return "", fmt.Errorf("running the updater: %w", err)
-	case !listener.done:
-		return "", errors.New("the updater ended without saying that it is done")
+		return said{}, fmt.Errorf("running the updater: %w", err)
+	case listener.last.State == "" || listener.last.State == saidRunning:
+		return said{}, errors.New("the updater ended without saying that it is done")
+	case listener.last.State == saidFetch && (o.Files != "" || u.conf.spool == ""):
+		return said{}, errors.New("the updater wants files that it cannot be given")
 	}
 	return listener.last, nil
 }
@@ -239,9 +275,7 @@ func (u *updater) trusted() error {
 // saying reads what an updater says.
 type saying struct {
 	each func(text string)
-
-	done         bool
-	failed, last string
+	last said // the last line; once it is more than running, it stays that
 }
 
 // read takes lines until their end. An error says that the program breaks the
@@ -266,14 +300,15 @@ func (s *saying) read(r io.Reader) error {
 }
 
 func (s *saying) hear(one said) {
-	s.last = one.Text
-	switch one.State {
-	case saidDone:
-		s.done = true
-	case saidFailed:
-		s.failed = "the updater says: " + one.Text
+	switch {
+	case s.last.State == saidFailed:
+	case one.State != saidRunning:
+		s.last = one
 	default:
 		s.each(one.Text)
+		if s.last.State == "" {
+			s.last = one
+		}
 	}
 }
 
@@ -285,9 +320,9 @@ func parseSaid(line []byte) (said, error) {
 		return said{}, errors.New(`it is not {"state": "…", "text": "…"}`)
 	}
 	switch one.State {
-	case saidRunning, saidDone, saidFailed:
+	case saidRunning, saidDone, saidFailed, saidFetch, saidWaiting:
 	default:
-		return said{}, fmt.Errorf("the state %.20q is none of %s, %s, %s", one.State, saidRunning, saidDone, saidFailed)
+		return said{}, fmt.Errorf("the state %.20q is none of %s, %s, %s, %s, %s", one.State, saidRunning, saidDone, saidFailed, saidFetch, saidWaiting)
 	}
 	one.Text = clean(one.Text)
 	return one, nil

@@ -91,6 +91,47 @@ esac
 	}
 }
 
+// An updater that wants files is asked once more when they are there; one that waits
+// for a restart has ended, the job has not.
+func TestUpdateWithFiles(t *testing.T) {
+	mark := filepath.Join(t.TempDir(), "ran")
+	text := `
+read -r order
+echo "$order" >> ` + mark + `
+case "$order" in
+*'"factory_reset":true'*) echo '{"state":"waiting","text":"forgetting"}' ;;
+*'"files":"/spool"'*) echo '{"state":"running","text":"checking"}'; echo '{"state":"waiting","text":"installed"}' ;;
+*) echo '{"state":"fetch"}' ;;
+esac
+`
+	u := working(t, updating{timeout: time.Minute, spool: "/spool", program: program(t, text)})
+	j := halves.Update{Job: wire.NewID(), Release: "1.2.0", RebootAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	for range 2 {
+		if _, p, err := follow(t, u, j); err != nil || p.OK || !p.Fetch || p.Waiting {
+			t.Fatalf("%+v, %v", p, err)
+		}
+	}
+	j.Files = true
+	for range 2 {
+		if _, p, err := follow(t, u, j); err != nil || p.OK || p.Fetch || !p.Waiting || p.Text != "installed" {
+			t.Fatalf("%+v, %v", p, err)
+		}
+	}
+	if b, err := os.ReadFile(mark); err != nil || strings.Count(string(b), "\n") != 2 || !strings.Contains(string(b), `"reboot_at":"2026-01-02T03:04:05Z"`) {
+		t.Errorf("it ran so often: %q, %v", b, err)
+	}
+	if _, p, err := follow(t, u, halves.Update{Job: wire.NewID(), Reset: true}); err != nil || !p.Waiting || p.Text != "forgetting" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	bare := working(t, updating{timeout: time.Minute, program: program(t, text)})
+	if _, p, err := follow(t, bare, halves.Update{Job: wire.NewID()}); err != nil || p.OK || !strings.Contains(p.Text, "wants files") {
+		t.Errorf("without a spool: %+v, %v", p, err)
+	}
+	if _, _, err := follow(t, bare, halves.Update{Job: wire.NewID(), Reset: true}); !errors.Is(err, halves.ErrRefused) {
+		t.Errorf("a reset without a spool: %v", err)
+	}
+}
+
 // What an updater leaves behind, as a reboot that is to come, does not make its work
 // fail. It is less urgent than the supervisor.
 func TestUpdaterLeavesSomethingBehind(t *testing.T) {
@@ -202,7 +243,7 @@ func FuzzSaid(f *testing.F) {
 func TestUpdateConfig(t *testing.T) {
 	const ports = "[guard]\nmode = \"unprotected\"\n"
 	c, err := parseConfig("f", ports+"[update]\nprogram = \"/usr/lib/lwcd/updater\"\n")
-	if err != nil || c.update != (updating{"/usr/lib/lwcd/updater", defaultUpdate}) || !c.outside.cloudClock {
+	if err != nil || c.update != (updating{program: "/usr/lib/lwcd/updater", timeout: defaultUpdate}) || !c.outside.cloudClock {
 		t.Errorf("%+v, %v, %v", c.update, c.outside.cloudClock, err)
 	}
 	c, err = parseConfig("f", ports+"[external]\ncloud_clock = false\n[update]\nprogram = \"/u\"\ntimeout = \"90s\"\n")
@@ -216,6 +257,8 @@ func TestUpdateConfig(t *testing.T) {
 		"program = \"/u\"\ntimeout = \"2h\"":    "2h0m0s is not between 1s and 1h50m0s",
 		"program = [\"/u\"]":                    "update.program: the value is of the wrong type",
 		"programme = \"/u\"":                    "update.programme: is not a key",
+		"program = \"/u\"\nspool = \"/s\"":      "update.spool and update.keys go together",
+		"keys = \"/var/lib/lwcd/k\"":            "lies in the state folder",
 		"program = \"/u\"\ntimeout = \"soon\"":  `"soon" is not a duration`,
 		"program = \"/u\"\ntimeout = \"100ms\"": "100ms is not between",
 	} {

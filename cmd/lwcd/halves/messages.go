@@ -28,6 +28,8 @@ type Setup struct {
 	ProxyPassword []byte `json:"proxy_password,omitempty"`
 	// ProxyCA is what external.proxy_ca_file holds.
 	ProxyCA []byte `json:"proxy_ca,omitempty"`
+	// ReleaseKeys is what update.keys holds.
+	ReleaseKeys []byte `json:"release_keys,omitempty"`
 	// Degraded says in words what the supervisor could not have.
 	Degraded []string `json:"degraded,omitempty"`
 }
