@@ -280,8 +280,8 @@ func contents(own, other netguardtest.Wire, nonce netguardtest.Nonce) (frames []
 		for _, src := range []netip.Addr{own.FarAddr(six), netip.AddrFrom16(forged).Unmap()} {
 			for _, dst := range []netip.Addr{other.FarAddr(six), other.Near(six)} {
 				from, to := netip.AddrPortFrom(src, 40003), netip.AddrPortFrom(dst, listenerPort)
-				for _, p := range list(netguardtest.Echo(src, dst, 5, nonce[:]), netguardtest.UDP(from, to, nonce[:]),
-					netguardtest.TCP(from, to, netguardtest.SYN, nonce[:])) {
+				for _, p := range []netguardtest.Packet{netguardtest.Echo(src, dst, 5, nonce[:]), netguardtest.UDP(from, to, nonce[:]),
+					netguardtest.TCP(from, to, netguardtest.SYN, nonce[:])} {
 					for _, mac := range []net.HardwareAddr{own.MAC, netguardtest.Broadcast(), other.FarMAC} {
 						frames = append(frames, p.Frame(mac, own.FarMAC))
 					}

@@ -78,9 +78,9 @@ func shortScan(t *testing.T, s *trunk) int {
 	at, heard := sender(t, w), sniff(t, w, fromBox(w))
 	for _, six := range []bool{false, true} {
 		src, dst := w.FarAddr(six), w.Near(six)
-		probes := list(netguardtest.Echo(src, dst, 9, []byte("scan")), netguardtest.GRE(src, dst, netguardtest.Echo(src, dst, 9, nil)),
+		probes := []netguardtest.Packet{netguardtest.Echo(src, dst, 9, []byte("scan")), netguardtest.GRE(src, dst, netguardtest.Echo(src, dst, 9, nil)),
 			netguardtest.SCTPInit(netip.AddrPortFrom(src, 40004), netip.AddrPortFrom(dst, listenerPort)),
-			netguardtest.Packet{Src: src, Dst: dst, Proto: 253, Body: make([]byte, 24)})
+			netguardtest.Packet{Src: src, Dst: dst, Proto: 253, Body: make([]byte, 24)}}
 		for _, port := range []uint16{22, 53, 80, 123, 161, 443, 830, 1883, listenerPort, 40000} {
 			from, to := netip.AddrPortFrom(src, 40004), netip.AddrPortFrom(dst, port)
 			for _, flags := range []byte{netguardtest.SYN, netguardtest.ACK, netguardtest.FIN, 0, netguardtest.FIN | netguardtest.PSH | netguardtest.URG} {
@@ -135,31 +135,29 @@ func hopping(t *testing.T, s *trunk, when string) (names []string, arrived map[s
 func hop(t *testing.T, s *trunk) (names []string, arrived map[string]int) {
 	t.Helper()
 	at := s.sendAtTrunk(t)
-	var strikes []strike
+	var strikes []netguardtest.Strike
 	for _, way := range []struct {
 		name       string
 		own, other netguardtest.Wire
 		a, b       uint16
 	}{{"cloud side: ", s.External, s.Internal, s.external, s.internal}, {"device side: ", s.Internal, s.External, s.internal, s.external}} {
 		for _, d := range disguises(way.a, way.b) {
-			k := strike{name: way.name + d.name, nonce: netguardtest.NewNonce()}
-			for _, f := range contents(way.own, way.other, k.nonce) {
-				k.frames = append(k.frames, tagged(f, d.tags...))
+			k := netguardtest.Strike{Name: way.name + d.name, Nonce: netguardtest.NewNonce()}
+			for _, f := range contents(way.own, way.other, k.Nonce) {
+				k.Frames = append(k.Frames, tagged(f, d.tags...))
 			}
-			strikes, names = append(strikes, k), append(names, k.name)
+			strikes, names = append(strikes, k), append(names, k.Name)
 		}
 	}
-	c := newTally(strikes)
-	heard := []*netguardtest.Sniffer{sniff(t, s.Internal, c.match), sniff(t, s.External, c.match)}
+	c := netguardtest.NewTally(strikes)
+	heard := []*netguardtest.Sniffer{sniff(t, s.Internal, c.Match), sniff(t, s.External, c.Match)}
 	for range 2 {
 		for _, k := range strikes {
-			must(t, at.Send(k.frames...))
+			must(t, at.Send(k.Frames...))
 		}
 		must(t, settle(t, heard[0]))
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return names, c.arrived
+	return names, c.Arrived()
 }
 
 // crossings are the controls of a layout: how many frames arrive of each disguise
@@ -177,8 +175,8 @@ func crossings(t *testing.T, l layout) (names []string, disguised map[string]int
 	}
 	t.Run("control, volley", func(t *testing.T) {
 		out, in := through(t, open.Site)
-		n, missing := out.total()
-		m, missingIn := in.total()
+		n, missing := out.Total()
+		m, missingIn := in.Total()
 		if missing = append(missing, missingIn...); len(missing) > 0 {
 			t.Fatalf("control: these do not arrive: %v", missing)
 		}

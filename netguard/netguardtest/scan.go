@@ -125,8 +125,9 @@ func newScanner(iface string, from, target netip.Addr) (*scanner, error) {
 }
 
 func (s *scanner) run(ctx context.Context, mac net.HardwareAddr) (err error) {
-	if mac == nil {
-		if mac, err = s.resolve(ctx); err != nil {
+	asked := mac == nil
+	if asked {
+		if mac, err = s.resolve(ctx, resolveTries); err != nil {
 			return err
 		}
 	}
@@ -148,7 +149,25 @@ func (s *scanner) run(ctx context.Context, mac net.HardwareAddr) (err error) {
 			}
 		}
 	}
+	if asked {
+		if err := s.fence(ctx); err != nil {
+			return err
+		}
+	}
 	return pause(ctx, settleTime)
+}
+
+// fence waits until the target has seen all probes: it answers a question that is
+// asked after them. An emulated one needs a minute for what is sent in seconds.
+func (s *scanner) fence(ctx context.Context) error {
+	select {
+	case <-s.resolved: // of an earlier question
+	default:
+	}
+	if _, err := s.resolve(ctx, fenceTries); err != nil {
+		return fmt.Errorf("waiting until the last probe has arrived: %w", err)
+	}
+	return nil
 }
 
 // catchUp waits until all answers so far are read: a busy machine answers faster
@@ -172,20 +191,27 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// How often the target is asked for its hardware address, once a second (RFC 4861:
+// RETRANS_TIMER): before the probes, and after them.
+const (
+	resolveTries = 3
+	fenceTries   = 120
+)
+
 // resolve asks for the hardware address of the target.
-func (s *scanner) resolve(ctx context.Context) (net.HardwareAddr, error) {
+func (s *scanner) resolve(ctx context.Context, tries int) (net.HardwareAddr, error) {
 	question := Solicitation
 	if s.target.Is4() {
 		question = ARPRequest
 	}
-	for range 3 {
+	for range tries {
 		if err := s.send(question(s.own, s.from, s.target)); err != nil {
 			return nil, err
 		}
 		select {
 		case mac := <-s.resolved:
 			return mac, nil
-		case <-time.After(time.Second): // RFC 4861: RETRANS_TIMER
+		case <-time.After(time.Second):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
