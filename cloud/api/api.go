@@ -21,6 +21,7 @@ import (
 	"lwc/cloud/edp"
 	"lwc/cloud/fleet"
 	"lwc/cloud/fleet/keeper"
+	"lwc/cloud/shelf"
 )
 
 // Hub is told what collectors have to know.
@@ -40,6 +41,9 @@ type Config struct {
 	Keeper *keeper.Keeper
 	Issuer issue.Issuer
 	Hub    Hub
+	Shelf  *shelf.Shelf
+	// Planner is told what may bring updates about.
+	Planner Planner
 	// Session returns who is logged in to the portal, by the cookies of a
 	// request; nil: nobody.
 	Session func(*http.Request) (edp.Principal, bool)
@@ -72,6 +76,7 @@ func New(cfg Config) *API {
 	a.registerRuns()
 	a.registerHeld()
 	a.registerLedger()
+	a.registerReleases()
 	a.registerAccess()
 	a.mux.HandleFunc("GET /api/docs", a.docs)
 	a.mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {

@@ -28,7 +28,7 @@ func (a *API) registerHeld() {
 		func(ctx context.Context, in *request[apitype.Decision]) (*answer[apitype.HeldList], error) {
 			return a.decide(ctx, "decline-held", in.Body.IDs, false)
 		})
-	job := write(http.MethodPost, "machine-job", "/collectors/{collector}/jobs", "Renew the certificate, restart or update a collector", "collectors")
+	job := write(http.MethodPost, "machine-job", "/collectors/{collector}/jobs", "Renew the certificate, restart or update a collector, or have its box forget all", "collectors")
 	job.Description = "Makes a job; get-job tells its progress in words. A job is carried out once."
 	huma.Register(a.huma, job, a.machineJob)
 }
@@ -60,7 +60,8 @@ type machineRequest struct {
 }
 
 func (a *API) machineJob(ctx context.Context, in *machineRequest) (*answer[apitype.Job], error) {
-	n := edp.NewJob{Collector: in.Collector, Kind: wire.JobKind(in.Body.Kind), Release: in.Body.Release, Source: in.Body.Source, TTL: MachineTTL}
+	n := edp.NewJob{Collector: in.Collector, Kind: wire.JobKind(in.Body.Kind), Release: in.Body.Release, Source: in.Body.Source,
+		RebootAt: in.Body.RebootAt, TTL: MachineTTL}
 	if err := CheckMachineJob(n); err != nil {
 		return nil, a.fail("machine-job", err)
 	}

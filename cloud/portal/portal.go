@@ -25,6 +25,7 @@ import (
 	"lwc/cloud/api/issue"
 	"lwc/cloud/edp"
 	"lwc/cloud/fleet/keeper"
+	"lwc/cloud/shelf"
 )
 
 //go:embed templates/*.html
@@ -50,6 +51,9 @@ type Config struct {
 	Keeper *keeper.Keeper
 	Issuer issue.Issuer
 	Hub    Hub
+	Shelf  *shelf.Shelf
+	// Planner is told what may bring updates about.
+	Planner api.Planner
 	// Logger gets errors that are the server's own, and refused log-ins; nil
 	// discards them.
 	Logger *slog.Logger
@@ -164,6 +168,7 @@ func (p *Portal) routes() {
 	p.user("GET /login-class", p.loginClass)
 	p.admin("GET /enrol", p.showEnrol)
 	p.admin("POST /enrol", p.enrol)
+	p.admin("POST /enrol/lwc.toml", p.siteFile)
 	p.admin("POST /collectors/{collector}/collect", p.collect)
 	p.admin("GET /collectors/{collector}/add-device", p.showNewDevice)
 	p.admin("POST /collectors/{collector}/add-device", p.newDevice)

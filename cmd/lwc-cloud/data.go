@@ -27,6 +27,9 @@ const (
 	pkiFolder    = "pki"
 	settingsFile = "serve.json"
 	lockFile     = "serve.lock"
+	// The releases of the appliance, and the keys that may sign them.
+	releasesFolder = "releases"
+	releaseKeys    = "release-keys.pem"
 )
 
 // data is an opened data folder.

@@ -127,6 +127,7 @@ func (c *cloud) run(ctx context.Context, l net.Listener, more []net.Listener, re
 	defer stopHub()
 	g.Go(func() error { return c.hub.Run(hubCtx) })
 	g.Go(func() error { return c.sweep(gctx) })
+	g.Go(func() error { return c.plan.Run(gctx) })
 	g.Go(func() error {
 		defer stopHub()
 		select {

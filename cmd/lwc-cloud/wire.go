@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"sync"
 
 	"lwc/cloud/api"
@@ -24,6 +25,8 @@ import (
 	"lwc/cloud/ingest"
 	"lwc/cloud/pki"
 	"lwc/cloud/portal"
+	"lwc/cloud/rollout/conductor"
+	"lwc/cloud/shelf"
 	"lwc/transport/wire"
 )
 
@@ -33,6 +36,7 @@ type cloud struct {
 	bus   *bus
 	hub   *control.Hub
 	gate  *gate.Gate
+	plan  *conductor.Conductor // of updates
 	log   *slog.Logger
 }
 
@@ -143,16 +147,23 @@ func (c *cloud) handler(ctx context.Context, d *data, urls []*url.URL, list []wi
 	if err := fleets.Prepare(ctx); err != nil {
 		return nil, err
 	}
+	releases, err := shelf.Open(ctx, shelf.Config{Dir: filepath.Join(d.dir, releasesFolder), Keys: filepath.Join(d.dir, releaseKeys), Store: d.store, Logger: c.log})
+	if err != nil {
+		return nil, err
+	}
+	c.plan = conductor.New(d.store, c.hub, c.log)
 	issuer := issue.Issuer{Store: d.store, URL: texts(urls)[0], CAPin: d.pki.CAPin(), Endpoints: addresses(list)}
-	pages, err := portal.New(portal.Config{Store: d.store, Keeper: fleets, Issuer: issuer, Hub: c.hub, Logger: c.log})
+	pages, err := portal.New(portal.Config{Store: d.store, Keeper: fleets, Issuer: issuer, Hub: c.hub,
+		Shelf: releases, Planner: c.plan, Logger: c.log})
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/.well-known/est/", est)
 	mux.Handle("/collector/v1/", est)
+	mux.Handle(shelf.Pattern, releases.Handler())
 	mux.Handle("/api/", api.New(api.Config{Store: d.store, Keeper: fleets, Issuer: issuer, Hub: c.hub,
-		Session: pages.Session, Logger: c.log}))
+		Shelf: releases, Planner: c.plan, Session: pages.Session, Logger: c.log}))
 	mux.Handle("/", pages)
 	return mux, nil
 }

@@ -21,6 +21,7 @@ import (
 	"lwc/cloud/fleet/keeper"
 	"lwc/cloud/pki"
 	"lwc/cloud/portal"
+	"lwc/cloud/shelf"
 	"lwc/cloud/vault"
 	"lwc/transport/secret"
 	"lwc/transport/wire"
@@ -34,7 +35,10 @@ type Cloud struct {
 	PKI    *pki.PKI
 	Issuer issue.Issuer
 	Hub    *Hub
+	Shelf  *shelf.Shelf
 	URL    string
+	// ReleaseKeys is the file with the keys that may sign releases.
+	ReleaseKeys string
 
 	tb  testing.TB
 	key *ecdsa.PrivateKey // of the collectors
@@ -74,6 +78,9 @@ func (h *Hub) HeldDecided(collector string) { h.note("held " + collector) }
 // Revoked implements the hub of the API and the portal.
 func (h *Hub) Revoked(collector string) { h.note("revoked " + collector) }
 
+// Look implements the planner of the API and the portal.
+func (h *Hub) Look() { h.note("look") }
+
 // Start runs a cloud until the test is over.
 func Start(t testing.TB) *Cloud {
 	t.Helper()
@@ -85,6 +92,8 @@ func Start(t testing.TB) *Cloud {
 	c.PKI = must(pki.Open(dir))(t)
 	c.key = must(identity())(t)
 	c.Keeper = keeper.New(c.Store, c.Vault, func(id string) { c.Hub.note("fleet " + id) })
+	c.ReleaseKeys = filepath.Join(dir, "release-keys.pem")
+	c.Shelf = must(shelf.Open(t.Context(), shelf.Config{Dir: filepath.Join(dir, "releases"), Keys: c.ReleaseKeys, Store: c.Store}))(t)
 	cert := must(c.PKI.ServerCertificate(nil))(t)
 	srv := httptest.NewUnstartedServer(nil)
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{*cert}, MinVersion: tls.VersionTLS13}
@@ -98,8 +107,8 @@ func Start(t testing.TB) *Cloud {
 }
 
 func (c *Cloud) handler(t testing.TB) http.Handler {
-	p := must(portal.New(portal.Config{Store: c.Store, Keeper: c.Keeper, Issuer: c.Issuer, Hub: c.Hub}))(t)
-	a := api.New(api.Config{Store: c.Store, Keeper: c.Keeper, Issuer: c.Issuer, Hub: c.Hub, Session: p.Session})
+	p := must(portal.New(portal.Config{Store: c.Store, Keeper: c.Keeper, Issuer: c.Issuer, Hub: c.Hub, Shelf: c.Shelf, Planner: c.Hub}))(t)
+	a := api.New(api.Config{Store: c.Store, Keeper: c.Keeper, Issuer: c.Issuer, Hub: c.Hub, Shelf: c.Shelf, Planner: c.Hub, Session: p.Session})
 	mux := http.NewServeMux()
 	mux.Handle("/api/", a)
 	mux.Handle("/", p)

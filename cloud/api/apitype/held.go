@@ -35,7 +35,8 @@ type Decision struct {
 
 // MachineJob asks a collector to do something to itself.
 type MachineJob struct {
-	Kind    string `json:"kind" enum:"renew-cert,restart,update" doc:"renew-cert: renew its certificate now; restart: restart its daemon; update: hand an update to the updater of the box."`
-	Release string `json:"release,omitempty" maxLength:"64" pattern:"^([A-Za-z0-9][A-Za-z0-9._+-]*)?$" doc:"Of an update: the version wanted; empty: the newest."`
-	Source  string `json:"source,omitempty" maxLength:"1000" doc:"Of an update: https URL of the release; empty: the updater's own."`
+	Kind     string    `json:"kind" enum:"renew-cert,restart,update,factory-reset" doc:"renew-cert: renew its certificate now; restart: restart its daemon; update: bring a release to the box; factory-reset: have the box forget its identity and its settings."`
+	Release  string    `json:"release,omitempty" maxLength:"64" pattern:"^([A-Za-z0-9][A-Za-z0-9._+-]*)?$" doc:"Of an update: the version wanted; empty: the newest."`
+	Source   string    `json:"source,omitempty" maxLength:"1000" doc:"Of an update: https URL of the release; empty: the cloud's own."`
+	RebootAt time.Time `json:"reboot_at,omitzero" doc:"Of an update: when it is started, at most 7 days ahead; absent: at once."`
 }
