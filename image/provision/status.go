@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -123,30 +124,26 @@ func printable(s string) string {
 }
 
 // replace writes a file so that a power cut leaves the old or the new one, whole.
-func replace(path string, text []byte, mode os.FileMode) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".new-*")
+func replace(path string, text []byte, mode os.FileMode) error {
+	next := path + ".new"
+	err := errors.Join(writeSynced(next, text, mode), os.Rename(next, path), syncFolder(filepath.Dir(path)))
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("writing %s: %w", path, err), f.Close(), os.Remove(f.Name()))
-		}
-	}()
-	if err = f.Chmod(mode); err != nil {
+	return nil
+}
+
+// writeSynced makes a file anew: what an interrupted write left there goes first.
+func writeSynced(path string, text []byte, mode os.FileMode) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if _, err = f.Write(text); err != nil {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
 		return err
 	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return errors.Join(f.Close(), syncFolder(dir))
+	_, err = f.Write(text)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 func syncFolder(dir string) error {
