@@ -1,0 +1,182 @@
+package seal
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"debug/pe"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"lwc/image/gpt"
+	"lwc/image/release"
+)
+
+// Words are what a release says beside its files.
+type Words struct {
+	// Floor is the oldest version that may take this step; empty: any.
+	Floor string
+	// Security makes boxes take it that defer updates.
+	Security bool
+	// Notes for the administrator, plain text; may be empty.
+	Notes string
+	// Created is when it was made.
+	Created time.Time
+}
+
+// Release takes the release out of a raw image and writes its bundle to out, a file
+// that is replaced only when the bundle is whole. All release keys of the folder keys
+// sign. The kernel is the one that is in the image: sign the image first where Secure
+// Boot is used.
+func Release(ctx context.Context, image, keys, out string, words Words) (release.Manifest, error) {
+	signers, err := releaseKeys(keys)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	d, err := openDisk(image)
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	w, err := newWorkshop()
+	if err != nil {
+		return release.Manifest{}, err
+	}
+	defer w.close()
+	m := release.Manifest{V: release.Format, Version: d.version, Floor: words.Floor, Security: words.Security,
+		Notes: words.Notes, Created: words.Created.UTC().Truncate(time.Second)}
+	if m.Files, err = d.pack(ctx, w); err != nil {
+		return release.Manifest{}, err
+	}
+	if err := signManifest(w, m, signers); err != nil {
+		return release.Manifest{}, err
+	}
+	return m, writeBundle(ctx, w, m, out)
+}
+
+// pack packs the three files of a release into the workshop.
+func (d disk) pack(ctx context.Context, w workshop) ([]release.File, error) {
+	kernel := w.path("kernel")
+	if err := d.takeKernel(ctx, kernel); err != nil {
+		return nil, fmt.Errorf("taking the kernel out of the image: %w", err)
+	}
+	sources := []struct {
+		role release.Role
+		name string
+		open func() (io.Reader, func() error, error)
+	}{
+		{release.Root, "lwc_" + d.version + ".root-" + identity(d.root) + ".raw", d.opener(d.root)},
+		{release.Verity, "lwc_" + d.version + ".verity-" + identity(d.verity) + ".raw", d.opener(d.verity)},
+		{release.UKI, "lwc_" + d.version + ".efi", func() (io.Reader, func() error, error) {
+			f, err := os.Open(kernel)
+			return f, f.Close, err
+		}},
+	}
+	var files []release.File
+	for _, s := range sources {
+		f, err := packOne(ctx, w, s.role, s.name, s.open)
+		if err != nil {
+			return nil, fmt.Errorf("packing the %s: %w", s.role, err)
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+func (d disk) opener(p gpt.Partition) func() (io.Reader, func() error, error) {
+	return func() (io.Reader, func() error, error) { return d.open(p) }
+}
+
+func packOne(ctx context.Context, w workshop, role release.Role, name string, open func() (io.Reader, func() error, error)) (f release.File, err error) {
+	in, closeIn, err := open()
+	if err != nil {
+		return f, err
+	}
+	defer closeIn()
+	out, err := os.Create(w.path(name + release.Packing))
+	if err != nil {
+		return f, err
+	}
+	f, err = release.Pack(ctx, out, in, role, name)
+	return f, errors.Join(err, out.Close())
+}
+
+// takeKernel copies the image's one kernel out, and sees that it starts the root
+// that the release has: a mismatch would never boot.
+func (d disk) takeKernel(ctx context.Context, to string) error {
+	kernels, err := d.system().kernels(ctx)
+	if err != nil {
+		return err
+	}
+	if len(kernels) != 1 {
+		return fmt.Errorf("there are %d instead of one: %q", len(kernels), kernels)
+	}
+	if err := d.system().take(ctx, kernels[0], to); err != nil {
+		return err
+	}
+	lines, err := commandLines(to)
+	if err != nil {
+		return err
+	}
+	want := "roothash=" + identity(d.root) + identity(d.verity)
+	for _, line := range lines {
+		if !strings.Contains(" "+line+" ", " "+want+" ") {
+			return fmt.Errorf("its command line does not say %s: %.200q", want, line)
+		}
+	}
+	return nil
+}
+
+// commandLines returns the command lines of a unified kernel image: one for each of
+// its profiles that has its own (UAPI.5, "Unified Kernel Image").
+func commandLines(kernel string) ([]string, error) {
+	f, err := pe.Open(kernel)
+	if err != nil {
+		return nil, fmt.Errorf("reading its sections: %w", err)
+	}
+	defer f.Close()
+	var lines []string
+	for _, s := range f.Sections {
+		if s.Name != ".cmdline" {
+			continue
+		}
+		b, err := s.Data()
+		if err != nil {
+			return nil, fmt.Errorf("reading its command line: %w", err)
+		}
+		lines = append(lines, string(bytes.TrimRight(b[:min(len(b), int(s.VirtualSize))], "\x00\n ")))
+	}
+	if len(lines) == 0 {
+		return nil, errors.New("it has no command line: it is no unified kernel image")
+	}
+	return lines, nil
+}
+
+func signManifest(w workshop, m release.Manifest, signers []ed25519.PrivateKey) error {
+	signed, err := release.Sign(m, signers...)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(w.path(release.ManifestName), signed, 0o600); err != nil {
+		return fmt.Errorf("writing the manifest: %w", err)
+	}
+	return nil
+}
+
+func writeBundle(ctx context.Context, w workshop, m release.Manifest, out string) error {
+	f, err := os.Create(out + ".part")
+	if err != nil {
+		return fmt.Errorf("writing the bundle: %w", err)
+	}
+	err = errors.Join(release.WriteBundle(ctx, f, string(w), m), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(out+".part", out)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(out+".part"))
+	}
+	return nil
+}
