@@ -2,6 +2,7 @@ package portal
 
 import (
 	"errors"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -89,15 +90,17 @@ func (p *Portal) revoke(v *visit) error {
 type enrolData struct {
 	Collector string
 	Token     *apitype.EnrolToken
+	Sides     []portForm
+	Form      url.Values // of the file for an appliance, when it is shown again
 }
 
 // showEnrol fills in the collector that the query names, if any.
 func (p *Portal) showEnrol(v *visit) error {
-	return v.render("enrol", "collectors", enrolData{Collector: v.r.URL.Query().Get("collector")})
+	return v.render("enrol", "collectors", enrolData{Collector: v.r.URL.Query().Get("collector"), Sides: sidesOfABox()})
 }
 
 func (p *Portal) enrol(v *visit) error {
-	d := enrolData{Collector: strings.TrimSpace(v.r.PostFormValue("collector"))}
+	d := enrolData{Collector: strings.TrimSpace(v.r.PostFormValue("collector")), Sides: sidesOfABox()}
 	uses, err := strconv.Atoi(v.r.PostFormValue("uses"))
 	if err != nil || uses < 1 || uses > 1000 {
 		return v.wrong("enrol", "collectors", d, fleet.Problems{{Path: "uses", Text: "give a number from 1 to 1000"}})

@@ -20,6 +20,11 @@ var labels = map[string]string{
 	"concurrency": "Devices at once", "per_bastion": "Devices through one bastion at once", "logins_per_second": "Log-ins a second",
 	"max_cpu": "Highest load", "max_document_bytes": "Largest document",
 	"budget_bytes": "Memory for documents", "name": "Name", "days": "Days", "collect": "Collect", "profiles": "Of devices with the profiles",
+	"internal_mac": "Internal Port, hardware address", "internal_addresses": "Internal Port, addresses", "internal_gateway": "Internal Port, gateway",
+	"internal_dns": "Internal Port, name servers", "internal_vlan": "Internal Port, VLAN", "internal_routes": "Internal Port, routes", "internal_ports": "TCP ports of devices",
+	"external_mac": "External Port, hardware address", "external_addresses": "External Port, addresses", "external_gateway": "External Port, gateway",
+	"external_dns": "External Port, name servers", "external_vlan": "External Port, VLAN", "external_routes": "External Port, routes", "external_ntp": "Time servers",
+	"external_proxy": "Proxy", "external_proxy_user": "User at the proxy", "external_proxy_password": "Password at the proxy",
 	"mode": "Mode", "hold": "Items that are held", "wait": "Wait", "groups": "Groups",
 }
 
