@@ -102,7 +102,7 @@ func (l *link) make() error {
 	id, boot := l.member.identity(), wire.NewID()
 	l.up = uplink.New(uplink.Config{Identity: id, Dial: l.dial, Boot: boot, BootKey: key,
 		Firmware: release(), Capabilities: capabilities(), Handler: handler{l}, Logger: l.log.With("task", "uplink"),
-		Ports: l.ports.wireState, Health: l.health})
+		Ports: l.ports.wireState, Health: l.health, Box: func() wire.Box { return l.box(id.Key) }})
 	l.dialer = dial.New(&device.Dialer{Net: l.ports.half.Internal().DialContext, Timeouts: l.conf.patience.dial})
 	l.coll = collector.New(collector.Config{Collector: id.Collector, Boot: boot, BootKey: key, Dialer: l.dialer,
 		Uplink: dial.Uplink{Uplink: l.up}, Logger: l.log.With("task", "collector"), BudgetBytes: l.conf.budget,

@@ -86,7 +86,11 @@ func Parse(device string, text []byte) (crypto.Signer, error) {
 		if err != nil {
 			return nil, err
 		}
-		return openInTPM(device, b)
+		k, err := openInTPM(device, b)
+		if err != nil {
+			return nil, err // not a nil key in an interface that is none
+		}
+		return k, nil
 	case pemFile:
 		return parseFile(block.Bytes)
 	}

@@ -194,6 +194,9 @@ func (s *session) hello(ctx context.Context) error {
 		Config: u.applied, Nonce: nonce, Clock: time.Now().UTC(), LastManifest: u.manifest}
 	u.mu.Unlock()
 	h.Ports = u.cfg.Ports()
+	if u.cfg.Box != nil {
+		h.Box = u.cfg.Box()
+	}
 	return s.signed(ctx, wire.KindHello, h, nil)
 }
 

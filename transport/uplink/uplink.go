@@ -26,6 +26,9 @@ type Config struct {
 	BootKey wire.BootKey
 	// Firmware is the version of the daemon.
 	Firmware string
+	// Box is asked what the machine is, for each hello; nil means that there is
+	// nothing to say.
+	Box func() wire.Box
 	// Capabilities go into hello; items it knows are "item:NAME".
 	Capabilities []string
 	// Handler gets what comes down.
