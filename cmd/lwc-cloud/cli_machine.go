@@ -20,15 +20,26 @@ func machineCmd(kind wire.JobKind, summary, details string) clientCmd {
 		details: details + "\nWith --wait its progress is printed, and the exit code is 0 when it is done, 1 when it failed or was refused.",
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			r := apitype.MachineJob{Kind: string(kind)}
+			at, sure := "", kind != wire.JobFactoryReset
 			if kind == wire.JobUpdate {
 				fs.StringVar(&r.Release, "release", "", "the `VERSION` wanted (default: the newest)")
-				fs.StringVar(&r.Source, "source", "", "https `URL` of the release (default: the updater's own)")
+				fs.StringVar(&r.Source, "source", "", "https `URL` of the release (default: the cloud's own)")
+				fs.StringVar(&at, "at", "", "`TIME` to start what was installed, as 2026-01-31T02:00:00Z (default: at once)")
+			}
+			if kind == wire.JobFactoryReset {
+				fs.BoolVar(&sure, "yes", false, "yes, this box is to forget its identity and its settings")
 			}
 			var wait waiting
 			wait.flags(fs, "wait for the end, and show progress")
 			return func(ctx context.Context, c *call) error {
 				if len(c.args) > 1 {
 					return usageErrorf("usage: lwc-cloud %s [flags] [COLLECTOR]", kind)
+				}
+				if !sure {
+					return usageErrorf("%s: the box is a stranger afterwards, and somebody has to bring it its file again; say --yes", kind)
+				}
+				if err := rebootAt(&r, at); err != nil {
+					return err
 				}
 				return machine(ctx, c, cmp.Or(append(c.args, "")[0], ""), r, wait)
 			}
@@ -102,10 +113,25 @@ func machineEnd(c *call, j apitype.Job) (over bool, err error) {
 	return false, nil
 }
 
+// rebootAt reads --at.
+func rebootAt(r *apitype.MachineJob, text string) error {
+	if text == "" {
+		return nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return usageErrorf("--at %q must be a time as 2026-01-31T02:00:00Z, or 2026-01-31T03:00:00+01:00", text)
+	}
+	r.RebootAt = at
+	return nil
+}
+
 func machineCmds() []clientCmd {
 	return []clientCmd{
 		machineCmd(wire.JobRenewCert, "Have a collector renew its certificate now", "It keeps its key and its session."),
 		machineCmd(wire.JobRestart, "Restart the daemon of a collector", "What has no receipt is collected again in the window."),
-		machineCmd(wire.JobUpdate, "Hand an update to the updater of a collector's box", "Refused where the box has no updater configured."),
+		machineCmd(wire.JobUpdate, "Update a collector's box now, or with --at", "An appliance loads the release from here, checks it, installs it beside the one that runs, and goes back by\n"+
+			"itself when it does not start well. On another system the update is handed to the updater that is configured."),
+		machineCmd(wire.JobFactoryReset, "Have a collector's box forget its identity and its settings", "What it sent stays. Afterwards: revoke it, or bring the box a file with a token that is bound to its id."),
 	}
 }

@@ -53,6 +53,7 @@ func serverCmds() []serverCmd {
 		{"admin-link", "print a one-time link that makes an admin, or resets a password", adminLinkCommand},
 		{"api-token", "print a token for the client commands", apiTokenCommand},
 		{"broker-cert", "make the certificates of a broker of your own", brokerCertCommand},
+		{"release-keys", "list and change the keys that may sign releases of the appliance", releaseKeysCommand},
 	}
 }
 

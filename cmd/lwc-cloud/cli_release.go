@@ -1,0 +1,172 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"lwc/cloud/api/apitype"
+)
+
+func releaseCmds() []clientCmd {
+	return []clientCmd{releaseAddCmd(), releaseListCmd(), releaseShowCmd(), releaseWithdrawCmd(), releaseApproveCmd()}
+}
+
+func releaseAddCmd() clientCmd {
+	return clientCmd{
+		name: "release add", args: "FILE", summary: "Publish a release of the appliance",
+		details: "FILE is the bundle, lwc_VERSION.release.tar. The cloud checks that a key it trusts has signed it\n" +
+			"(lwc-cloud release-keys, on the server) and that each file is what the manifest promises. Boxes get it by\n" +
+			"their policy: lwc-cloud updates tells when.",
+		flags: func(*flag.FlagSet) func(context.Context, *call) error {
+			return func(ctx context.Context, c *call) error {
+				f, err := os.Open(c.args[0])
+				if err != nil {
+					return fmt.Errorf("opening the bundle: %w", err)
+				}
+				defer f.Close()
+				info, err := f.Stat()
+				if err != nil {
+					return fmt.Errorf("opening the bundle: %w", err)
+				}
+				if !info.Mode().IsRegular() {
+					return usageErrorf("release add: %s is not a file", c.args[0])
+				}
+				r, err := c.AddRelease(ctx, f, info.Size())
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(c.stdout, "release %s is %s (%s for each box)\n", r.Version, r.State, humanize.Bytes(uint64(r.Bytes)))
+				return err
+			}
+		},
+	}
+}
+
+func releaseListCmd() clientCmd {
+	return clientCmd{
+		name: "release list", summary: "List the releases, the newest first",
+		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
+			asJSON := fs.Bool("json", false, "print a JSON array")
+			return func(ctx context.Context, c *call) error {
+				list, err := c.Releases(ctx)
+				if err != nil {
+					return err
+				}
+				if *asJSON {
+					return printJSON(c, append([]apitype.Release{}, list...))
+				}
+				return printTable(c, "RELEASE\tSTATE\tSECURITY\tFROM\tSIZE\tBOXES\tUPDATING\tFAILED\tPUBLISHED", list, func(r apitype.Release) []any {
+					return []any{r.Version, releaseWord(r), yes(r.Security), cmp.Or(r.Floor, "any"), humanize.Bytes(uint64(r.Bytes)),
+						r.Running, r.Updating, r.Failed, ago(r.PublishedAt)}
+				})
+			}
+		},
+	}
+}
+
+func releaseWord(r apitype.Release) string {
+	if r.Halted && r.State == "published" {
+		return "held back"
+	}
+	return r.State
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "-"
+}
+
+func releaseShowCmd() clientCmd {
+	return clientCmd{
+		name: "release show", args: "VERSION", summary: "Show a release: its files, its approvals, how far it has come",
+		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
+			asJSON := fs.Bool("json", false, "print JSON")
+			return func(ctx context.Context, c *call) error {
+				r, err := c.Release(ctx, c.args[0])
+				if err != nil {
+					return err
+				}
+				if *asJSON {
+					return printJSON(c, r)
+				}
+				return showRelease(c, r)
+			}
+		},
+	}
+}
+
+func showRelease(c *call, r apitype.Release) error {
+	t := c.table()
+	fmt.Fprintf(t, "release\t%s\nstate\t%s\nsecurity\t%s\nfrom\t%s\nmade\t%s\npublished\t%s by %s\n", r.Version, releaseWord(r), yes(r.Security),
+		cmp.Or(r.Floor, "any"), r.Created.UTC().Format(time.RFC3339), r.PublishedAt.UTC().Format(time.RFC3339), r.PublishedBy)
+	if !r.WithdrawnAt.IsZero() {
+		fmt.Fprintf(t, "withdrawn\t%s by %s: %s\n", r.WithdrawnAt.UTC().Format(time.RFC3339), r.WithdrawnBy, r.Reason)
+	}
+	fmt.Fprintf(t, "boxes\t%d run it, %d are at it, it failed on %d\nmanifest\t%s\n", r.Running, r.Updating, r.Failed, r.Digest)
+	for _, f := range r.Files {
+		fmt.Fprintf(t, "%s\t%s, %s, %s\n", f.Role, f.Name, humanize.Bytes(uint64(f.Size)), f.SHA256)
+	}
+	for _, a := range r.Approvals {
+		fmt.Fprintf(t, "approved\tfor %s by %s, %s\n", cmp.Or(a.Collector, "all"), a.By, a.At.UTC().Format(time.RFC3339))
+	}
+	if err := t.Flush(); err != nil || r.Notes == "" {
+		return err
+	}
+	_, err := fmt.Fprintf(c.stdout, "\n%s\n", strings.TrimSpace(r.Notes))
+	return err
+}
+
+func releaseWithdrawCmd() clientCmd {
+	return clientCmd{
+		name: "release withdraw", args: "VERSION", summary: "Keep a release from the boxes that do not run it",
+		details: "Boxes that run it go on. Its files are deleted here; release add publishes it again.",
+		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
+			why := fs.String("why", "", "`REASON`, as others read it")
+			return func(ctx context.Context, c *call) error {
+				if *why == "" {
+					return usageErrorf("release withdraw: say why with --why REASON")
+				}
+				r, err := c.WithdrawRelease(ctx, c.args[0], *why)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(c.stdout, "release %s is %s; %d boxes run it\n", r.Version, r.State, r.Running)
+				return err
+			}
+		},
+	}
+}
+
+func releaseApproveCmd() clientCmd {
+	return clientCmd{
+		name: "release approve", args: "VERSION [COLLECTOR…]", many: true, summary: "Let boxes take a release whose policy asks for an approval",
+		details: "Without COLLECTOR, all of them.",
+		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
+			undo := fs.Bool("undo", false, "take that approval back; an update that was sent stays")
+			return func(ctx context.Context, c *call) error {
+				if len(c.args) == 0 {
+					return usageErrorf("usage: lwc-cloud release approve VERSION [COLLECTOR…]")
+				}
+				r, err := c.ApproveRelease(ctx, c.args[0], apitype.ReleaseDecision{Collectors: c.args[1:], Undo: *undo})
+				if err != nil {
+					return err
+				}
+				var of []string
+				for _, a := range r.Approvals {
+					of = append(of, cmp.Or(a.Collector, "all"))
+				}
+				_, err = fmt.Fprintf(c.stdout, "release %s is approved for: %s\n", r.Version, cmp.Or(strings.Join(of, ", "), "none"))
+				return err
+			}
+		},
+	}
+}
