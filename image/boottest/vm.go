@@ -38,19 +38,29 @@ func (vm *VM) WaitFor(ctx context.Context, re *regexp.Regexp) []string {
 var ErrEnded = errors.New("the machine ended")
 
 // Await is WaitFor with an error in place of a failed test.
-func (vm *VM) Await(ctx context.Context, re *regexp.Regexp) ([]string, error) {
+func (vm *VM) Await(ctx context.Context, re *regexp.Regexp) (found []string, err error) {
+	err = vm.Until(ctx, fmt.Sprintf("%q on the console", re), func(text string) bool {
+		found = re.FindStringSubmatch(text)
+		return found != nil
+	})
+	return found, err
+}
+
+// Until waits until ok of what the console said since the last Mark; what names it
+// in the error.
+func (vm *VM) Until(ctx context.Context, what string, ok func(text string) bool) error {
 	for {
 		text, change, ended := vm.console.since()
-		if found := re.FindStringSubmatch(text); found != nil {
-			return found, nil
+		if ok(text) {
+			return nil
 		}
 		if ended {
-			return nil, fmt.Errorf("waiting for %q on the console: %w: %s", re, ErrEnded, vm.errors.text(0))
+			return fmt.Errorf("waiting for %s: %w: %s", what, ErrEnded, vm.errors.text(0))
 		}
 		select {
 		case <-change:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for %q on the console: %w", re, ctx.Err())
+			return fmt.Errorf("waiting for %s: %w", what, ctx.Err())
 		}
 	}
 }
