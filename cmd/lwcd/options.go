@@ -27,6 +27,8 @@ const usage = `Lwcd collects from Junos devices and publishes to its cloud.
 usage:
   lwcd [--config FILE]          run until SIGTERM or SIGINT
   lwcd check [--config FILE]    read the configuration, say what is wrong, change nothing
+  lwcd check-config FILE        the same for the lwc.toml of an appliance
+  lwcd provision                give an appliance its settings (lwc-provision.service)
   lwcd --version
   lwcd --help
 
@@ -35,9 +37,9 @@ usage:
                    (the appliance: ` + report.Path + `); without it, nowhere
 
 exit codes:
-  0  stopped as asked; check: the configuration is good
+  0  stopped as asked; check, check-config: the configuration is good
   1  failed while running; starting again may help
-  2  the command line is wrong; check: the configuration is wrong
+  2  the command line is wrong; check, check-config: the configuration is wrong
 
 What keeps the two ports from being brought up, a configuration file that is
 missing or wrong included, does not end lwcd: it says so, keeps both ports down,
@@ -94,6 +96,11 @@ func parseOptions(args []string) (options, error) {
 
 // run is main with its surroundings as parameters. It returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		if sub := subcommand(args[0]); sub != nil {
+			return sub(ctx, args[1:], stdout, stderr)
+		}
+	}
 	o, err := parseOptions(args)
 	switch {
 	case err != nil:
@@ -109,6 +116,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return check(o.config, stdout, stderr)
 	}
 	return supervise(ctx, o.config, o.report, stderr)
+}
+
+// subcommand is what runs in the place of the daemon under a name; nil: none.
+func subcommand(name string) func(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	switch name {
+	case "check-config":
+		return checkConfig
+	case "provision":
+		return provisionBox
+	}
+	return nil
 }
 
 // check reads a configuration file and says what it amounts to, or what is wrong.

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"time"
+
+	"lwc/image/provision"
+	"lwc/image/sitefile"
+)
+
+// The places of an appliance that provisioning works with.
+const (
+	settingsFolder = "/state/settings"
+	runFolder      = "/run/lwc"
+	volumeFolder   = "/run/lwc-volume"
+	systemctl      = "/usr/bin/systemctl"
+)
+
+// provisionBox is the subcommand that gives an appliance its settings, until it is
+// told to stop. It runs beside lwcd, as lwc-provision.service.
+func provisionBox(ctx context.Context, args []string, _, stderr io.Writer) int {
+	if len(args) > 0 {
+		fmt.Fprintln(stderr, "usage: lwcd provision\nGives an appliance its settings; it takes no arguments.")
+		return exitUsage
+	}
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	for _, folder := range []string{runFolder, volumeFolder} {
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			log.Error("preparing for provisioning", "error", err)
+			return exitFailed
+		}
+	}
+	p := &provision.Provisioner{
+		Volumes:  provision.Kernel{Sys: "/sys", Dev: "/dev", Folder: volumeFolder},
+		Settings: settingsFolder, RAM: runFolder, State: sitefile.StateDir,
+		Check: daemonProblems, Restart: restartDaemon, Log: log,
+	}
+	if err := p.Run(ctx); err != nil {
+		log.Error("provisioning", "error", err)
+		return exitFailed
+	}
+	return exitStopped
+}
+
+// restartDaemon has systemd start lwcd anew, where it runs: it reads its
+// configuration at the start. It waits for the order to be taken, not for the end.
+func restartDaemon(ctx context.Context) error {
+	const patience = 30 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, systemctl, "--no-block", "try-restart", "lwcd.service").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("starting lwcd anew: %w: %.200s", err, out)
+	}
+	return nil
+}
