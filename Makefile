@@ -18,7 +18,7 @@ KERNEL_DEPS := qemu-system-x86 xz-utils nftables netbase iproute2 dnsmasq-base
 KERNELS ?= bookworm trixie
 KERNEL_PKGS ?= ./netguard/...
 
-.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults test-volatile bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink image clean
+.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults test-volatile bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink image image-test image-test-boot image-test-volatile image-test-update image-test-secureboot image-test-tpm clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -103,6 +103,25 @@ IMAGE_DEPS := mmdebstrap python3 util-linux zstd
 image: ## build the appliance image into dist/; VERSION=1.2.3, RELEASE_KEYS=FILE, ONLY=1 makes the raw image alone
 	@.ci/deps $(IMAGE_DEPS)
 	$(GO) run ./image/build -version $(IMAGE_VERSION) $(if $(RELEASE_KEYS),-release-keys $(RELEASE_KEYS)) $(if $(ONLY),-image-only)
+
+# What booting an image needs: a machine, its firmware, a TPM, and what makes sticks.
+IMAGE_TEST_DEPS := qemu-system-x86 ovmf swtpm mtools dosfstools sbsigntool
+IMG ?= $(CURDIR)/dist/lwc_$(IMAGE_VERSION).img
+IMAGE_TEST = LWC_IMAGE_TEST=$(IMG) LWC_TEST_STRICT=1 $(GO) test -count=1 -v -timeout 30m
+
+image-test: image image-test-boot image-test-volatile image-test-update image-test-secureboot image-test-tpm ## boot the image and judge it, emulated: 40 minutes; IMG=FILE is another image
+
+image-test-boot image-test-volatile image-test-update image-test-secureboot image-test-tpm: build
+	@.ci/deps $(IMAGE_TEST_DEPS)
+	@[ -e "$(IMG)" ] || $(MAKE) image
+	$(IMAGE_TEST) -run '$(strip $(IMAGE_TESTS))' $(IMAGE_TEST_PKGS)
+
+IMAGE_TEST_PKGS := ./cmd/lwc-demo/site ./image/boottest
+image-test-boot: IMAGE_TESTS := ^Test(Machine|ImageBoot) ## first boot, thirty bad lwc.toml, READY, a run of 50 devices, scans: 8 minutes
+image-test-volatile: IMAGE_TESTS := ^TestImagePowerCut ## power cut in a run, the whole disk searched: 4 minutes
+image-test-update: IMAGE_TESTS := ^TestImageUpdate ## 1 to 2, a broken 3, bad bundles, power cuts
+image-test-secureboot: IMAGE_TESTS := ^TestImageSecureBoot ## unsigned is refused, a tampered root panics
+image-test-tpm: IMAGE_TESTS := ^TestImageTPM ## the identity stays on its machine
 
 clean: ## remove what the targets made
 	rm -rf $(BIN) dist
