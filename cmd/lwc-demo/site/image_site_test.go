@@ -2,9 +2,7 @@ package site
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -183,20 +181,4 @@ func (a *appliance) listen() (internal, external *netguardtest.Sniffer) {
 		return s
 	}
 	return from(a.internal), from(a.external)
-}
-
-// searchFiles says which of the texts stand in any file below a folder.
-func searchFiles(t *testing.T, dir string, texts []string) (found []string, read int) {
-	t.Helper()
-	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return errors.Join(err)
-		}
-		read++
-		for _, text := range contained(t, path, texts) {
-			found = append(found, fmt.Sprintf("%s holds %q", path, text))
-		}
-		return nil
-	}))
-	return found, read
 }
