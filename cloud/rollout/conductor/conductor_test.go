@@ -1,0 +1,247 @@
+package conductor_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lwc/cloud/edp"
+	"lwc/cloud/rollout"
+	"lwc/cloud/rollout/conductor"
+	"lwc/image/release"
+	"lwc/transport/wire"
+)
+
+func ok(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// site is a real store with boxes that do as they are told.
+type site struct {
+	t     *testing.T
+	store *edp.Store
+	boots map[string]int
+	told  []string
+}
+
+// JobCreated implements conductor.Hub.
+func (s *site) JobCreated(collector string) { s.told = append(s.told, collector) }
+
+func newSite(t *testing.T, boxes ...string) *site {
+	t.Helper()
+	store, err := edp.Open(t.Context(), filepath.Join(t.TempDir(), "edp.db"))
+	ok(t, err)
+	s := &site{t: t, store: store, boots: map[string]int{}}
+	for _, id := range boxes {
+		ok(t, store.Enrolled(t.Context(), edp.Enrolment{Collector: id, SPKI: "key of " + id, NotAfter: time.Now().Add(time.Hour)}))
+		s.hello(id, "1.0.0")
+	}
+	return s
+}
+
+// hello lets a box start anew with a release.
+func (s *site) hello(id, image string) {
+	s.t.Helper()
+	s.boots[id]++
+	ok(s.t, s.store.SawHello(context.Background(), wire.Hello{Collector: id, Boot: fmt.Sprintf("%s-%d", id, s.boots[id]), Conn: 1,
+		Box: wire.Box{Image: image, Trial: image != "1.0.0"}}))
+}
+
+func (s *site) status(j edp.Job, state wire.JobState, text string) {
+	s.t.Helper()
+	st := wire.JobStatus{ID: j.ID, Collector: j.Collector, Boot: fmt.Sprintf("%s-%d", j.Collector, s.boots[j.Collector]), State: state, Detail: text}
+	if state == wire.JobFailed {
+		st.Error = text
+	}
+	ok(s.t, s.store.SawJobStatus(context.Background(), st))
+}
+
+// publish enters a release, without its files: boxes that load are the shelf's test.
+func (s *site) publish(version string, change func(*release.Manifest)) {
+	s.t.Helper()
+	m := release.Manifest{Version: version, Created: time.Now()}
+	if change != nil {
+		change(&m)
+	}
+	ok(s.t, s.store.PublishRelease(context.Background(), m, "digest of "+version, "ada"))
+}
+
+// jobs returns the open updates, in words.
+func (s *site) jobs() (out []edp.Job, words string) {
+	s.t.Helper()
+	list, err := s.store.Collectors(context.Background())
+	ok(s.t, err)
+	for _, c := range list {
+		jobs, err := s.store.OpenJobs(context.Background(), c.ID)
+		ok(s.t, err)
+		for _, j := range jobs {
+			out, words = append(out, j), words+" "+c.ID+":"+j.Release
+		}
+	}
+	return out, strings.TrimSpace(words)
+}
+
+func (s *site) step() {
+	s.t.Helper()
+	ok(s.t, conductor.New(s.store, s, nil).Step(context.Background()))
+}
+
+func (s *site) why(id string) string {
+	s.t.Helper()
+	plans, err := conductor.Plan(context.Background(), s.store, time.Now())
+	ok(s.t, err)
+	i := slices.IndexFunc(plans, func(p conductor.Planned) bool { return p.Collector == id })
+	return plans[i].Why
+}
+
+// A release reaches one box, and the others once that one has it.
+func TestAReleaseReachesAllBoxes(t *testing.T) {
+	s := newSite(t, "site-a-01", "site-b-02", "site-c-03")
+	defer s.store.Close()
+	ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}))
+	s.publish("1.1.0", nil)
+	for range 2 { // the second look finds nothing to do
+		s.step()
+	}
+	jobs, words := s.jobs()
+	if words != "site-a-01:1.1.0" || jobs[0].By != conductor.By || len(s.told) != 1 || s.told[0] != "site-a-01" {
+		t.Fatalf("%s, told %v", words, s.told)
+	}
+	if why := s.why("site-b-02"); !strings.Contains(why, "waits for its turn") {
+		t.Errorf("site-b-02: %s", why)
+	}
+	s.status(jobs[0], wire.JobRunning, "installed")
+	s.hello("site-a-01", "1.1.0")
+	s.step()
+	if why := s.why("site-b-02"); !strings.Contains(why, "waits for its turn") { // on trial proves nothing
+		t.Errorf("site-b-02: %s", why)
+	}
+	s.status(jobs[0], wire.JobDone, "runs")
+	s.step()
+	if _, words = s.jobs(); words != "site-b-02:1.1.0 site-c-03:1.1.0" {
+		t.Errorf("then: %s", words)
+	}
+	if why := s.why("site-a-01"); why != "runs the newest release" {
+		t.Errorf("site-a-01: %s", why)
+	}
+	events, err := s.store.Events(t.Context(), "site-a-01", 1)
+	if err != nil || len(events) != 1 || events[0].Kind != edp.EventUpdated {
+		t.Errorf("%+v, %v", events, err)
+	}
+}
+
+// A box that went back by itself is told of, and not asked again.
+func TestARollbackIsNotRepeated(t *testing.T) {
+	s := newSite(t, "site-a-01")
+	defer s.store.Close()
+	ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}))
+	s.publish("1.1.0", nil)
+	s.step()
+	jobs, _ := s.jobs()
+	s.hello("site-a-01", "1.0.0")
+	s.status(jobs[0], wire.JobFailed, "the updater says: rolled back to 1.0.0: it did not start")
+	s.step()
+	if _, words := s.jobs(); words != "" || !strings.Contains(s.why("site-a-01"), "1.1.0 was rolled back here") {
+		t.Errorf("open: %q; %s", words, s.why("site-a-01"))
+	}
+	events, err := s.store.Events(t.Context(), "site-a-01", 1)
+	if err != nil || len(events) != 1 || events[0].Kind != edp.EventUpdateFailed || !strings.Contains(events[0].Text, "did not start") {
+		t.Errorf("%+v, %v", events, err)
+	}
+	// By hand it goes all the same.
+	_, err = s.store.CreateJob(t.Context(), edp.NewJob{Collector: "site-a-01", Kind: wire.JobUpdate, Release: "1.1.0"})
+	ok(t, err)
+}
+
+// Approvals, withdrawals and revocations count from the next look on.
+func TestApprovalsAndWithdrawals(t *testing.T) {
+	s := newSite(t, "site-a-01", "site-b-02")
+	defer s.store.Close()
+	ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Approval}))
+	s.publish("1.1.0", func(m *release.Manifest) { m.Security = true })
+	s.step()
+	if _, words := s.jobs(); words != "" {
+		t.Fatalf("without an approval: %s", words)
+	}
+	ok(t, s.store.ApproveRelease(t.Context(), "1.1.0", []string{"site-b-02"}, true, "ada"))
+	s.step()
+	if _, words := s.jobs(); words != "site-b-02:1.1.0" {
+		t.Fatalf("for site-b-02: %s", words)
+	}
+	ok(t, s.store.WithdrawRelease(t.Context(), "1.1.0", "ada", "bad"))
+	s.step()
+	if _, words := s.jobs(); words != "" {
+		t.Errorf("withdrawn: %s", words)
+	}
+	s.publish("1.1.0", nil) // the digest is the same
+	s.step()
+	if _, words := s.jobs(); words != "" {
+		t.Errorf("published again, the old approval counts: %s", words)
+	}
+	ok(t, s.store.ApproveRelease(t.Context(), "1.1.0", nil, true, "ada"))
+	ok(t, s.store.Revoke(t.Context(), "site-a-01"))
+	s.step()
+	if _, words := s.jobs(); words != "site-b-02:1.1.0" {
+		t.Errorf("for all but the revoked: %s", words)
+	}
+}
+
+// Over a week, with a policy of its own for one box: updates begin in the hour before
+// the window, and start in it.
+func TestAWeekOfWindows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, "site-a-01", "site-b-02")
+		ctx, cancel := context.WithCancel(context.Background())
+		_, err := s.store.PutFleet(ctx, edp.Fleet{Collector: "site-b-02", Updates: rollout.Policy{Mode: rollout.InWindow,
+			Window: rollout.Window{Days: []string{"wed"}, Start: "22:00", Length: "1h", Timezone: "Europe/Berlin"}}})
+		ok(t, err)
+		s.publish("1.1.0", nil) // the bubble begins on Saturday, 2000-01-01
+		c := conductor.New(s.store, s, nil)
+		ended := make(chan error, 1)
+		go func() { ended <- c.Run(ctx) }()
+		began := map[string]time.Time{}
+		for range 10 * 24 * 4 {
+			time.Sleep(15 * time.Minute)
+			synctest.Wait()
+			jobs, _ := s.jobs()
+			for _, j := range jobs {
+				began[j.Collector+" at "+j.RebootAt.Format("Mon 2 15:04")] = j.Created
+				s.status(j, wire.JobRunning, "installed")
+				s.hello(j.Collector, j.Release)
+				s.status(j, wire.JobDone, "runs")
+			}
+		}
+		cancel()
+		ok(t, <-ended)
+		ok(t, s.store.Close())
+		var got []string
+		for what, at := range began {
+			got = append(got, what+", sent "+at.Format("Mon 2 15:04"))
+		}
+		slices.Sort(got)
+		// The default defers a week, the policy of site-b-02 does not.
+		if want := "site-a-01 at Sat 8 02:00, sent Sat 8 01:00; site-b-02 at Wed 5 21:00, sent Wed 5 20:00"; strings.Join(got, "; ") != want {
+			t.Errorf("%s\nwant %s", strings.Join(got, "; "), want)
+		}
+	})
+}
+
+// The manifest of a real bundle comes out of the store as it went in.
+func TestAManifestSurvives(t *testing.T) {
+	s := newSite(t)
+	defer s.store.Close()
+	m := release.Manifest{V: release.Format, Version: "1.2.3", Floor: "1.0.0", Notes: "a\nb", Security: true, Created: time.Now().UTC().Truncate(time.Second)}
+	ok(t, s.store.PublishRelease(t.Context(), m, "digest", "ada"))
+	r, err := s.store.Release(t.Context(), "1.2.3")
+	if err != nil || r.Version != m.Version || r.Floor != m.Floor || r.Notes != m.Notes || !r.Security || !r.Created.Equal(m.Created) {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
