@@ -167,8 +167,15 @@ func (a *appliance) shows(ctx context.Context, words ...string) error {
 	return nil
 }
 
-// joined takes out all white space.
-func joined(text string) string { return strings.Join(strings.Fields(text), "") }
+// advice begins the line that says what to do about a problem.
+var advice = regexp.MustCompile(`(?m)^\s*do: `)
+
+// joined takes out what the screen lays words out with: white space, and the colons
+// between the parts of a problem.
+func joined(text string) string {
+	text = advice.ReplaceAllString(text, "")
+	return strings.ReplaceAll(strings.Join(strings.Fields(text), ""), ":", "")
+}
 
 // listen counts what the appliance sends at both ports, until the test ends.
 func (a *appliance) listen() (internal, external *netguardtest.Sniffer) {
