@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"lwc/image/provision"
+)
+
+const (
+	// resetVariable has systemd-repart make the state partition anew at the next boot
+	// (systemd-repart(8), --factory-reset=; FactoryReset=yes of the partition).
+	resetVariable = "FactoryReset-8cf2644b-4b0b-428f-9387-6d876050dc67"
+	// The variable is kept, and seen by the running system (UEFI 2.10, section 8.2).
+	resetAttributes = 0x7
+)
+
+// reset overwrites the identity and the settings, has the next boot make the state
+// partition anew, and restarts the machine.
+func (b *box) reset(ctx context.Context, m mouth) (said, error) {
+	// The variable first: what is begun then ends with an empty state, whatever happens.
+	if err := b.askReset(); err != nil {
+		return said{}, fmt.Errorf("asking for a factory reset: %w", err)
+	}
+	m.say(running, "overwriting the identity and the settings")
+	forgotten := provision.Forget(ctx, b.forget...)
+	if err := call(ctx, b.systemctl, "--no-block", "reboot"); err != nil {
+		return said{}, errors.Join(err, forgotten)
+	}
+	if forgotten != nil {
+		return said{waiting, fmt.Sprintf("the machine restarts and forgets all, but overwriting some of it did not work: %v", forgotten)}, nil
+	}
+	return said{waiting, "identity and settings are overwritten, the machine restarts as a new one"}, nil
+}
+
+// askReset sets the variable of the firmware: four bytes of attributes, then "true" in
+// UTF-16 with its end (efivarfs.rst).
+func (b *box) askReset() error {
+	value := []byte{resetAttributes, 0, 0, 0, 't', 0, 'r', 0, 'u', 0, 'e', 0, 0, 0}
+	f, err := os.OpenFile(filepath.Join(b.variables, resetVariable), os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(value) // in one call: each is a whole variable
+	return errors.Join(err, f.Close())
+}
