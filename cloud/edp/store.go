@@ -10,10 +10,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pressly/goose/v3"
+
+	"lwc/cloud/flock"
 )
 
 //go:embed migrations/sqlite/*.sql
@@ -122,7 +123,7 @@ func lock(path string) (unlock func() error, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+	if err := flock.Wait(f); err != nil {
 		return nil, fmt.Errorf("locking %s: %w", path, errors.Join(err, f.Close()))
 	}
 	return f.Close, nil
