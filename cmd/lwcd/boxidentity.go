@@ -20,6 +20,7 @@ const tpmPoll = 5 * time.Second
 func (m *membership) load(ctx context.Context) (uplink.Identity, error) {
 	for told := ""; ; {
 		id, err := uplink.Load(m.conf.stateDir, m.conf.tpm)
+		m.keyless.Store(lacksTPM(err))
 		if !lacksTPM(err) {
 			return id, err
 		}

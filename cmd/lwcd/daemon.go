@@ -101,7 +101,7 @@ func (d *daemon) dialling(ctx context.Context) error {
 
 // report says where the half stands, and whether every task is alive.
 func (d *daemon) report(ctx context.Context) halves.Report {
-	r := halves.Report{Status: d.status(), Trouble: d.link.faults.newest()}
+	r := halves.Report{Status: d.status(), Trouble: d.link.faults.newest(), Withheld: d.member.keyless.Load()}
 	if isReady(d.member) {
 		id := d.member.identity()
 		r.Collector, r.Identity = id.Collector, string(boxkey.PlaceOf(id.Key))

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lwc/cmd/lwcd/halves"
@@ -26,6 +27,8 @@ type membership struct {
 	dial   uplink.DialFunc // to the cloud
 	log    *slog.Logger
 	ready  chan struct{}
+	// keyless: there is an identity, and its key cannot be used.
+	keyless atomic.Bool
 
 	mu   sync.Mutex // guards what follows
 	id   uplink.Identity

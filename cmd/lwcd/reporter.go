@@ -63,7 +63,7 @@ func (t *site) report() report.Report {
 	r, text := t.half.last()
 	out := report.Report{Version: release(), Ports: portsWord(st.Status), Since: st.Since.UTC().Truncate(time.Second),
 		Internal: t.reportPort(netguard.InternalSide), External: t.reportPort(netguard.ExternalSide),
-		Collector: printable(r.Collector), Identity: printable(r.Identity), Cloud: printable(r.Cloud), Connected: r.Connected,
+		Collector: printable(r.Collector), Identity: printable(r.Identity), Cloud: printable(r.Cloud), Connected: r.Connected, Withheld: r.Withheld,
 		Work: printable(named(text, r.Status)), Problem: printable(later(t.lastProblem(), r.Trouble))}
 	if out.Ports != report.Open {
 		out.Detail = oneLine(st.Detail)

@@ -63,6 +63,7 @@ type Report struct {
 	Cloud     string `json:"cloud"`             // the session with the cloud, in words
 	Connected bool   `json:"connected"`         // there is one
 	Identity  string `json:"identity"`          // where its key lives: tpm or file; empty: not enrolled yet
+	Withheld  bool   `json:"withheld"`          // the key of the identity cannot be used
 	Trouble   string `json:"trouble"`           // the newest warning or error of its log, with its time
 }
 

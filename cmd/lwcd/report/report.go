@@ -50,6 +50,7 @@ type Report struct {
 	// Collector is the id of the box; empty: it has not enrolled.
 	Collector string `json:"collector,omitempty"`
 	Identity  string `json:"identity,omitempty"` // where the key lives: tpm or file
+	Withheld  bool   `json:"withheld,omitempty"` // it has an identity, and the TPM with its key is not there
 	Cloud     string `json:"cloud,omitempty"`    // the session with the cloud, in words
 	Connected bool   `json:"connected,omitempty"`
 	Work      string `json:"work,omitempty"`    // what the collector half is doing, in words
