@@ -12,10 +12,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"lwc/cloud/api/issue"
 	"lwc/cloud/edp"
+	"lwc/cloud/flock"
 	"lwc/cloud/keyfile"
 	"lwc/cloud/pki"
 	"lwc/cloud/vault"
@@ -86,8 +86,8 @@ func (d *data) lock() (unlock func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("locking the data folder: %w", err)
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	err = flock.Try(f)
+	if errors.Is(err, flock.ErrLocked) {
 		err = errors.New("another lwc-cloud serves it: stop that one first")
 	}
 	if err != nil {
