@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -14,10 +15,11 @@ import (
 // build is one build of an image.
 type build struct {
 	options
-	log  io.Writer
-	work string   // everything of this build
-	tree string   // in it: a copy of image/mkosi with what is generated
-	lock *os.File // held while anybody builds in this cache
+	log   io.Writer
+	work  string   // everything of this build
+	tree  string   // in it: a copy of image/mkosi with what is generated
+	epoch string   // SOURCE_DATE_EPOCH: the time that every file bears
+	lock  *os.File // held while anybody builds in this cache
 }
 
 // say tells what the build is at.
@@ -42,8 +44,27 @@ func (b *build) prepare(ctx context.Context) error {
 	if b.scratch != "" {
 		b.work = b.scratch
 	}
+	if err := b.time(ctx); err != nil {
+		return err
+	}
 	b.tree = filepath.Join(b.work, "tree")
 	return b.tools(ctx)
+}
+
+// time settles the time that every file of the image bears, and below which the
+// clock of a box never starts: the commit's, so that the same source has the same.
+func (b *build) time(ctx context.Context) error {
+	if b.epoch = os.Getenv("SOURCE_DATE_EPOCH"); b.epoch == "" {
+		out, err := b.command(ctx, "git", "log", "-1", "--format=%ct").Output()
+		if err != nil {
+			return fmt.Errorf("asking git for the time of the commit (or set SOURCE_DATE_EPOCH): %w", err)
+		}
+		b.epoch = strings.TrimSpace(string(out))
+	}
+	if _, err := strconv.ParseInt(b.epoch, 10, 64); err != nil {
+		return fmt.Errorf("SOURCE_DATE_EPOCH: %w", err)
+	}
+	return nil
 }
 
 // release gives the place to the next build.
@@ -69,6 +90,7 @@ func (b *build) make(ctx context.Context) error {
 func (b *build) mkosi(ctx context.Context) error {
 	args := []string{"-m", "mkosi", "--directory", b.tree,
 		"--image-version", b.version,
+		"--source-date-epoch", b.epoch,
 		"--tools-tree", filepath.Join(b.cache, "tools"),
 		"--package-cache-dir", filepath.Join(b.cache, "packages"),
 		"--cache-directory", filepath.Join(b.work, "cache"),

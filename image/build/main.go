@@ -42,6 +42,7 @@ type options struct {
 	dist    string // where the results go
 	cache   string // tools, packages, what the last build left for the next
 	keys    string // PEM file of the keys that releases are signed with
+	lwcd    string // program to use as lwcd instead of this tree's
 	scratch string // place of the build itself; empty is in the cache
 	offline bool   // no network at all: packages from the cache only
 	clean   bool   // begin from the packages, not from what the last build left
@@ -56,6 +57,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.dist, "dist", "dist", "folder for the results")
 	fs.StringVar(&o.cache, "cache", "", "folder for tools and packages (default: lwc-image in the user's cache)")
 	fs.StringVar(&o.keys, "release-keys", "", "PEM file with the public keys that releases are signed with (default: throw-away keys)")
+	fs.StringVar(&o.lwcd, "lwcd", "", "program to use as lwcd instead of this tree's: a test wants one that is broken")
 	fs.StringVar(&o.scratch, "scratch", "", "folder to build in, removed afterwards (default: one in the cache, kept for the next build)")
 	fs.BoolVar(&o.offline, "offline", false, "use no network: what is in the cache has to suffice")
 	fs.BoolVar(&o.clean, "clean", false, "use nothing that an earlier build left but downloaded packages")
@@ -82,7 +84,7 @@ func (o *options) complete() error {
 		}
 		o.cache = filepath.Join(dir, "lwc-image")
 	}
-	for _, p := range []*string{&o.dist, &o.cache, &o.keys, &o.scratch} {
+	for _, p := range []*string{&o.dist, &o.cache, &o.keys, &o.lwcd, &o.scratch} {
 		if *p == "" {
 			continue
 		}

@@ -14,10 +14,6 @@ import (
 	"strings"
 )
 
-// epoch is the time that every file of the image bears, unless SOURCE_DATE_EPOCH
-// says otherwise: a fixed moment, so that a build tells nothing of when it was made.
-const epoch = "1750000000"
-
 // programs are what of ours is in the image.
 var programs = []struct{ pkg, path string }{
 	{"./cmd/lwcd", "usr/bin/lwcd"},
@@ -37,6 +33,9 @@ func (b *build) stage(ctx context.Context) error {
 		return err
 	}
 	if err := b.stagePrograms(ctx); err != nil {
+		return err
+	}
+	if err := b.stageFiles(); err != nil {
 		return err
 	}
 	return b.stageKeys()
@@ -75,25 +74,57 @@ func (b *build) stageSources(ctx context.Context) error {
 	return os.WriteFile(path, []byte(s.deb822("main non-free-firmware")), 0o644)
 }
 
-// stagePrograms compiles what of ours is in the image; the same source gives the
-// same bytes.
+// stagePrograms compiles what of ours is in the image, and what the build itself
+// runs in the tree; the same source gives the same bytes.
 func (b *build) stagePrograms(ctx context.Context) error {
 	for _, p := range programs {
-		if _, err := os.Stat(p.pkg); err != nil {
-			b.say("%s is not in this tree, so not in the image", p.pkg)
+		out := filepath.Join(b.tree, "mkosi.extra", p.path)
+		if p.pkg == "./cmd/lwcd" && b.lwcd != "" {
+			b.say("taking %s for lwcd", b.lwcd)
+			if err := copyFile(b.lwcd, out); err != nil {
+				return fmt.Errorf("taking another lwcd: %w", err)
+			}
 			continue
 		}
-		out := filepath.Join(b.tree, "mkosi.extra", p.path)
-		cmd := b.command(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.version="+b.version, "-o", out, p.pkg)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=-mod=readonly")
-		if b.offline {
-			cmd.Env = append(cmd.Env, "GOPROXY=off")
-		}
-		if text, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("compiling %s: %w\n%s", p.pkg, err, text)
+		if err := b.compile(ctx, p.pkg, out); err != nil {
+			return err
 		}
 	}
+	return b.compile(ctx, "./image/prune", filepath.Join(b.tree, "prune"))
+}
+
+// compile builds one program.
+func (b *build) compile(ctx context.Context, pkg, out string) error {
+	cmd := b.command(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid= -X main.version="+b.version, "-o", out, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=-mod=readonly")
+	if b.offline {
+		cmd.Env = append(cmd.Env, "GOPROXY=off")
+	}
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("compiling %s: %w\n%s", pkg, err, text)
+	}
 	return nil
+}
+
+// osRelease is what the image says it is (os-release(5)); the boot menu shows the
+// pretty name. mkosi adds IMAGE_ID and IMAGE_VERSION.
+const osRelease = `PRETTY_NAME="Lightweight Collector %[1]s"
+NAME="Lightweight Collector"
+ID=lwc
+ID_LIKE=debian
+VERSION_ID=%[1]s
+`
+
+// stageFiles adds the files that depend on the version or come from other folders.
+func (b *build) stageFiles() error {
+	extra := filepath.Join(b.tree, "mkosi.extra")
+	volume := "image/provision/volume"
+	if _, err := os.Stat(volume); err == nil {
+		if err := copyTree(volume, filepath.Join(extra, "usr/share/lwc/conf-template")); err != nil {
+			return fmt.Errorf("adding what LWCCONF holds: %w", err)
+		}
+	}
+	return os.WriteFile(filepath.Join(extra, "usr/lib/os-release"), fmt.Appendf(nil, osRelease, b.version), 0o644)
 }
 
 // stageKeys puts the keys into the image that it believes releases by.
@@ -113,11 +144,7 @@ func (b *build) stageKeys() error {
 	if block, _ := pem.Decode(text); block == nil || block.Type != "PUBLIC KEY" || strings.Contains(string(text), "PRIVATE") {
 		return fmt.Errorf("reading the release keys: %s holds something else than public keys in PEM", path)
 	}
-	dir := filepath.Join(b.tree, "mkosi.extra/usr/lib/lwc/release-keys")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("adding the release keys: %w", err)
-	}
-	return os.WriteFile(filepath.Join(dir, "release.pem"), text, 0o644)
+	return os.WriteFile(filepath.Join(b.tree, "mkosi.extra/usr/lib/lwc/release-keys"), text, 0o644)
 }
 
 // throwAwayKeys returns the public half of keys for images that only tests see.
