@@ -86,7 +86,7 @@ func (p *Provisioner) without(k knowledge, all []found) (Status, error) {
 		}
 	default:
 		s.Problems = []sitefile.Problem{{Kind: KindNoVolume, Text: "there is no volume with the name " + sitefile.VolumeLabel,
-			Do: "copy lwc.toml to a USB stick that is formatted as FAT32, call it " + sitefile.VolumeLabel + ", and plug it in"}}
+			Do: bringOne}}
 	}
 	return s, nil
 }

@@ -143,7 +143,7 @@ func writeSynced(path string, text []byte, mode os.FileMode) error {
 		return err
 	}
 	_, err = f.Write(text)
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()) // Chmod: whatever the umask
 }
 
 func syncFolder(dir string) error {

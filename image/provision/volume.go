@@ -74,7 +74,7 @@ func (f found) blocks() bool {
 	return slices.ContainsFunc(f.problems, func(p sitefile.Problem) bool { return p.Kind != KindNoFile })
 }
 
-const unplug = "take it out, put the right lwc.toml on it, and plug it in again"
+const bringOne = "copy lwc.toml to a USB stick that is formatted as FAT32, call it " + sitefile.VolumeLabel + ", and plug it in"
 
 // search looks for the file on one volume.
 func search(ctx context.Context, all Volumes, v Volume) found {
@@ -181,7 +181,11 @@ func choose(v Volume, names []string) (string, []sitefile.Problem) {
 	case v.seed() && slices.Contains(names, userData):
 		return userData, nil
 	}
-	return "", []sitefile.Problem{{Kind: KindNoFile, Text: fmt.Sprintf("the volume %s has no lwc.toml", v), Do: "copy lwc.toml to it, not into a folder"}}
+	do := "copy lwc.toml to it, not into a folder"
+	if v.Own {
+		do = bringOne
+	}
+	return "", []sitefile.Problem{{Kind: KindNoFile, Text: fmt.Sprintf("the volume %s has no lwc.toml", v), Do: do}}
 }
 
 func and(names []string) string {

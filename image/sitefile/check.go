@@ -41,7 +41,7 @@ func (c *checker) cloud(fresh bool) {
 	case usedToken.Match(text.Reveal()):
 		f.Token, f.TokenUsed = secret.Text{}, true
 		if fresh {
-			c.add(KindTokenUsed, "token", "was used: a token is good for one box, once", newFile)
+			c.add(KindTokenUsed, "token", "was used already", newFile)
 		}
 		return
 	case text.Empty():
@@ -71,11 +71,11 @@ func (c *checker) damagedToken(text secret.Text) {
 	case strings.HasPrefix(s, string(wire.APIToken)):
 		c.add(KindToken, "token", "is one for programs (lwca1_), which enrols nothing", "put in the token of lwc-cloud enrol-token")
 	case strings.ContainsAny(s, " \t\n"):
-		c.add(KindToken, "token", "has blanks or line ends in it: it was broken while it was copied", "copy it again, whole, on one line")
+		c.add(KindToken, "token", "has blanks or line ends in it, which it got while it was copied", "copy it again, whole, on one line")
 	case !strings.HasPrefix(s, string(wire.EnrolToken)):
 		c.add(KindToken, "token", "does not begin with "+string(wire.EnrolToken), "copy the whole token of lwc-cloud enrol-token")
 	default:
-		c.add(KindToken, "token", "is damaged or incomplete: its check digits do not fit", "copy it again, whole, on one line")
+		c.add(KindToken, "token", "is damaged or incomplete, since its check digits do not fit", "copy it again, whole, on one line")
 	}
 }
 

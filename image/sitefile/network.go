@@ -85,7 +85,7 @@ func (c *checker) addresses(name string, p Port) []netip.Prefix {
 		}
 		subnets = append(subnets, a)
 	}
-	if len(p.Addresses) == 0 && !p.DHCP {
+	if len(p.Addresses) == 0 && !p.DHCP && !c.excused[name+".dhcp"] {
 		c.missing(key, `write addresses = ["10.1.0.2/24"], or dhcp = true where the network gives addresses`)
 	}
 	return subnets
@@ -166,7 +166,7 @@ func (c *checker) apart() {
 	in, out := c.file.Internal.Port, c.file.External.Port
 	a, errA := net.ParseMAC(in.MAC)
 	b, errB := net.ParseMAC(out.MAC)
-	if errA == nil && errB == nil && slices.Equal(a, b) && in.VLAN == out.VLAN {
+	if errA == nil && errB == nil && slices.Equal(a, b) && in.VLAN == out.VLAN && !c.excused["internal.vlan"] && !c.excused["external.vlan"] {
 		c.add(KindOverlap, "external.mac", "is the socket of the internal port too", "write the address of the other socket, or give the two ports a vlan each")
 	}
 	for _, s := range in.Addresses {
@@ -188,7 +188,7 @@ func (c *checker) findable() {
 		to = e.Proxy
 	}
 	u, err := url.Parse(to)
-	if err != nil || to == "" || e.DHCP || len(e.DNS) > 0 || c.broken {
+	if err != nil || to == "" || e.DHCP || len(e.DNS) > 0 || c.excused["external.dhcp"] {
 		return
 	}
 	if _, err := netip.ParseAddr(u.Hostname()); err != nil {
@@ -223,7 +223,7 @@ func (c *checker) proxyCA(e External, tls bool) {
 		return
 	}
 	if !tls {
-		c.add(KindProxy, "external.proxy_ca", "is given, and the proxy is reached without TLS", "write external.proxy as https://…, or remove this")
+		c.add(KindProxy, "external.proxy_ca", "is given, and the proxy is reached without TLS", "write external.proxy as https://..., or remove this")
 	}
 	rest := []byte(e.ProxyCA)
 	for n := 0; ; n++ {

@@ -24,7 +24,7 @@ func parse(name string, raw []byte, fresh bool) (*File, error) {
 		return nil, Problems{*p}
 	}
 	entries, problems := scan(s)
-	c := checker{s: s, file: &File{at: map[string]mark{}}, problems: problems, broken: len(problems) > 0}
+	c := checker{s: s, excused: map[string]bool{}, file: &File{at: map[string]mark{}}, problems: problems, broken: len(problems) > 0}
 	c.assign(entries)
 	c.check(fresh)
 	if len(c.problems) > 0 {
@@ -47,7 +47,7 @@ func notOurs(name, s string) *Problem {
 	case begin == "":
 		return &Problem{Kind: KindUnreadable, Text: "the file is empty", Do: "copy it again, and eject the volume before it is unplugged"}
 	case strings.HasPrefix(lower, "<!doctype"), strings.HasPrefix(lower, "<html"), strings.HasPrefix(lower, "<?xml"):
-		return &Problem{Kind: KindOtherFile, Line: 1, Column: 1, Text: "the file is a web page: the download was one of a log-in or an error", Do: "download it again in a browser that is logged in"}
+		return &Problem{Kind: KindOtherFile, Line: 1, Column: 1, Text: "the file is a web page, as of a log-in or an error", Do: "download it again in a browser that is logged in"}
 	case strings.HasPrefix(lower, `{\rtf`):
 		return &Problem{Kind: KindOtherFile, Line: 1, Column: 1, Text: "the file is a document of a word processor", Do: "save it as plain text"}
 	case strings.HasPrefix(lower, "#cloud-config"):
@@ -57,7 +57,7 @@ func notOurs(name, s string) *Problem {
 	case strings.HasPrefix(lower, "{"):
 		return &Problem{Kind: KindOtherFile, Line: 1, Column: 1, Text: "the file is JSON, not TOML", Do: fetch}
 	case strings.HasPrefix(lower, "lwce1_"):
-		return &Problem{Kind: KindOtherFile, Line: 1, Column: 1, Text: "the file is the token alone", Do: `write it as token = "…" into a whole lwc.toml: ` + fetch}
+		return &Problem{Kind: KindOtherFile, Line: 1, Column: 1, Text: "the file is the token alone", Do: `write it as token = "..." into a whole lwc.toml: ` + fetch}
 	}
 	return nil
 }
@@ -68,7 +68,8 @@ type checker struct {
 	file     *File
 	places   map[string]value
 	problems Problems
-	broken   bool // a part could not be read, so that what is missing may be there
+	excused  map[string]bool // keys that are there, in a form that cannot be used
+	broken   bool            // a part could not be read, so that what is missing may be there
 }
 
 // add reports a problem of a key, at its value when it has one.
@@ -91,7 +92,7 @@ func (c *checker) addAt(kind Kind, pos int, key, text, do string) {
 func (c *checker) missing(key, do string) {
 	if _, there := c.places[key]; there {
 		c.add(KindMissing, key, "is to be filled in", do)
-	} else if !c.broken {
+	} else if !c.broken && !c.excused[key] {
 		c.add(KindMissing, key, "is missing", do)
 	}
 }
@@ -99,11 +100,7 @@ func (c *checker) missing(key, do string) {
 // assign puts each value where it belongs.
 func (c *checker) assign(entries []entry) {
 	c.places = map[string]value{}
-	table := ""
 	for _, e := range entries {
-		if e.table != table {
-			table = e.table
-		}
 		if _, known := schema[e.table]; !known {
 			c.strangeTable(e)
 			continue
@@ -116,9 +113,11 @@ func (c *checker) assign(entries []entry) {
 		case twice:
 			c.addAt(KindTwice, e.start, full, fmt.Sprintf("stands here a second time, first on line %d", markAt(c.s, first.start).line), "keep one of the two")
 		case !k.fits(e.value):
-			c.places[full] = e.value
-			c.broken = true
+			c.excused[full] = true
 			c.addAt(KindType, e.value.start, full, "the value is "+e.value.kind.words(), "write "+k.kind.example())
+		case len(e.value.list) > maxItems:
+			c.excused[full] = true
+			c.addAt(KindNetwork, e.value.start, full, fmt.Sprintf("has %d entries", len(e.value.list)), fmt.Sprintf("give %d at most", maxItems))
 		default:
 			c.places[full] = e.value
 			c.file.at[full] = markAt(c.s, e.value.start)
@@ -126,6 +125,9 @@ func (c *checker) assign(entries []entry) {
 		}
 	}
 }
+
+// maxItems bounds a list, as netguard bounds its own.
+const maxItems = 64
 
 func fullKey(table, key string) string {
 	if table == "" {
@@ -160,7 +162,9 @@ func (c *checker) strangeKey(e entry) {
 	for _, table := range []string{"", "internal", "external"} {
 		if _, ok := schema[table][e.key]; ok {
 			c.addAt(KindMisplaced, e.start, full, "does not belong here", "move the line "+whereTo(e.key, table))
-			c.broken = true
+			for _, there := range []string{"", "internal", "external"} {
+				c.excused[fullKey(there, e.key)] = true
+			}
 			return
 		}
 	}
@@ -168,7 +172,7 @@ func (c *checker) strangeKey(e entry) {
 	for _, name := range sortedKeys(schema[e.table]) {
 		if near(name, e.key) {
 			do = "write it as " + name
-			c.broken = true
+			c.excused[fullKey(e.table, name)] = true
 		}
 	}
 	c.addAt(KindUnknownKey, e.start, full, "is not a key of this file", do)

@@ -145,8 +145,15 @@ func (c *scanner) comment() {
 
 var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+`)
 
+// sectionMeant finds the name in a line that is not quite a section's, so that the
+// keys under it are not reported, too.
+var sectionMeant = regexp.MustCompile(`^\[[\[ \t"']*([A-Za-z0-9_-]+)`)
+
 func (c *scanner) header() *fault {
 	start := c.pos
+	if m := sectionMeant.FindStringSubmatch(c.s[start:]); m != nil {
+		c.table = m[1]
+	}
 	c.pos++
 	if strings.HasPrefix(c.s[c.pos:], "[") {
 		return &fault{start, "there are two brackets", "write [internal] or [external], with one"}
@@ -162,7 +169,6 @@ func (c *scanner) header() *fault {
 		return c.unexpected("the name of the section does not end with a bracket", "write [internal] or [external] on a line of its own")
 	}
 	c.pos++
-	c.table = name
 	if first, twice := c.tables[name]; twice {
 		return &fault{start, fmt.Sprintf("the section [%s] stands here a second time, first on line %d", clip(name), markAt(c.s, first).line), "put its keys together under one"}
 	}
@@ -325,11 +331,11 @@ func (c *scanner) unexpected(text, do string) *fault {
 	r, _ := utf8.DecodeRuneInString(c.s[c.pos:])
 	switch r {
 	case '\u201c', '\u201d', '\u201e', '\u201f', '\u2018', '\u2019', '\u00ab', '\u00bb':
-		text, do = fmt.Sprintf("there is a typographic quote (%c) here", r), `replace it by a straight one ("), in a plain editor`
+		text, do = fmt.Sprintf("there is a typographic quote (U+%04X) here", r), `replace it by a straight one ("), in a plain editor`
 	case '\u00a0', '\u2007', '\u202f', '\u200b', '\u2060', '\ufeff', '\u3000':
 		text, do = fmt.Sprintf("there is an invisible character (U+%04X) here, a copy from a web page or a letter", r), "delete it and put in a plain blank"
 	case '`', '\u00b4':
-		text, do = fmt.Sprintf("there is a %c here", r), `use straight quotes (")`
+		text, do = fmt.Sprintf("there is an accent (U+%04X) here", r), `use straight quotes (")`
 	}
 	return &fault{c.pos, text, do}
 }

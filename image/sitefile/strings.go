@@ -124,7 +124,7 @@ func (c *scanner) codePoint(b *strings.Builder, digits int) *fault {
 func clip(s string) string {
 	const most = 48
 	if len(s) > most || strings.Contains(s, "lwce1") {
-		return "…"
+		return "..."
 	}
 	return s
 }

@@ -109,7 +109,7 @@ func (w *form) outside(e External) {
 	w.choice("ntp", e.NTP, `["192.0.2.123"]`, "time servers")
 	w.option("proxy", e.Proxy, `"http://proxy.example:3128"`, "where the cloud is reached through an HTTP proxy")
 	w.option("proxy_user", e.ProxyUser, `"site"`, "")
-	w.option("proxy_password", string(e.ProxyPassword.Reveal()), `"…"`, "")
+	w.option("proxy_password", string(e.ProxyPassword.Reveal()), `"..."`, "")
 	if e.ProxyCA != "" {
 		w.line("proxy_ca = '''\n" + strings.ReplaceAll(e.ProxyCA, "'''", "") + "'''")
 	}

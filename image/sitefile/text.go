@@ -49,9 +49,9 @@ func decode(raw []byte) (string, encoding, *Problem) {
 func notText(raw []byte) *Problem {
 	switch {
 	case len(raw) > MaxSize:
-		return &Problem{Kind: KindUnreadable, Text: fmt.Sprintf("the file has %d bytes or more, which is more than %d", len(raw), MaxSize), Do: "this is not a file for a box: get a new one from the cloud"}
+		return &Problem{Kind: KindUnreadable, Text: fmt.Sprintf("the file has more than %d bytes, so it is none for a box", MaxSize), Do: newFile}
 	case len(bytes.Trim(raw, "\x00")) == 0 && len(raw) > 0:
-		return &Problem{Kind: KindUnreadable, Text: "the file is nothing but zero bytes: it was not copied to its end", Do: "copy it again, and eject the volume before it is unplugged"}
+		return &Problem{Kind: KindUnreadable, Text: "the file is nothing but zero bytes, as if the copy had been cut off", Do: "copy it again, and eject the volume before it is unplugged"}
 	case bytes.HasPrefix(raw, []byte("PK\x03\x04")), bytes.HasPrefix(raw, []byte("\x1f\x8b")), bytes.HasPrefix(raw, []byte("\x28\xb5\x2f\xfd")):
 		return &Problem{Kind: KindUnreadable, Text: "the file is an archive, not a text", Do: "unpack it, and copy the lwc.toml that is in it"}
 	}
@@ -61,7 +61,7 @@ func notText(raw []byte) *Problem {
 // decode16 reads UTF-16 (RFC 2781).
 func decode16(raw []byte, e encoding) (string, encoding, *Problem) {
 	if len(raw)%2 != 0 {
-		return "", e, &Problem{Kind: KindUnreadable, Text: "the file is UTF-16 and ends in half a character: it was cut off", Do: "copy it again"}
+		return "", e, &Problem{Kind: KindUnreadable, Text: "the file is UTF-16 and ends in half a character, as if it had been cut off", Do: "copy it again"}
 	}
 	units := make([]uint16, len(raw)/2)
 	for i := range units {
@@ -99,11 +99,11 @@ func checked(s string, e encoding) (string, encoding, *Problem) {
 		var text, do string
 		switch {
 		case r == 0 && e < utf16Little:
-			text, do = "there is a zero byte here: the file is damaged, or UTF-16 without its mark", "copy it again, or "+resave
+			text, do = "there is a zero byte here, as in a damaged file or in UTF-16 without its mark", "copy it again, or "+resave
 		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
-			text, do = fmt.Sprintf("the byte 0x%02X is no UTF-8: the file is damaged, or saved in another encoding", s[i]), resave
+			text, do = fmt.Sprintf("the byte 0x%02X is no UTF-8, as in a damaged file or in one of another encoding", s[i]), resave
 		case r == utf8.RuneError && e >= utf16Little:
-			text, do = "there is half a character here: the file is damaged", "copy it again"
+			text, do = "there is half a character here, as in a damaged file", "copy it again"
 		case r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f:
 			text, do = fmt.Sprintf("there is a control character (U+%04X) here", r), "remove it, or copy the file again"
 		default:
