@@ -4,14 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 
-	"lwc/cloud/api"
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/api/view"
 	"lwc/cloud/edp"
 	"lwc/cloud/fleet"
-	"lwc/transport/wire"
 )
 
 // approvalsData is the data of the page "approvals".
@@ -100,49 +97,4 @@ func decided(n int, approve bool) string {
 		return fmt.Sprintf("%d %s approved: the collector is told to send them.", n, what)
 	}
 	return fmt.Sprintf("%d %s declined: the collector is told to drop them.", n, what)
-}
-
-// machineData is the data of the page "machine".
-type machineData struct {
-	C               apitype.Collector
-	Release, Source string // in the form
-}
-
-// showMachine offers what a collector can do to itself.
-func (p *Portal) showMachine(v *visit) error {
-	c, err := p.cfg.Store.Collector(v.r.Context(), v.r.PathValue("collector"))
-	if err != nil {
-		return err
-	}
-	return v.render("machine", "collectors", machineData{C: view.Collector(c)})
-}
-
-// machineKinds are the jobs of the box itself.
-var machineKinds = []string{"renew-cert", "restart", "update"}
-
-// machine makes a job of the box itself.
-func (p *Portal) machine(v *visit) error {
-	c, err := p.cfg.Store.Collector(v.r.Context(), v.r.PathValue("collector"))
-	if err != nil {
-		return err
-	}
-	d := machineData{C: view.Collector(c), Release: v.form("release"), Source: v.form("source")}
-	if !slices.Contains(machineKinds, v.form("kind")) {
-		return edp.ErrNotFound
-	}
-	j, err := v.machineJob(c.ID, d)
-	if err != nil {
-		return v.wrong("machine", "collectors", d, err)
-	}
-	p.cfg.Hub.JobCreated(c.ID)
-	p.log.Info("a job of the box was asked for", "collector", c.ID, "kind", j.Kind, "user", v.user.Name)
-	return v.done("/jobs/"+j.ID, "")
-}
-
-func (v *visit) machineJob(collector string, d machineData) (edp.Job, error) {
-	n := edp.NewJob{Collector: collector, Kind: wire.JobKind(v.form("kind")), By: v.user.Name, TTL: api.MachineTTL, Release: d.Release, Source: d.Source}
-	if err := api.CheckMachineJob(n); err != nil {
-		return edp.Job{}, err
-	}
-	return v.cfg.Store.CreateJob(v.r.Context(), n)
 }

@@ -37,6 +37,7 @@ type collectorData struct {
 	Events  []apitype.Event
 	// Violations are the last ones at the ports.
 	Violations []apitype.Event
+	Box        *apitype.Appliance // nil: it is revoked
 }
 
 func (p *Portal) collector(v *visit) error {
@@ -62,6 +63,9 @@ func (p *Portal) collector(v *visit) error {
 	}
 	found, err := p.cfg.Store.Violations(ctx, id, latestRuns)
 	if err != nil {
+		return err
+	}
+	if d.Box, err = v.boxOf(id); err != nil {
 		return err
 	}
 	d.Events, d.Violations = view.Each(events, view.Event), view.Each(found, view.Event)

@@ -9,7 +9,7 @@ import (
 
 // fieldPath finds the field in the path of a problem: the third of
 // "devices[24].bastions[0]", "schedule.start" and "port".
-var fieldPath = regexp.MustCompile(`^(?:(?:devices|bastions|credentials|schedules)\[\d+\]|egress|limits)?\.?([a-z_]*)(?:\[\d+\])?$`)
+var fieldPath = regexp.MustCompile(`^(?:(?:devices|bastions|credentials|schedules)\[\d+\]|egress|limits|updates(?:\.window)?)?\.?([a-z_]*)(?:\[\d+\])?$`)
 
 // labels are the fields of forms as people see them.
 var labels = map[string]string{
@@ -26,6 +26,7 @@ var labels = map[string]string{
 	"external_dns": "External Port, name servers", "external_vlan": "External Port, VLAN", "external_routes": "External Port, routes", "external_ntp": "Time servers",
 	"external_proxy": "Proxy", "external_proxy_user": "User at the proxy", "external_proxy_password": "Password at the proxy",
 	"mode": "Mode", "hold": "Items that are held", "wait": "Wait", "groups": "Groups",
+	"length": "Length", "defer_days": "Days to wait", "security": "What closes a hole", "reason": "Reason", "confirm": "Confirmation", "at": "Time",
 }
 
 // wordings say in the words of a form what the rules of a fleet say in those of

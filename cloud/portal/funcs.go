@@ -36,6 +36,9 @@ func funcs() template.FuncMap {
 		"classURL":  classURL,
 
 		"jobTitle":     jobTitle,
+		"identity":     apitype.IdentityText,
+		"secureBoot":   apitype.SecureBootText,
+		"commandLine":  apitype.CommandLineText,
 		"schedule":     apitype.ScheduleText,
 		"egress":       apitype.EgressText,
 		"separation":   apitype.Separation,
@@ -100,14 +103,14 @@ func tone(word string) string {
 		return "good"
 	case "lost":
 		return "bad"
-	case "ok", "complete", "done", "online", "open", "active":
+	case "ok", "complete", "done", "online", "open", "active", "published", "updated":
 		return "good"
 	case "failed", "refused", "denied", "blocked", "malformed", "interrupted", "device-error", "rejected", "revoked",
 		"port-violation", "host-key-changed", "credential-refused",
-		"over-privileged", "half-restarted", "dial-refused":
+		"over-privileged", "half-restarted", "dial-refused", "update-failed", "held back":
 		return "bad"
 	case "partial", "retry-later", "down", "config-rejected", "unknown-item", "host-key-first-use", "clock-step", "job-refused",
-		"legacy-algorithms", "skipped", "unsupported", "withheld", "declined", "waiting", "awaited":
+		"legacy-algorithms", "skipped", "unsupported", "withheld", "declined", "waiting", "awaited", "withdrawn":
 		return "warn"
 	case "running", "accepted", "queued":
 		return "busy"
@@ -156,6 +159,8 @@ func jobTitle(kind string) string {
 		return "Restart"
 	case wire.JobUpdate:
 		return "Update"
+	case wire.JobFactoryReset:
+		return "Factory reset"
 	}
 	return "Collection"
 }

@@ -75,8 +75,8 @@ const sessionLife = 12 * time.Hour
 
 // New makes a Portal.
 func New(cfg Config) (*Portal, error) {
-	if cfg.Store == nil || cfg.Keeper == nil || cfg.Hub == nil {
-		return nil, errors.New("making the portal: a store, a keeper and a hub are needed")
+	if cfg.Store == nil || cfg.Keeper == nil || cfg.Hub == nil || cfg.Shelf == nil || cfg.Planner == nil {
+		return nil, errors.New("making the portal: a store, a keeper, a hub, a shelf and a planner are needed")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -164,6 +164,8 @@ func (p *Portal) routes() {
 	p.user("GET /documents/{id}", p.document)
 	p.user("GET /events", p.events)
 	p.user("GET /approvals", p.approvals)
+	p.user("GET /updates", p.updates)
+	p.user("GET /releases/{version}", p.release)
 	p.user("GET /catalogue", p.catalogue)
 	p.user("GET /login-class", p.loginClass)
 	p.admin("GET /enrol", p.showEnrol)
@@ -196,6 +198,13 @@ func (p *Portal) routes() {
 	p.admin("POST /approvals", p.decide)
 	p.admin("GET /collectors/{collector}/machine", p.showMachine)
 	p.admin("POST /collectors/{collector}/machine", p.machine)
+	p.admin("POST /collectors/{collector}/updates", p.putOwnPolicy)
+	p.admin("GET /collectors/{collector}/reset", p.showReset)
+	p.admin("POST /collectors/{collector}/reset", p.reset)
+	p.admin("POST /updates", p.putPolicy)
+	p.admin("POST /releases/{version}/approve", p.approveRelease)
+	p.admin("GET /releases/{version}/withdraw", p.showWithdraw)
+	p.admin("POST /releases/{version}/withdraw", p.withdraw)
 	p.admin("GET /access", p.showAccess)
 	p.admin("POST /access/link", p.makeLink)
 	p.admin("POST /access/delete", p.deleteUser)

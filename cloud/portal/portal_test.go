@@ -196,7 +196,7 @@ func TestHeaders(t *testing.T) {
 // adminPages are the paths of Fill's site that only admins may see.
 func adminPages() []string {
 	at := "/collectors/" + apitest.Collector
-	return []string{"/enrol", "/access", at + "/access", at + "/add-device", at + "/import", at + "/devices/edge-1/delete", at + "/revoke", at + "/machine"}
+	return []string{"/enrol", "/access", at + "/access", at + "/add-device", at + "/import", at + "/devices/edge-1/delete", at + "/revoke", at + "/machine", at + "/reset", "/releases/1.1.0/withdraw"}
 }
 
 // openPages are the paths of Fill's site that every user may see.
@@ -204,16 +204,17 @@ func openPages(t *testing.T, c *apitest.Cloud, job edp.Job) []string {
 	t.Helper()
 	docs, err := c.Store.Documents(t.Context(), edp.DocumentFilter{Run: job.Run})
 	must(t, err)
+	c.Publish("1.1.0", nil)
 	at := "/collectors/" + apitest.Collector
 	pages := []string{"/", "/inventory", "/inventory?q=edge&sort=-model", "/inventory.csv", "/collectors", at, "/devices", "/devices?state=failed",
-		at + "/devices/edge-1", at + "/devices/edge-3", "/runs", "/runs/" + job.Run, "/jobs/" + job.ID, "/events", "/approvals", "/devices?group=core",
+		at + "/devices/edge-1", at + "/devices/edge-3", "/runs", "/runs/" + job.Run, "/jobs/" + job.ID, "/events", "/approvals", "/devices?group=core", "/updates", "/releases/1.1.0",
 		"/catalogue", "/login-class", "/login-class?profile=security&name=watch", "/login-class?profile=tiny&collector=" + apitest.Collector + "&device=edge-1"}
 	for _, d := range docs {
 		pages = append(pages, "/documents/"+d.ID, "/api/v1/documents/"+d.ID, "/api/v1/documents/"+d.ID+"/raw")
 	}
 	return append(pages, "/api/openapi.json", "/api/openapi.yaml", "/api/docs", "/api/v1/collectors", "/api/v1/collectors/"+apitest.Collector,
 		"/api/v1/collectors/"+apitest.Collector+"/fleet", "/api/v1/devices", "/api/v1/runs", "/api/v1/runs/"+job.Run, "/api/v1/jobs/"+job.ID,
-		"/api/v1/documents", "/api/v1/events", "/api/v1/collectors/"+apitest.Collector+"/devices/edge-1/probe", "/api/v1/held",
+		"/api/v1/documents", "/api/v1/events", "/api/v1/collectors/"+apitest.Collector+"/devices/edge-1/probe", "/api/v1/held", "/api/v1/releases", "/api/v1/releases/1.1.0", "/api/v1/boxes",
 		"/api/v1/collectors/"+apitest.Collector+"/ledger?documents=bytes")
 }
 
@@ -273,7 +274,7 @@ func adminRoutes(t *testing.T) (out []route) {
 		if m[1] == "user" && (m[2] == http.MethodGet || m[3] == "/logout") {
 			continue
 		}
-		path := strings.NewReplacer("{collector}", apitest.Collector, "{device}", "edge-1").Replace(m[3])
+		path := strings.NewReplacer("{collector}", apitest.Collector, "{device}", "edge-1", "{version}", "1.1.0").Replace(m[3])
 		out = append(out, route{m[2], path})
 	}
 	if len(out) < 30 {

@@ -3,7 +3,6 @@ package portal
 import (
 	"errors"
 	"io"
-	"slices"
 	"strings"
 
 	"lwc/cloud/api"
@@ -108,7 +107,7 @@ func (p *Portal) job(v *visit) error {
 	}
 	d := jobData{Job: view.Job(j, nil, nil), Collector: j.Collector, Max: max(j.Total, 1), Value: j.Done}
 	d.Over = j.State == wire.JobDone || j.State == wire.JobFailed || j.State == wire.JobRefused
-	d.Machine = slices.Contains(machineKinds, string(j.Kind))
+	d.Machine = j.Run == "" && j.Kind != wire.JobProbe
 	if j.Run != "" {
 		r, err := p.cfg.Store.Run(v.r.Context(), j.Run)
 		if err != nil {

@@ -40,8 +40,9 @@ type Cloud struct {
 	// ReleaseKeys is the file with the keys that may sign releases.
 	ReleaseKeys string
 
-	tb  testing.TB
-	key *ecdsa.PrivateKey // of the collectors
+	tb    testing.TB
+	key   *ecdsa.PrivateKey // of the collectors
+	boots int
 }
 
 // Hub records what it is told.

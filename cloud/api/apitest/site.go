@@ -1,12 +1,15 @@
 package apitest
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"time"
 
 	"lwc/cloud/edp"
 	"lwc/cloud/fleet"
+	"lwc/cloud/shelf/shelftest"
+	"lwc/image/release"
 	"lwc/junos"
 	"lwc/transport/secret"
 	"lwc/transport/wire"
@@ -103,6 +106,24 @@ func (c *Cloud) Enrol(id string) {
 	c.check(c.Store.Enrolled(c.ctx(), edp.Enrolment{Collector: id, SPKI: base64.StdEncoding.EncodeToString(c.der()), Serial: "01", NotAfter: time.Now().Add(90 * 24 * time.Hour)}))
 	c.check(c.Store.SawHello(c.ctx(), wire.Hello{V: wire.Version, Collector: id, Boot: Boot, Conn: 1, Firmware: "1.0.0", Clock: time.Now(),
 		Ports: wire.PortState{Mode: "enforce", State: "open", Internal: "lwcint0", External: "lwcext0"}}))
+}
+
+// Box says hello for a collector whose box runs a release of the appliance.
+func (c *Cloud) Box(id, image string) {
+	c.tb.Helper()
+	c.boots++
+	c.check(c.Store.SawHello(c.ctx(), wire.Hello{V: wire.Version, Collector: id, Boot: fmt.Sprintf("%s-%d", Boot, c.boots), Conn: 1, Firmware: image, Clock: time.Now(),
+		Ports: wire.PortState{Mode: "enforce", State: "open", Internal: "lwcint0", External: "lwcext0"},
+		Box:   wire.Box{Image: image, Identity: "tpm", SecureBoot: "on", CommandLine: "as-built", Hardware: "Example Works Box 2"}}))
+}
+
+// Publish publishes a release with a key that the cloud trusts from then on. change
+// may alter the manifest before it is signed.
+func (c *Cloud) Publish(version string, change func(*release.Manifest)) {
+	c.tb.Helper()
+	shelftest.Trust(c.tb, c.ReleaseKeys, shelftest.Key(1))
+	_, err := c.Shelf.Add(c.ctx(), bytes.NewReader(shelftest.Bundle(c.tb, version, shelftest.Key(1), change)), "test")
+	c.check(err)
 }
 
 // Work does a collect job as a collector would: its documents, the results of

@@ -1,0 +1,119 @@
+package portal_test
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"lwc/cloud/api/apitest"
+	"lwc/cloud/edp"
+	"lwc/cloud/rollout"
+	"lwc/image/release"
+	"lwc/transport/wire"
+)
+
+// An admin sees who runs what, changes the policy, approves a release for one box,
+// and withdraws it.
+func TestUpdatesInABrowser(t *testing.T) {
+	c := apitest.Start(t)
+	c.Fill()
+	c.Box(apitest.Collector, "1.0.0")
+	c.Publish("1.1.0", func(m *release.Manifest) { m.Security, m.Notes = true, "It closes a hole.\nOf others." })
+	b := open(t)
+	b.logIn(c)
+	b.do(click(`a[href="/updates"]`), seen("#boxes table"))
+	if s := b.text("#boxes"); !strings.Contains(s, apitest.Collector) || !strings.Contains(s, "1.0.0") || !strings.Contains(s, "1.1.0") {
+		t.Errorf("the boxes: %s", s)
+	}
+	b.picture("updates")
+	b.do(chromedp.SetValue(chromedp.CSS("#default select[name=mode]"), "window"), chromedp.SetValue(chromedp.CSS("#default input[name=start]"), "noon"), click("#default button.primary"), seen("#problems"))
+	if s := b.text("#problems"); !strings.Contains(s, `"noon" is not a time of day`) {
+		t.Errorf("the problems: %s", s)
+	}
+	b.picture("updates-wrong")
+	must(t, c.Store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic})) // its form has no window
+	b.visit(c.URL+"/updates", "#default select")
+	b.do(chromedp.SetValue(chromedp.CSS("#default select[name=mode]"), "approval"), click("#default button.primary"), seen(".note.good"))
+	if p, err := c.Store.UpdatePolicy(t.Context()); err != nil || p.Mode != rollout.Approval || !p.Window.IsZero() {
+		t.Errorf("%+v, %v", p, err)
+	}
+	b.do(chromedp.Click(`//a[text()="1.1.0"]`), seen("#pending"))
+	b.picture("release")
+	b.do(click("#pending input[name=collector]"), click("#approve"), seen("#approvals"))
+	r, err := c.Store.Release(t.Context(), "1.1.0")
+	if err != nil || len(r.Approvals) != 1 || r.Approvals[0].Collector != apitest.Collector || r.Approvals[0].By != "ada" {
+		t.Errorf("%+v, %v", r.Approvals, err)
+	}
+	b.do(chromedp.Click(`//a[text()="Withdraw"]`), keys("input[name=reason]", "it is slow"), click("button.danger"), seen("#withdrawn"))
+	if s := b.text("#withdrawn"); !strings.Contains(s, "it is slow") {
+		t.Errorf("withdrawn: %s", s)
+	}
+	b.picture("release-withdrawn")
+}
+
+// The box of a collector is shown; an update is asked for by hand, for a time, and is
+// refused where it cannot be; a factory reset needs the id.
+func TestTheBoxInABrowser(t *testing.T) {
+	c := apitest.Start(t)
+	c.Fill()
+	c.Box(apitest.Collector, "1.0.0")
+	b := open(t)
+	b.logIn(c)
+	at := c.URL + "/collectors/" + apitest.Collector
+	b.visit(at, "#box")
+	if s := b.text("#box"); !strings.Contains(s, "in the TPM") || !strings.Contains(s, "only signed systems") || !strings.Contains(s, "Example Works Box 2") {
+		t.Errorf("the box: %s", s)
+	}
+	b.picture("collector-box")
+	b.visit(at+"/machine", "#update")
+	b.do(click("#update"), seen(".note.bad"))
+	if s := b.text(".note.bad"); !strings.Contains(s, "o release is published") {
+		t.Errorf("without a release: %s", s)
+	}
+	c.Publish("1.1.0", nil)
+	b.visit(at+"/machine", "#update")
+	b.picture("machine")
+	b.do(click("#update"), seen("#progress"))
+	if s := b.text("#progress"); !strings.Contains(s, "1.1.0") {
+		t.Errorf("the job: %s", s)
+	}
+	b.picture("job-update")
+	b.visit(at+"/machine", "#factory-reset")
+	b.do(click("#factory-reset"), keys("input[name=confirm]", "another"), click("button.danger"), seen("#problems"))
+	b.picture("reset")
+	b.do(keys("input[name=confirm]", apitest.Collector), click("button.danger"), seen("#progress"))
+	jobs, err := c.Store.OpenJobs(t.Context(), apitest.Collector)
+	must(t, err)
+	if !slices.ContainsFunc(jobs, func(j edp.Job) bool { return j.Kind == wire.JobFactoryReset && j.By == "ada" }) {
+		t.Errorf("%+v", jobs)
+	}
+}
+
+// The policy of one box is part of its fleet.
+func TestTheOwnPolicyOfABox(t *testing.T) {
+	c := apitest.Start(t)
+	c.Fill()
+	v := user(t, c, edp.RoleAdmin)
+	at := "/collectors/" + apitest.Collector + "/updates"
+	resp, body := v.post(at, url.Values{"mode": {"window"}, "start": {"22:00"}, "length": {"5m"}, "timezone": {"Europe/Berlin"}, "day": {"sat", "sun"}, "defer_days": {"x"}})
+	if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, "not a length of time") || !strings.Contains(body, "not a number of days") || !strings.Contains(body, `value="22:00"`) {
+		t.Errorf("%s\n%s", resp.Status, body)
+	}
+	v.post(at, url.Values{"mode": {"window"}, "start": {"22:00"}, "length": {"2h"}, "timezone": {"Europe/Berlin"}, "day": {"sat", "sun"}, "defer_days": {"3"}})
+	f, err := c.Store.GetFleet(t.Context(), apitest.Collector)
+	must(t, err)
+	if got := f.Updates.String(); got != "on sat, sun at 22:00 Europe/Berlin within 2h, 3 days after it was published (what closes a hole: at once)" {
+		t.Errorf("%s", got)
+	}
+	v.post(at, url.Values{"mode": {""}, "start": {"22:00"}})
+	if f, err = c.Store.GetFleet(t.Context(), apitest.Collector); err != nil || !f.Updates.IsZero() {
+		t.Errorf("%+v, %v", f.Updates, err)
+	}
+	if !slices.Contains(c.Hub.Told(), "look") {
+		t.Error("the planner was not told")
+	}
+}
