@@ -124,8 +124,8 @@ func (a *API) addRelease(ctx context.Context, in *upload) (*answer[apitype.Relea
 
 // withdrawal is the request of that operation.
 type withdrawal struct {
-	oneRelease
-	Body apitype.ReleaseWithdrawal
+	Version string `path:"version" maxLength:"40" doc:"MAJOR.MINOR.PATCH."`
+	Body    apitype.ReleaseWithdrawal
 }
 
 func (a *API) withdrawRelease(ctx context.Context, in *withdrawal) (*answer[apitype.Release], error) {
@@ -135,8 +135,8 @@ func (a *API) withdrawRelease(ctx context.Context, in *withdrawal) (*answer[apit
 
 // releaseDecision is the request of that operation.
 type releaseDecision struct {
-	oneRelease
-	Body apitype.ReleaseDecision
+	Version string `path:"version" maxLength:"40" doc:"MAJOR.MINOR.PATCH."`
+	Body    apitype.ReleaseDecision
 }
 
 func (a *API) approveRelease(ctx context.Context, in *releaseDecision) (*answer[apitype.Release], error) {
@@ -145,7 +145,7 @@ func (a *API) approveRelease(ctx context.Context, in *releaseDecision) (*answer[
 		return nil, a.fail("approve-release", err)
 	}
 	a.cfg.Planner.Look()
-	return a.getRelease(ctx, &in.oneRelease)
+	return a.getRelease(ctx, &oneRelease{in.Version})
 }
 
 func (a *API) listBoxes(ctx context.Context, _ *struct{}) (*answer[apitype.Appliances], error) {
@@ -174,8 +174,8 @@ func (a *API) putUpdatePolicy(ctx context.Context, in *request[rollout.Policy]) 
 
 // ownPolicy is the request of that operation.
 type ownPolicy struct {
-	oneCollector
-	Body rollout.Policy
+	Collector string `path:"collector" maxLength:"63" doc:"Collector id."`
+	Body      rollout.Policy
 }
 
 func (a *API) putOwnUpdatePolicy(ctx context.Context, in *ownPolicy) (*answer[apitype.UpdatePolicy], error) {

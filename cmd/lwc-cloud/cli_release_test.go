@@ -1,0 +1,145 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"lwc/cloud/api/apitest"
+	"lwc/cloud/edp"
+	"lwc/cloud/pki"
+	"lwc/cloud/shelf/shelftest"
+	"lwc/image/release"
+)
+
+func contains(t *testing.T, what, text string, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if !strings.Contains(text, w) {
+			t.Errorf("%s: no %q in\n%s", what, w, text)
+		}
+	}
+}
+
+func TestReleaseCommands(t *testing.T) {
+	s := newShell(t, edp.RoleAdmin)
+	s.cloud.Box(apitest.Collector, "1.0.0")
+	shelftest.Trust(t, s.cloud.ReleaseKeys, shelftest.Key(1))
+	file := s.file("lwc_1.1.0.release.tar", string(shelftest.Bundle(t, "1.1.0", shelftest.Key(1), func(m *release.Manifest) { m.Security, m.Notes = true, "It closes a hole." })))
+	contains(t, "add", s.ok("release", "add", file), "release 1.1.0 is published (300 kB for each box)")
+	contains(t, "list", s.ok("release", "list"), "RELEASE", "1.1.0", "published", "yes")
+	contains(t, "list --json", s.ok("release", "list", "--json"), `"version": "1.1.0"`)
+	contains(t, "show", s.ok("release", "show", "1.1.0"), "lwc_1.1.0.efi", "0 run it", "It closes a hole.")
+	contains(t, "updates", s.ok("updates"), "default: daily at 02:00 UTC", apitest.Collector, "1.0.0", "1.1.0 ")
+	contains(t, "update-policy", s.ok("update-policy", "--mode", "approval"), "default: after an approval")
+	contains(t, "update-policy of one", s.ok("update-policy", apitest.Collector, "--mode", "window", "--start", "22:00", "--day", "sat", "--defer-days", "2"),
+		apitest.Collector+": on sat at 22:00 UTC within 3h, 2 days after")
+	contains(t, "updates then", s.ok("updates"), "on sat at 22:00", "after an approval")
+	contains(t, "approve", s.ok("release", "approve", "1.1.0", apitest.Collector), "approved for: "+apitest.Collector)
+	contains(t, "undo", s.ok("release", "approve", "1.1.0", apitest.Collector, "--undo"), "approved for: none")
+	contains(t, "update-policy --default", s.ok("update-policy", apitest.Collector, "--default"), apitest.Collector+": the cloud's default")
+	contains(t, "update", s.ok("update", apitest.Collector, "--at", time.Now().Add(time.Hour).UTC().Format(time.RFC3339)), "job ")
+	contains(t, "withdraw", s.ok("release", "withdraw", "1.1.0", "--why", "it is slow"), "release 1.1.0 is withdrawn; 0 boxes run it")
+	contains(t, "show then", s.ok("release", "show", "1.1.0"), "withdrawn", "it is slow")
+	contains(t, "factory-reset", s.ok("factory-reset", apitest.Collector, "--yes"), "job ")
+}
+
+func TestReleaseCommandErrors(t *testing.T) {
+	s := newShell(t, edp.RoleAdmin)
+	s.cloud.Box(apitest.Collector, "1.0.0")
+	shelftest.Trust(t, s.cloud.ReleaseKeys, shelftest.Key(1))
+	bad := s.file("bad.tar", string(shelftest.Bundle(t, "1.1.0", shelftest.Key(3), nil)))
+	for want, c := range map[string]struct {
+		args []string
+		code int
+	}{
+		"not signed by a key":     {[]string{"release", "add", bad}, exitFailed},
+		"opening the bundle":      {[]string{"release", "add", "/nope.tar"}, exitFailed},
+		"is not a file":           {[]string{"release", "add", s.dir}, exitUsage},
+		"say why":                 {[]string{"release", "withdraw", "1.1.0"}, exitUsage},
+		"not found":               {[]string{"release", "show", "1.1.0"}, exitFailed},
+		"needs one of: add, list": {[]string{"release"}, exitUsage},
+		"give --mode":             {[]string{"update-policy"}, exitUsage},
+		"the window is missing":   {[]string{"update-policy", "--mode", "window"}, exitUsage},
+		"no release is published": {[]string{"update", apitest.Collector}, exitFailed},
+		"must be a time as 2026":  {[]string{"update", apitest.Collector, "--at", "tonight"}, exitUsage},
+		"say --yes":               {[]string{"factory-reset", apitest.Collector}, exitUsage},
+		"VERSION [COLLECTOR":      {[]string{"release", "approve"}, exitUsage},
+	} {
+		_, errs, code := s.run(c.args...)
+		if code != c.code || !strings.Contains(errs, want) {
+			t.Errorf("%v: %d, %s", c.args, code, errs)
+		}
+	}
+}
+
+// A real cloud: its keys, a release, a box that loads it with its certificate, and
+// one that is revoked.
+func TestAReleaseOfARealCloud(t *testing.T) {
+	dir := t.TempDir()
+	p := startServe(t, dir)
+	keys := filepath.Join(t.TempDir(), "keys.pem")
+	shelftest.Trust(t, keys, shelftest.Key(1))
+	if out, errs, code := command(t, "release-keys", "--data", dir, "--add", keys); code != 0 || len(strings.TrimSpace(out)) != 16 {
+		t.Fatalf("%d %s%s", code, out, errs)
+	}
+	token, _, _ := command(t, "api-token", "--data", dir, "--name", "ci", "--role", "admin")
+	t.Setenv("LWC_API_TOKEN", strings.TrimSpace(token))
+	bundle := filepath.Join(t.TempDir(), "lwc_1.1.0.release.tar")
+	if err := os.WriteFile(bundle, shelftest.Bundle(t, "1.1.0", shelftest.Key(1), nil), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, errs, code := command(t, "release", "add", bundle); code != 0 {
+		t.Fatalf("%s%s", out, errs)
+	}
+	box := enrolBox(t, dir, "site-berlin-1")
+	if got, body := fetch(t, box, p.ready.URL+"/releases/1.1.0/manifest.json"); got != http.StatusOK || !strings.Contains(body, "payload") {
+		t.Errorf("%d %s", got, body)
+	}
+	if got, _ := fetch(t, p.browser(), p.ready.URL+"/releases/1.1.0/manifest.json"); got != http.StatusForbidden {
+		t.Errorf("without a certificate: %d", got)
+	}
+	if got, _ := fetch(t, p.browser(), p.ready.URL+"/releases/1.1.0"); got != http.StatusSeeOther {
+		t.Errorf("the portal's page of the release: %d", got)
+	}
+	if _, errs, code := command(t, "revoke", "site-berlin-1"); code != 0 {
+		t.Fatal(errs)
+	}
+	if got, _ := fetch(t, box, p.ready.URL+"/releases/1.1.0/manifest.json"); got != http.StatusForbidden {
+		t.Errorf("revoked: %d", got)
+	}
+	if code := p.terminate(); code != 0 {
+		t.Errorf("it ends with %d", code)
+	}
+}
+
+// enrolBox enters a collector into the registry of a data folder, past all tokens.
+func enrolBox(t *testing.T, dir, id string) *http.Client {
+	t.Helper()
+	d := must(openData(t.Context(), dir, false))
+	defer d.Close()
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	c := must(d.pki.IssueCollector(id, key.Public()))
+	if err := d.store.Enrolled(t.Context(), edp.Enrolment{Collector: id, SPKI: pki.SPKI(c.RawSubjectPublicKeyInfo), NotAfter: c.NotAfter}); err != nil {
+		t.Fatal(err)
+	}
+	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: d.pki.CAPool(),
+		Certificates: []tls.Certificate{{Certificate: [][]byte{c.Raw}, PrivateKey: key, Leaf: c}}}}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
+}
+
+func fetch(t *testing.T, c *http.Client, url string) (int, string) {
+	t.Helper()
+	resp := must(c.Get(url))
+	defer resp.Body.Close()
+	return resp.StatusCode, string(must(io.ReadAll(resp.Body)))
+}
