@@ -159,9 +159,6 @@ func (k knowledge) state() State {
 	return Ready
 }
 
-// errDamaged says that what was kept cannot be used any more.
-var errDamaged = errors.New("the settings that the box kept are damaged")
-
 // kept reads what the box knows. Settings that are damaged count as none.
 func (p *Provisioner) kept() (knowledge, error) {
 	var k knowledge

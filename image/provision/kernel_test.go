@@ -1,0 +1,104 @@
+package provision
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// machine is a sysfs and a /dev of files.
+func machine(t *testing.T, devices map[string]string) Kernel {
+	t.Helper()
+	dir := t.TempDir()
+	k := Kernel{Sys: filepath.Join(dir, "sys"), Dev: filepath.Join(dir, "dev"), Folder: filepath.Join(dir, "mnt")}
+	for name, image := range devices {
+		name, part, _ := strings.Cut(name, ":")
+		at := filepath.Join(k.Sys, "devices", strings.TrimRight(name, "0123456789"))
+		if strings.TrimRight(name, "0123456789") != name {
+			at = filepath.Join(at, name)
+		}
+		size := "0"
+		if image != "" {
+			size = "2048"
+		}
+		err := errors.Join(os.MkdirAll(at, 0o755), os.MkdirAll(filepath.Join(k.Sys, "class/block"), 0o755), os.MkdirAll(k.Dev, 0o755),
+			os.Symlink(at, filepath.Join(k.Sys, "class/block", name)), os.WriteFile(filepath.Join(at, "size"), []byte(size+"\n"), 0o600),
+			os.WriteFile(filepath.Join(at, "uevent"), []byte("DEVTYPE=partition\nPARTNAME="+part+"\n"), 0o600))
+		if strings.HasSuffix(at, name) && filepath.Base(filepath.Dir(at)) != "devices" {
+			err = errors.Join(err, os.WriteFile(filepath.Join(at, "partition"), []byte("1\n"), 0o600))
+		}
+		if image != "" {
+			err = errors.Join(err, os.Symlink(image, filepath.Join(k.Dev, name)))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return k
+}
+
+func TestListFindsWhatIsMeant(t *testing.T) {
+	conf, other := formatted(t, "16", "LWCCONF", "16"), formatted(t, "16", "BACKUP", "16")
+	blank := filepath.Join(t.TempDir(), "blank")
+	if err := os.WriteFile(blank, make([]byte, 4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k := machine(t, map[string]string{"sda": blank, "sda2:LWCCONF": blank, "sdb": blank, "sdb1": conf, "sdc": conf, "sdd": other, "sde": "", "loop": conf, "sdf": "/nowhere"})
+	all, err := k.List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Volume{{Device: "sda2", Label: "LWCCONF", Problem: "it is not formatted, or damaged"}, {Device: "sdb1", Label: "LWCCONF", FS: "vfat"}, {Device: "sdc", Label: "LWCCONF", FS: "vfat"}}
+	if fmt.Sprint(all) != fmt.Sprint(want) || all[0].Problem != want[0].Problem {
+		t.Errorf("volumes are %+v", all)
+	}
+	if d := k.diskOf("sdb1"); d != "sdb" {
+		t.Errorf("sdb1 is on %s", d)
+	}
+}
+
+// The kernel mounts, shows and unmounts, also when use fails. There is no FAT volume
+// that it could mount without a block device: a tmpfs stands for it here, and the
+// boot tests have sticks.
+func TestMountedIsGoneAfterwards(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("LWC_TEST_STRICT") != "" {
+			t.Fatal("root is needed")
+		}
+		t.Skip("root is needed")
+	}
+	runtime.LockOSThread() // the thread ends with the test, and its namespace with it
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	failed := errors.New("no")
+	err := mounted("none", folder, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_NOSYMFOLLOW, "size=64k", func(root *os.Root) error {
+		if err := root.WriteFile("x", nil, 0o600); err != nil {
+			return err
+		}
+		return failed
+	})
+	if !errors.Is(err, failed) || errors.Is(err, ErrVolume) {
+		t.Errorf("error is %v", err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) != 0 {
+		t.Errorf("it is still mounted: %v (%v)", left, err)
+	}
+	file := filepath.Join(folder, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := mounted(file, folder, "vfat", unix.MS_RDONLY, mountOptions["vfat"], nil); !errors.Is(err, ErrVolume) {
+		t.Errorf("what is no disk is mounted: %v", err)
+	}
+}

@@ -1,0 +1,357 @@
+package provision
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"lwc/image/sitefile"
+)
+
+const addressA, addressB = "10.1.0.2/24", "10.2.0.2/24"
+
+// The life of a box: no file, a bad one, a good one, enrolled, started again.
+func TestTheLifeOfABox(t *testing.T) {
+	b := newBox(t)
+	b.want(Waiting, "no-volume", "there is no volume with the name LWCCONF: copy lwc.toml to a USB stick")
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": strings.Replace(site("t1", addressA), "52:54:00:12:34:56", "52:54", 1)})
+	s := b.want(Refused, "mac", "line 11, column 7: internal.mac:")
+	if s.Source != "lwc.toml on LWCCONF (sdb1)" || b.read(b.RAM, daemonFile) != "" || b.read(b.Settings, settingsFile) != "" || b.hasToken() {
+		t.Errorf("a bad file changed something: %+v", s)
+	}
+	b.unplugAll()
+	b.want(Waiting, "no-volume", "")
+	b.plug("sdb1", "lwcconf", false, map[string]string{"LWC.TOML": site("t1", addressA)})
+	b.want(Ready, "", "")
+	if b.read(b.RAM, tokenFile) != token("t1") || !strings.Contains(b.read(b.RAM, daemonFile), addressA) || strings.Contains(b.read(b.Settings, settingsFile), "lwce1_") {
+		t.Errorf("lwcd got %q with\n%s", b.read(b.RAM, tokenFile), b.read(b.RAM, daemonFile))
+	}
+	b.want(Ready, "", "")
+	b.enrol()
+	b.want(Enrolled, "", "")
+	if text := b.read(b.shelf.folders["sdb1"], "LWC.TOML"); strings.Contains(text, "lwce1_") || !strings.Contains(text, `token = "used---`) || !strings.Contains(text, addressA) {
+		t.Errorf("the volume holds\n%s", text)
+	}
+	b.want(Enrolled, "", "")
+	b.unplugAll()
+	b.boot()
+	b.want(Enrolled, "", "")
+	if !strings.Contains(b.read(b.RAM, daemonFile), addressA) || b.hasToken() || b.restarts != 0 || b.shelf.opened != 1 {
+		t.Errorf("after a restart lwcd has\n%s\n%d restarts, opened %d times", b.read(b.RAM, daemonFile), b.restarts, b.shelf.opened)
+	}
+	if strings.Contains(b.log.String(), "lwce1_") {
+		t.Errorf("the log has the token:\n%s", &b.log)
+	}
+}
+
+func TestABoxWithSettingsGoesOnWithThem(t *testing.T) {
+	b := newBox(t)
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
+	b.want(Ready, "", "")
+	b.enrol()
+	b.want(Enrolled, "", "")
+	settings := b.read(b.Settings, settingsFile)
+	for name, text := range map[string]string{
+		"missing": strings.Replace(site("", addressB), "mac = ", "# mac = ", 1),
+		"no-file": "", "other-token": site("t2", addressB), "syntax": "mac: x", "unreadable": "\x00\x00",
+	} {
+		b.unplugAll()
+		files := map[string]string{"lwc.toml": text}
+		if text == "" {
+			files = nil
+		}
+		b.plug("sdb1", "LWCCONF", false, files)
+		kinds := name
+		if name == "no-file" {
+			kinds = "" // a stick without the file is nothing to a box that has its settings
+		}
+		if name == "unreadable" || name == "missing" {
+			b.want(Enrolled, kinds, "")
+		} else {
+			b.want(Enrolled, kinds, "")
+		}
+		if b.read(b.Settings, settingsFile) != settings || strings.Contains(b.read(b.RAM, daemonFile), addressB) {
+			t.Errorf("%s: the settings were changed", name)
+		}
+		if text := b.read(b.shelf.folders["sdb1"], "lwc.toml"); name == "other-token" && !strings.Contains(text, "lwce1_") {
+			t.Error("another box's token was overwritten")
+		}
+	}
+}
+
+func TestANewFileReplacesTheSettings(t *testing.T) {
+	b := newBox(t)
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
+	b.want(Ready, "", "")
+	b.enrol()
+	b.want(Enrolled, "", "")
+	b.unplugAll()
+	b.plug("sdc1", "LWCCONF", false, map[string]string{"lwc.toml": site("", addressB)})
+	b.want(Enrolled, "", "")
+	if settings := b.read(b.Settings, settingsFile); !strings.Contains(settings, addressB) || !strings.Contains(settings, "https://192.0.2.1") ||
+		!strings.Contains(b.read(b.RAM, daemonFile), addressB) || b.restarts != 1 {
+		t.Errorf("settings are\n%s\nafter %d restarts", settings, b.restarts)
+	}
+	b.want(Enrolled, "", "")
+	if b.restarts != 1 {
+		t.Errorf("the same file started lwcd %d times", b.restarts)
+	}
+	b.unplugAll()
+	b.plug("sdc1", "LWCCONF", false, map[string]string{"lwc.toml": `endpoint = "https://192.0.2.2"` + "\n" + site("", addressA)})
+	b.want(Enrolled, "other-token", "is another cloud than the one that this box has enrolled with")
+}
+
+// A token that is late: the first was refused, another comes.
+func TestAnotherTokenBeforeTheEnrolment(t *testing.T) {
+	b := newBox(t)
+	b.plug("sda2", "LWCCONF", true, map[string]string{"lwc.toml": site("t1", addressA)})
+	b.want(Ready, "", "")
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t2", addressB)})
+	b.want(Ready, "", "")
+	if b.read(b.RAM, tokenFile) != token("t2") || !strings.Contains(b.read(b.RAM, daemonFile), addressB) {
+		t.Error("the attached volume does not count more than the box's own")
+	}
+	b.enrol()
+	b.want(Enrolled, "", "")
+	if text := b.read(b.shelf.folders["sdb1"], "lwc.toml"); strings.Contains(text, "lwce1_") {
+		t.Errorf("the volume holds\n%s", text)
+	}
+}
+
+func TestATokenIsNotKept(t *testing.T) {
+	b := newBox(t)
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
+	b.want(Ready, "", "")
+	b.unplugAll()
+	b.want(Ready, "", "") // lwcd has it
+	b.boot()
+	b.want(Ready, "token-gone", "plug the volume with lwc.toml in again")
+	if b.read(b.RAM, daemonFile) == "" {
+		t.Error("the settings are not used without the token")
+	}
+}
+
+// After a factory reset the used file is no mistake, and not read again.
+func TestAResetBoxWaits(t *testing.T) {
+	b := newBox(t)
+	b.plug("sda2", "LWCCONF", true, map[string]string{"lwc.toml": site("t1", addressA)})
+	b.want(Ready, "", "")
+	b.enrol()
+	b.want(Enrolled, "", "")
+	if err := Forget(t.Context(), b.Settings, b.State, filepath.Join(b.State, "none")); err != nil {
+		t.Fatal(err)
+	}
+	b.boot()
+	b.want(Waiting, "token-used", "was used already: get a new file from the cloud")
+	if b.read(b.RAM, daemonFile) != "" || b.read(b.Settings, settingsFile) != "" {
+		t.Error("a used file was taken")
+	}
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t2", addressB)})
+	b.want(Ready, "", "")
+}
+
+func TestATokenThatCannotBeOverwritten(t *testing.T) {
+	b := newBox(t)
+	b.shelf.readOnly = true
+	b.plug("sr0", "cidata", false, map[string]string{"user-data": site("t1", addressA), "meta-data": "instance-id: x\n"})
+	b.want(Ready, "", "")
+	b.enrol()
+	for range 3 {
+		b.want(Enrolled, "token-not-erased", "take the volume out and delete lwc.toml on it")
+	}
+	if b.shelf.opened != 1 {
+		t.Errorf("it was tried %d times", b.shelf.opened)
+	}
+	b.unplugAll()
+	b.want(Enrolled, "", "")
+}
+
+func TestALateTokenIsSweptAway(t *testing.T) {
+	b := newBox(t)
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
+	b.want(Ready, "", "")
+	if err := os.WriteFile(filepath.Join(b.State, certFile), []byte("cert"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.want(Enrolled, "", "")
+	if !b.hasToken() {
+		t.Error("it went before lwcd could erase it")
+	}
+	b.want(Enrolled, "", "")
+	if b.hasToken() {
+		t.Error("it is still there")
+	}
+}
+
+func TestWhatLwcdObjectsTo(t *testing.T) {
+	b := newBox(t)
+	b.Check = func(f *sitefile.File) []sitefile.Problem {
+		return []sitefile.Problem{f.Problem(KindPorts, "internal.addresses", "is no good", "use another")}
+	}
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
+	b.want(Refused, "ports", "line 13, column 13: internal.addresses: is no good: use another")
+	if b.read(b.RAM, daemonFile) != "" || b.hasToken() {
+		t.Error("lwcd got it all the same")
+	}
+}
+
+func TestVolumesThatAreNotAsTheyShouldBe(t *testing.T) {
+	good := site("t1", addressA)
+	for _, tt := range []struct {
+		name, label  string
+		files        map[string]string
+		kind, words  string
+		also         string // a second volume with this file
+		alsoState    State
+		problem      string
+		own, waiting bool
+	}{
+		{name: "empty", label: "LWCCONF", kind: "no-file", words: "copy lwc.toml to it, not into a folder", waiting: true},
+		{name: "own, empty", label: "LWCCONF", own: true, kind: "no-file", words: "copy lwc.toml to a USB stick", waiting: true},
+		{name: "in a folder", label: "LWCCONF", files: map[string]string{"lwc/": "", "README.txt": "x", "lwc-example.toml": good}, kind: "no-file", waiting: true},
+		{name: "hidden ending", label: "LWCCONF", files: map[string]string{"lwc.toml.txt": good}, kind: "wrong-name", words: "LWCCONF (sdb1) has lwc.toml.txt, and no lwc.toml"},
+		{name: "second download", label: "LWCCONF", files: map[string]string{"lwc (1).toml": good}, kind: "wrong-name", words: "lwc (1).toml"},
+		{name: "two downloads", label: "LWCCONF", files: map[string]string{"lwc.toml": good, "lwc (1).toml": good}, kind: "two-files", words: "lwc.toml and lwc (1).toml"},
+		{name: "two cases", label: "CIDATA", files: map[string]string{"lwc.toml": good, "LWC.toml": good}, kind: "two-files"},
+		{name: "folder of the name", label: "LWCCONF", files: map[string]string{"lwc.toml/": ""}, kind: "wrong-name", words: "lwc.toml on LWCCONF (sdb1) is a folder, not a file"},
+		{name: "damaged", label: "LWCCONF", problem: "its file system is damaged", kind: "damaged-volume", words: "format it as FAT32"},
+		{name: "own damaged", label: "LWCCONF", own: true, problem: "its file system is damaged", kind: "damaged-volume", words: "flash the image again"},
+		{name: "seed of another kind", label: "cidata", files: map[string]string{"user-data": "#cloud-config\n"}, kind: "other-file", words: "user-data is a cloud-config"},
+		{name: "user-data elsewhere", label: "LWCCONF", files: map[string]string{"user-data": good}, kind: "no-file", waiting: true},
+		{name: "names of terminals", label: "LWC\x1b[2JCONF", files: map[string]string{"lwc.toml.txt": good}, kind: "wrong-name", words: "LWC?[2JCONF"},
+		{name: "two volumes", label: "LWCCONF", files: map[string]string{"lwc.toml": good}, also: site("t2", addressA), kind: "two-volumes", words: "LWCCONF (sdb1) and LWCCONF (sdc1)"},
+		{name: "other system's litter", label: "LWCCONF", files: map[string]string{"._lwc.toml": "x", ".Trashes/": ""}, kind: "no-file", waiting: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBox(t)
+			b.plug("sdb1", tt.label, tt.own, tt.files)
+			b.shelf.volumes[0].Problem = tt.problem
+			if tt.also != "" {
+				b.plug("sdc1", "LWCCONF", false, map[string]string{"lwc.toml": tt.also})
+			}
+			state := Refused
+			if tt.waiting {
+				state = Waiting
+			}
+			b.want(state, tt.kind, tt.words)
+			if b.read(b.RAM, daemonFile) != "" || b.hasToken() {
+				t.Error("something was taken all the same")
+			}
+		})
+	}
+}
+
+// A link on a volume leads nowhere, and a device file is not opened.
+func TestLinksAndDevicesOnAVolume(t *testing.T) {
+	b := newBox(t)
+	b.plug("sdb1", "CIDATA", false, nil)
+	outside := filepath.Join(t.TempDir(), "lwc.toml")
+	link := filepath.Join(b.shelf.folders["sdb1"], "lwc.toml")
+	if err := errors.Join(os.WriteFile(outside, []byte(site("t1", addressA)), 0o600), os.Symlink(outside, link)); err != nil {
+		t.Fatal(err)
+	}
+	b.want(Refused, "wrong-name", "is a link, not a file")
+	if err := errors.Join(os.Remove(link), mkfifo(link)); err != nil {
+		t.Fatal(err)
+	}
+	b.want(Refused, "wrong-name", "is a device, not a file")
+}
+
+func TestAStatePartitionThatCannotBeWritten(t *testing.T) {
+	b := newBox(t)
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
+	if err := os.WriteFile(b.Settings, nil, 0o600); err != nil { // a file where the folder has to be
+		t.Fatal(err)
+	}
+	b.want(Refused, "state", "the box cannot keep its settings")
+	if b.read(b.RAM, daemonFile) != "" {
+		t.Error("lwcd got settings that the next start does not know")
+	}
+}
+
+func TestSettingsThatWereDamagedAreReplaced(t *testing.T) {
+	b := newBox(t)
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
+	b.want(Ready, "", "")
+	if err := os.WriteFile(filepath.Join(b.Settings, settingsFile), []byte("\x00\x00\x00"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.boot()
+	b.want(Ready, "", "")
+	if !strings.Contains(b.read(b.Settings, settingsFile), addressA) {
+		t.Error("they were not replaced")
+	}
+}
+
+func TestAProxysLogInIsForLwcdAlone(t *testing.T) {
+	b := newBox(t)
+	text := site("t1", addressA) + "proxy = \"http://192.0.2.9:3128\"\nproxy_user = \"site\"\nproxy_password = \"hunter2\"\n"
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": text})
+	b.want(Ready, "", "")
+	if b.read(b.RAM, passwordFile) != "hunter2" || strings.Contains(b.read(b.RAM, daemonFile)+b.log.String()+b.read(b.RAM, statusFile), "hunter2") {
+		t.Errorf("the password is %q", b.read(b.RAM, passwordFile))
+	}
+	for _, name := range []string{passwordFile, tokenFile, daemonFile} {
+		if info, err := os.Stat(filepath.Join(b.RAM, name)); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%s: %v %v", name, info, err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(b.RAM, statusFile)); err != nil || info.Mode() != 0o644 {
+		t.Errorf("the status: %v %v", info, err)
+	}
+	b.unplugAll()
+	b.enrol()
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("", addressA)})
+	b.want(Enrolled, "", "")
+	if b.read(b.RAM, passwordFile) != "" || b.restarts != 1 {
+		t.Errorf("the password of a proxy that is no more is there, %d restarts", b.restarts)
+	}
+}
+
+func TestForgetOverwritesAndRemoves(t *testing.T) {
+	dir := t.TempDir()
+	key, other := filepath.Join(dir, "key.pem"), filepath.Join(t.TempDir(), "other")
+	err := errors.Join(os.WriteFile(key, []byte("secret"), 0o600), os.Mkdir(filepath.Join(dir, "sub"), 0o700),
+		os.WriteFile(filepath.Join(dir, "sub", "blob"), make([]byte, 200<<10), 0o600), os.WriteFile(other, []byte("kept"), 0o600), os.Symlink(other, filepath.Join(dir, "link")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := os.Open(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	for range 2 {
+		if err := Forget(t.Context(), dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := make([]byte, 6)
+	if n, _ := held.ReadAt(b, 0); n != 6 || string(b) != "\x00\x00\x00\x00\x00\x00" {
+		t.Errorf("the file's blocks hold %q", b[:n])
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left are %v (%v)", left, err)
+	}
+	if text, err := os.ReadFile(other); err != nil || string(text) != "kept" {
+		t.Errorf("what a link leads to is %q (%v)", text, err)
+	}
+}
+
+func TestReadStatusOfNoAppliance(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "provision.json")
+	if _, err := ReadStatus(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("error is %v", err)
+	}
+	for _, text := range []string{"", "{}", `{"v":1,"state":"merry"}`, `{"v":2,"state":"ready"}`, strings.Repeat("x", maxStatus+1)} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := ReadStatus(path); err == nil {
+			t.Errorf("%.20q is %+v", text, s)
+		}
+	}
+}
