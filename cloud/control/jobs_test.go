@@ -124,3 +124,54 @@ func TestJobOfManyDevices(t *testing.T) {
 		t.Errorf("%d devices are named, want %d", len(got), len(all))
 	}
 }
+
+// The result of an update comes from the boot after it, long after the job could be
+// begun: it is sent again as one that still counts.
+func TestAnUpdateOutlivesItsExpiry(t *testing.T) {
+	now := time.Date(2026, 1, 14, 12, 0, 0, 0, time.UTC)
+	old := edp.Job{Kind: wire.JobUpdate, State: wire.JobRunning, Expires: now.Add(-time.Hour)}
+	if got := expiryOf(old, now); !got.Equal(now.Add(resultLife)) {
+		t.Errorf("one under way: %v", got)
+	}
+	fresh := edp.Job{Kind: wire.JobUpdate, State: edp.JobQueued, Expires: now.Add(time.Hour), RebootAt: now.Add(9 * time.Hour)}
+	if got := expiryOf(fresh, now); !got.Equal(now.Add(9*time.Hour + resultLife)) {
+		t.Errorf("one that starts later: %v", got)
+	}
+	for _, j := range []edp.Job{{Kind: wire.JobUpdate, State: edp.JobQueued, Expires: now.Add(time.Hour)},
+		{Kind: wire.JobRestart, State: wire.JobRunning, Expires: now.Add(-time.Hour)}} {
+		if got := expiryOf(j, now); !got.Equal(j.Expires) {
+			t.Errorf("%+v: %v", j, got)
+		}
+	}
+}
+
+// A box says hello with its machine; an update goes to it with all of its words, and
+// to its next boot.
+func TestAnUpdateOverABoot(t *testing.T) {
+	c := startCloud(t, setup{})
+	b := c.enrol(t, alpha)
+	b.connect()
+	b.hello()
+	at := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	j, err := c.store.CreateJob(t.Context(), edp.NewJob{Collector: alpha, Kind: wire.JobUpdate, Release: "1.1.0", RebootAt: at, TTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.hub.JobCreated(alpha)
+	got := b.job()
+	if got.ID != j.ID || got.Release != "1.1.0" || !got.RebootAt.Equal(at) || got.Expires.Before(at.Add(resultLife)) {
+		t.Errorf("%+v", got)
+	}
+	b.status(got, wire.JobRunning, nil)
+	eventually(t, "the job is under way", func() bool {
+		j, err := c.store.Job(t.Context(), j.ID)
+		return err == nil && j.State == wire.JobRunning
+	})
+	b.cut()
+	b.reboot()
+	b.connect()
+	b.hello()
+	if again := b.job(); again.ID != j.ID || again.Boot != b.boot {
+		t.Errorf("it came again as %+v", again)
+	}
+}

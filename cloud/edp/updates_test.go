@@ -1,0 +1,155 @@
+package edp_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lwc/cloud/edp"
+	"lwc/image/release"
+	"lwc/transport/wire"
+)
+
+func box(t testing.TB, s *edp.Store, collector, boot string, b wire.Box) {
+	t.Helper()
+	ok(t, s.SawHello(t.Context(), wire.Hello{Collector: collector, Boot: boot, Conn: 1, Box: b}))
+}
+
+func publish(t testing.TB, s *edp.Store, version, floor string) {
+	t.Helper()
+	ok(t, s.PublishRelease(t.Context(), release.Manifest{Version: version, Floor: floor}, "digest "+version, "ada"))
+}
+
+// What a box says of itself is kept as it is, and replaced by the next hello.
+func TestWhatABoxSays(t *testing.T) {
+	s := open(t)
+	enrol(t, s, site)
+	want := wire.Box{Image: "1.0.0", Trial: true, Identity: "tpm", SecureBoot: "on", CommandLine: "as-built", Hardware: "a box"}
+	box(t, s, site, "boot-1", want)
+	if got := must[edp.Collector](t)(s.Collector(t.Context(), site)).Box; got != want {
+		t.Errorf("%+v", got)
+	}
+	box(t, s, site, "boot-2", wire.Box{})
+	if got := must[edp.Collector](t)(s.Collector(t.Context(), site)).Box; got != (wire.Box{}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Only an update that a box has begun counts as a failure of its release.
+func TestWhatCountsAsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openHere(t)
+		defer s.Close()
+		ctx := t.Context()
+		enrol(t, s, site)
+		box(t, s, site, "boot-1", wire.Box{Image: "1.0.0"})
+		publish(t, s, "1.1.0", "")
+		update := func() edp.Job {
+			t.Helper()
+			return must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: site, Kind: wire.JobUpdate, TTL: time.Hour}))
+		}
+		state := func() edp.BoxRow {
+			t.Helper()
+			rows, list, err := s.Boxes(ctx)
+			if err != nil || len(rows) != 1 || len(list) != 1 {
+				t.Fatalf("%+v, %+v, %v", rows, list, err)
+			}
+			return rows[0]
+		}
+		update()
+		if b := state(); b.Busy != "1.1.0" || b.Job == nil || len(b.Failures) != 0 {
+			t.Errorf("asked for: %+v", b)
+		}
+		time.Sleep(2 * time.Hour)
+		ok(t, s.Sweep(ctx))
+		if b := state(); b.Busy != "" || len(b.Failures) != 0 || b.Job.State != wire.JobFailed {
+			t.Errorf("nobody took it: %+v", b)
+		}
+		for i, text := range []string{"the line is down", "the updater says: rolled back to 1.0.0: no port"} {
+			time.Sleep(time.Minute)
+			j := update()
+			ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: j.ID, Collector: site, Boot: "boot-1", State: wire.JobRunning}))
+			ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: j.ID, Collector: site, Boot: "boot-1", State: wire.JobFailed, Error: text}))
+			if b := state(); len(b.Failures) != i+1 || b.Failures[i].RolledBack != (i == 1) || b.Failures[i].Version != "1.1.0" || b.Failures[i].At.IsZero() {
+				t.Errorf("%s: %+v", text, b.Failures)
+			}
+		}
+		time.Sleep(91 * 24 * time.Hour)
+		if b := state(); len(b.Failures) != 0 {
+			t.Errorf("after three months: %+v", b.Failures)
+		}
+	})
+}
+
+// openHere opens a store that a bubble can wait for.
+func openHere(t testing.TB) *edp.Store {
+	t.Helper()
+	s, err := edp.Open(t.Context(), t.TempDir()+"/edp.db")
+	ok(t, err)
+	return s
+}
+
+func TestWithdrawnReleases(t *testing.T) {
+	s := open(t)
+	ctx := t.Context()
+	enrol(t, s, site)
+	box(t, s, site, "boot-1", wire.Box{Image: "1.0.0"})
+	publish(t, s, "1.1.0", "")
+	publish(t, s, "1.2.0", "")
+	j := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: site, Kind: wire.JobUpdate}))
+	if j.Release != "1.2.0" {
+		t.Fatalf("%+v", j)
+	}
+	ok(t, s.WithdrawRelease(ctx, "1.2.0", "ada", "bad"))
+	if j = must[edp.Job](t)(s.Job(ctx, j.ID)); j.State != wire.JobFailed || !strings.Contains(j.Error, "withdrawn") {
+		t.Errorf("%+v", j)
+	}
+	if _, err := s.CreateJob(ctx, edp.NewJob{Collector: site, Kind: wire.JobUpdate, Release: "1.2.0"}); !errors.Is(err, edp.ErrConflict) {
+		t.Errorf("a withdrawn one: %v", err)
+	}
+	if j = must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: site, Kind: wire.JobUpdate})); j.Release != "1.1.0" {
+		t.Errorf("%+v", j)
+	}
+	err := s.PublishRelease(ctx, release.Manifest{Version: "1.2.0"}, "another digest", "ada")
+	if !errors.Is(err, edp.ErrConflict) {
+		t.Errorf("another release of that version: %v", err)
+	}
+}
+
+// A box that said that it forgets all, and is gone, has done so; one that is there, or
+// never said it, has not.
+func TestFactoryResets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openHere(t)
+		defer s.Close()
+		ctx := t.Context()
+		enrol(t, s, site, other)
+		box(t, s, site, "boot-1", wire.Box{})
+		box(t, s, other, "boot-9", wire.Box{})
+		reset := func(id string, state wire.JobState) edp.Job {
+			t.Helper()
+			j := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: id, Kind: wire.JobFactoryReset}))
+			ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: j.ID, Collector: id, State: state}))
+			return j
+		}
+		gone, heard := reset(site, wire.JobRunning), reset(other, wire.JobAccepted)
+		ok(t, s.SawBye(ctx, site, "boot-1", true))
+		ok(t, s.SawBye(ctx, other, "boot-9", true))
+		state := func(j edp.Job) wire.JobState { return must[edp.Job](t)(s.Job(ctx, j.ID)).State }
+		time.Sleep(4 * time.Minute)
+		ok(t, s.Sweep(ctx))
+		if got := state(gone); got != wire.JobRunning {
+			t.Errorf("after four minutes it is %s", got)
+		}
+		time.Sleep(2 * time.Minute)
+		ok(t, s.Sweep(ctx))
+		if got := state(gone); got != wire.JobDone {
+			t.Errorf("after six minutes it is %s", got)
+		}
+		if got := state(heard); got != wire.JobAccepted {
+			t.Errorf("one that did not begin is %s", got)
+		}
+	})
+}

@@ -1,0 +1,45 @@
+package shelf
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A box that is revoked while it loads is stopped soon.
+func TestARevokedBoxIsStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		revoked := errors.New("revoked")
+		var now error
+		looked := 0
+		w := httptest.NewRecorder()
+		p := &patient{ResponseWriter: w, control: http.NewResponseController(w), next: time.Now().Add(recheck),
+			still: func() error { looked++; return now }}
+		began := time.Now()
+		for i := 0; ; i++ {
+			if i == 30 {
+				now = revoked
+			}
+			if _, err := p.ReadFrom(strings.NewReader("x")); err != nil {
+				if !errors.Is(err, revoked) || !errors.Is(p.stopped, revoked) {
+					t.Errorf("%v", err)
+				}
+				break
+			}
+			time.Sleep(time.Second)
+			if i > 100 {
+				t.Fatal("it goes on")
+			}
+		}
+		if took := time.Since(began); took < 30*time.Second || took > 30*time.Second+recheck+2*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if looked > 5 {
+			t.Errorf("it was looked up %d times", looked)
+		}
+	})
+}
