@@ -172,18 +172,37 @@ func TestWhichVolumesAreMeant(t *testing.T) {
 	}
 }
 
+// endless is a disk of any size: a boot sector, and then the same over and over.
+type endless struct{ boot, rest []byte }
+
+func (e endless) ReadAt(b []byte, at int64) (int, error) {
+	if at < 0 {
+		return 0, os.ErrInvalid
+	}
+	for i := range b {
+		switch o := at + int64(i); {
+		case o < int64(len(e.boot)):
+			b[i] = e.boot[o]
+		case len(e.rest) > 0:
+			b[i] = e.rest[o%int64(len(e.rest))]
+		}
+	}
+	return len(b), nil
+}
+
 func FuzzProbe(f *testing.F) {
-	for _, bits := range []string{"12", "16"} {
-		path := formatted(f, bits, "LWCCONF", map[string]string{"12": "2", "16": "16"}[bits])
-		raw, err := os.ReadFile(path)
+	entry := append([]byte("LWCCONF    \x08"), make([]byte, 20)...)
+	for _, bits := range []string{"12", "16", "32"} {
+		raw, err := os.ReadFile(formatted(f, bits, "LWCCONF", map[string]string{"12": "2", "16": "16", "32": "64"}[bits]))
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(raw[:64<<10])
+		f.Add(raw[:sector], entry)
 	}
-	f.Add(exfat("LWCCONF")[:128<<10])
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		l, err := probe(bytes.NewReader(raw))
+	f.Add(exfat("LWCCONF")[:sector], append([]byte{0x83, 1, 'x', 0}, make([]byte, 28)...))
+	f.Add([]byte(nil), []byte("\x01CD001\x01"))
+	f.Fuzz(func(t *testing.T, boot, rest []byte) {
+		l, err := probe(endless{boot, rest})
 		if err != nil || len(l.label) > 64 {
 			t.Errorf("it is %+v (%v)", l, err)
 		}
