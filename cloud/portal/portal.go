@@ -168,6 +168,12 @@ func (p *Portal) routes() {
 	p.user("GET /releases/{version}", p.release)
 	p.user("GET /catalogue", p.catalogue)
 	p.user("GET /login-class", p.loginClass)
+	p.user("/", func(*visit) error { return edp.ErrNotFound })
+	p.adminRoutes()
+}
+
+// adminRoutes lists the pages of admins, and all that changes something.
+func (p *Portal) adminRoutes() {
 	p.admin("GET /enrol", p.showEnrol)
 	p.admin("POST /enrol", p.enrol)
 	p.admin("POST /enrol/lwc.toml", p.siteFile)
@@ -208,5 +214,4 @@ func (p *Portal) routes() {
 	p.admin("GET /access", p.showAccess)
 	p.admin("POST /access/link", p.makeLink)
 	p.admin("POST /access/delete", p.deleteUser)
-	p.user("/", func(*visit) error { return edp.ErrNotFound })
 }
