@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -144,6 +143,6 @@ func (f fetcher) place(signed []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(out, string(signed))
+	_, err = out.Write(signed)
 	return errors.Join(err, out.Close())
 }
