@@ -87,25 +87,30 @@ func TestFieldGuideHasEveryState(t *testing.T) {
 	}
 }
 
-// The screens in the guide are those that the code draws.
+// The screens in the guide and in the README are those that the code draws.
 func TestFieldGuideShowsRealScreens(t *testing.T) {
-	text, _ := guide(t)
 	files, err := filepath.Glob("cmd/lwcd/screen/testdata/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no screens: %v", err)
 	}
-	shown := 0
-	for _, f := range files {
-		b, err := os.ReadFile(f)
+	for _, page := range []string{fieldGuide, "README.md"} {
+		text, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.Contains(text, "```\n"+strings.TrimRight(string(b), "\n")+"\n```") {
-			shown++
+		shown := 0
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(text), "```\n"+strings.TrimRight(string(b), "\n")+"\n```") {
+				shown++
+			}
 		}
-	}
-	if blocks := strings.Count(text, "```\nLWC COLLECTOR"); shown != blocks || shown == 0 {
-		t.Errorf("%s shows %d screens, %d of them are as the code draws them", fieldGuide, blocks, shown)
+		if blocks := strings.Count(string(text), "```\nLWC COLLECTOR"); shown != blocks || shown == 0 {
+			t.Errorf("%s shows %d screens, %d of them are as the code draws them", page, blocks, shown)
+		}
 	}
 }
 
