@@ -13,6 +13,9 @@
 // [Timeout] bounds a machine's whole life. A machine never outlives the process that
 // started it.
 //
+// When a test fails: LWC_IMAGE_CONSOLE=FILE keeps what every console said, and
+// LWC_IMAGE_JOURNAL=1 has the box write its journal there too.
+//
 // The tests need QEMU, OVMF, dosfstools and mtools, and where they ask for it
-// swtpm; `make image-deps` installs them.
+// swtpm; `make image-test` installs them.
 package boottest

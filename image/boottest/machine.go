@@ -204,6 +204,9 @@ func (m Machine) arguments() []string {
 		"-drive", "if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file="+m.Disk, "-device", "virtio-blk-pci,drive=disk,bootindex=0",
 		"-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb", "-device", "usb-kbd,bus=usb.0",
 		"-device", "virtio-balloon-pci,id=balloon")
+	if os.Getenv("LWC_IMAGE_JOURNAL") != "" { // systemd-stub(7): more words for the kernel's command line
+		args = append(args, "-smbios", "type=11,value=io.systemd.stub.kernel-cmdline-extra=systemd.journald.forward_to_console=1")
+	}
 	if m.NoReboot {
 		args = append(args, "-no-reboot")
 	}
