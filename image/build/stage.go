@@ -81,7 +81,11 @@ func (b *build) stagePrograms(ctx context.Context) error {
 		out := filepath.Join(b.tree, "mkosi.extra", p.path)
 		if p.pkg == "./cmd/lwcd" && b.lwcd != "" {
 			b.say("taking %s for lwcd", b.lwcd)
-			if err := copyFile(b.lwcd, out); err != nil {
+			err := os.MkdirAll(filepath.Dir(out), 0o755)
+			if err == nil {
+				err = copyFile(b.lwcd, out)
+			}
+			if err != nil {
 				return fmt.Errorf("taking another lwcd: %w", err)
 			}
 			continue
