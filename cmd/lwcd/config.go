@@ -24,6 +24,7 @@ type config struct {
 	tokenFile   string
 	collectorID string // proposed; empty when the token is bound to one
 	tpm         string // device; empty: keys lie in files
+	clockSocket string // of who sets the clock; empty: we do
 	ports       netguard.Config
 	outside     outside
 	user        string // the collector half runs as this one
@@ -42,6 +43,7 @@ type file struct {
 	TokenFile   string   `toml:"enrolment_token_file"`
 	CollectorID string   `toml:"collector_id"`
 	TPM         string   `toml:"tpm"`
+	ClockSocket string   `toml:"clock_socket"`
 	Guard       guard    `toml:"guard"`
 	Internal    inner    `toml:"internal"`
 	External    outer    `toml:"external"`
@@ -204,6 +206,7 @@ func (c *checker) config(f file) config {
 		collectorID: f.CollectorID,
 		budget:      collector.DefaultBudgetBytes,
 	}
+	conf.clockSocket = c.absolute("clock_socket", f.ClockSocket, "")
 	if f.TPM != noTPM {
 		conf.tpm = c.absolute("tpm", f.TPM, boxkey.DefaultDevice)
 	}
@@ -258,6 +261,7 @@ func (c *checker) apart(conf config) {
 		{"external.proxy_password_file", conf.outside.way.passwordFile},
 		{"external.proxy_ca_file", conf.outside.way.caFile},
 		{"guard.console", conf.console},
+		{"clock_socket", conf.clockSocket},
 		{"update.program", conf.update.program},
 		{"update.keys", conf.update.keys},
 	} {

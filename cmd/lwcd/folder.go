@@ -84,10 +84,22 @@ func (f folder) tryGive() error {
 	if err != nil {
 		return err
 	}
-	fd := int(d.Fd())
+	return errors.Join(f.own(int(d.Fd())), f.giveFiles(int(d.Fd()), names))
+}
+
+// own makes the folder root's, with the half's group. One that is so already, as
+// the system that made it can have it, takes no privilege.
+func (f folder) own(fd int) error {
+	var s unix.Stat_t
+	if err := unix.Fstat(fd, &s); err != nil {
+		return os.NewSyscallError("fstat", err)
+	}
+	if int(s.Uid) == os.Geteuid() && int(s.Gid) == f.who.gid && s.Mode&0o7777 == folderMode {
+		return nil
+	}
 	// Root's first: its mode is its owner's to change.
 	return errors.Join(os.NewSyscallError("fchown", unix.Fchown(fd, os.Geteuid(), f.who.gid)),
-		os.NewSyscallError("fchmod", unix.Fchmod(fd, folderMode)), f.giveFiles(fd, names))
+		os.NewSyscallError("fchmod", unix.Fchmod(fd, folderMode)))
 }
 
 // ours refuses a folder that holds what lwcd did not make, so that a wrong

@@ -35,6 +35,9 @@ func runHalf(stderr io.Writer) int {
 	if err := nice(halfNice); err != nil {
 		log.Debug("the half has the priority it was started with", "error", err)
 	}
+	if err := volunteer(); err != nil {
+		log.Debug("the half goes no sooner than the supervisor when memory is short", "error", err)
+	}
 	conn, err := net.FileConn(os.NewFile(halfConn, "supervisor"))
 	if err != nil {
 		log.Error("the collector half is started by lwcd alone", "error", err)

@@ -51,6 +51,15 @@ func nice(value int) error {
 	return nil
 }
 
+// firstToGo is the half's oom_score_adj (proc_pid_oom_score_adj(5)): when memory is
+// short it ends, and not the supervisor, which keeps the ports. Raising it takes no
+// privilege.
+const firstToGo = "500"
+
+func volunteer() error {
+	return os.WriteFile("/proc/self/oom_score_adj", []byte(firstToGo), 0)
+}
+
 // lockMemory locks all pages, each when it is first used (MCL_ONFAULT): Go
 // reserves far more address space than it uses. With a finite limit a later
 // allocation would fail and end the process, so the limit has to go first.

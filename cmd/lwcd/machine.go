@@ -47,8 +47,9 @@ type machineClock struct {
 }
 
 func newMachineClock(conf config, timed func() bool) *machineClock {
+	set, kept := handOf(conf.clockSocket)
 	return &machineClock{allowed: conf.outside.cloudClock && conf.ports.Mode != netguard.Unprotected, built: built(),
-		set: clock.System{}, kept: synchronized, timed: timed}
+		set: set, kept: kept, timed: timed}
 }
 
 // synchronized asks the kernel (adjtimex(2), STA_UNSYNC). One that cannot be asked

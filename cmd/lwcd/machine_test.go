@@ -15,18 +15,18 @@ import (
 	"lwc/transport/wire"
 )
 
-// hand is a clock.Setter that sets nothing.
-type hand struct {
+// fakeHand is a clock.Setter that sets nothing.
+type fakeHand struct {
 	set []clock.Correction
 	err error
 }
 
-func (h *hand) Set(c clock.Correction) error {
+func (h *fakeHand) Set(c clock.Correction) error {
 	h.set = append(h.set, c)
 	return h.err
 }
 
-func siteWithClock(h *hand) *site {
+func siteWithClock(h *fakeHand) *site {
 	no := func() bool { return false }
 	return &site{log: slog.New(slog.DiscardHandler), notices: newNotices(),
 		clock: &machineClock{allowed: true, built: time.Now().Add(-24 * time.Hour), set: h, kept: no, timed: no}}
@@ -35,7 +35,7 @@ func siteWithClock(h *hand) *site {
 // The cloud's time sets a clock that nobody else keeps, and an event tells it.
 func TestCloudSetsTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &hand{}
+		h := &fakeHand{}
 		s := siteWithClock(h)
 		c, err := s.SetClock(t.Context(), time.Hour)
 		if err != nil || !c.Set || len(h.set) != 1 || !h.set[0].Step || h.set[0].Offset != time.Hour {
@@ -106,9 +106,9 @@ func TestCloudDoesNotSetTheClock(t *testing.T) {
 		{"before the build", nil, -48 * time.Hour, "is not believed"},
 		{"far ahead", nil, 30 * 365 * 24 * time.Hour, "is not believed"},
 		{"again", func(m *machineClock) { m.last = time.Now().Add(-time.Minute) }, time.Hour, "a short while ago"},
-		{"without the right", func(m *machineClock) { m.set = &hand{err: clock.ErrNotPermitted} }, time.Hour, "may not"},
+		{"without the right", func(m *machineClock) { m.set = &fakeHand{err: clock.ErrNotPermitted} }, time.Hour, "may not"},
 	} {
-		h := &hand{}
+		h := &fakeHand{}
 		s := siteWithClock(h)
 		if c.change != nil {
 			c.change(s.clock)

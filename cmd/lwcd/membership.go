@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"lwc/cmd/lwcd/halves"
+	"lwc/image/sitefile"
 	"lwc/transport/boxkey"
 	"lwc/transport/secret"
 	"lwc/transport/uplink"
@@ -161,14 +162,22 @@ func (m *membership) keep(ctx context.Context, id *uplink.Identity) error {
 
 // refused tells of a token that will not work.
 func (m *membership) refused(err error) {
-	m.log.Error("enrolling", "error", err, "advice", "put a new token into "+m.conf.tokenFile)
-	m.say("not enrolled: %v; put a new token into %s", err, m.conf.tokenFile)
+	m.log.Error("enrolling", "error", err, "advice", m.newToken())
+	m.say("not enrolled: %v; %s", err, m.newToken())
+}
+
+// newToken says how a box gets one: on the appliance in a new file of its site.
+func (m *membership) newToken() string {
+	if m.conf.tokenFile == sitefile.TokenPath {
+		return "get a new " + sitefile.Name + " from the portal and plug it in"
+	}
+	return "put a new token into " + m.conf.tokenFile
 }
 
 // awaitToken waits for a token file other than the one already used.
 func (m *membership) awaitToken(ctx context.Context, used halves.Stamp) (wire.Token, halves.Stamp, bool) {
 	if used == (halves.Stamp{}) {
-		m.say("not enrolled: waiting for an enrolment token in %s", m.conf.tokenFile)
+		m.say("not enrolled: waiting for an enrolment token (%s)", m.newToken())
 	}
 	for told := used; ; {
 		seen, err := m.tokens.Stamp(ctx)

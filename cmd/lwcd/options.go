@@ -31,6 +31,7 @@ usage:
   lwcd provision                give an appliance its settings (lwc-provision.service)
   lwcd gate                     judge a new release in its first start (lwc-gate.service)
   lwcd screen                   show how an appliance stands on its consoles (lwc-screen.service)
+  lwcd clock                    set the clock of an appliance, once (lwc-clock.socket)
   lwcd --version
   lwcd --help
 

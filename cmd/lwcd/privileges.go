@@ -13,23 +13,24 @@ import (
 )
 
 // supervisorNeeds is all that the supervisor keeps of root. The unit for systemd
-// allows the same set, but for SETFCAP.
+// allows the same set, but for SETFCAP. Spared tells how the unit of the appliance makes
+// one needless; there it is left out.
 var supervisorNeeds = []struct {
-	capability uintptr
-	name, why  string
+	capability        uintptr
+	name, why, spared string
 }{
-	{unix.CAP_NET_ADMIN, "NET_ADMIN", "links, addresses, routes, rules and the tables of both ports"},
-	{unix.CAP_SYS_ADMIN, "SYS_ADMIN", "making and entering network namespaces, naming them in /run/netns"},
-	{unix.CAP_NET_RAW, "NET_RAW", "packet sockets: the DHCP client and the probe for one segment"},
-	{unix.CAP_SYS_TIME, "SYS_TIME", "external.ntp sets the clock, or the time of the cloud does"},
-	{unix.CAP_SETUID, "SETUID", "the collector half becomes another user"},
-	{unix.CAP_SETGID, "SETGID", "and leaves root's groups"},
-	{unix.CAP_SETPCAP, "SETPCAP", "the half empties its bounding set"},
-	{unix.CAP_KILL, "KILL", "ending a half of another user that does not end by itself"},
-	{unix.CAP_CHOWN, "CHOWN", "what lies in the state folder is given to the half"},
-	{unix.CAP_DAC_READ_SEARCH, "DAC_READ_SEARCH", "taking over a state folder that was another user's"},
-	{unix.CAP_SYS_RESOURCE, "SYS_RESOURCE", "lifting the limit of locked memory where the unit did not; without a limit locking takes no privilege (mm/mlock.c, do_mlockall)"},
-	{unix.CAP_SETFCAP, "SETFCAP", "root in mode userns: mapping root into the user namespace (user_namespaces(7)); given up once the ports are begun with"},
+	{unix.CAP_NET_ADMIN, "NET_ADMIN", "links, addresses, routes, rules and the tables of both ports", ""},
+	{unix.CAP_SYS_ADMIN, "SYS_ADMIN", "making and entering network namespaces, naming them in /run/netns", ""},
+	{unix.CAP_NET_RAW, "NET_RAW", "packet sockets: the DHCP client and the probe for one segment", ""},
+	{unix.CAP_SYS_TIME, "SYS_TIME", "external.ntp sets the clock, or the time of the cloud does", "a clock.socket, behind which another process sets it"},
+	{unix.CAP_SETUID, "SETUID", "the collector half becomes another user", ""},
+	{unix.CAP_SETGID, "SETGID", "and leaves root's groups", ""},
+	{unix.CAP_SETPCAP, "SETPCAP", "the half empties its bounding set", "NoNewPrivileges: nothing that is executed gains what is in that set"},
+	{unix.CAP_KILL, "KILL", "ending a half of another user that does not end by itself", ""},
+	{unix.CAP_CHOWN, "CHOWN", "what lies in the state folder is given to the half", "a state folder that tmpfiles.d makes as it has to be"},
+	{unix.CAP_DAC_READ_SEARCH, "DAC_READ_SEARCH", "taking over a state folder that was another user's", "the same"},
+	{unix.CAP_SYS_RESOURCE, "SYS_RESOURCE", "lifting the limit of locked memory where the unit did not; without a limit locking takes no privilege (mm/mlock.c, do_mlockall)", "LimitMEMLOCK=infinity"},
+	{unix.CAP_SETFCAP, "SETFCAP", "root in mode userns: mapping root into the user namespace (user_namespaces(7)); given up once the ports are begun with", "mode enforce"},
 }
 
 // outsideOnly is what is needed until the ports are begun with.

@@ -27,7 +27,8 @@ func (t *site) keepTime(ctx context.Context) error {
 		servers = append(servers, net.JoinHostPort(e.Host, strconv.Itoa(int(e.Port))))
 	}
 	told := ""
-	k, err := clock.New(clock.Config{Servers: servers, Dial: t.guard.External().DialContext, NotBefore: built(),
+	set, _ := handOf(t.conf.clockSocket)
+	k, err := clock.New(clock.Config{Servers: servers, Dial: t.guard.External().DialContext, NotBefore: built(), Setter: set,
 		Report: func(r clock.Report) { told = t.timeReport(r, told) }})
 	if err != nil {
 		return err

@@ -12,6 +12,7 @@ const (
 	ProxyPasswordPath = "/run/lwc/proxy.password"
 	ProxyCAPath       = "/run/lwc/proxy-ca.pem"
 	StateDir          = "/state/lwcd"
+	ClockSocketPath   = "/run/lwc/clock.sock"
 	UpdaterPath       = "/usr/lib/lwc/update"
 	SpoolPath         = "/run/lwc/spool"
 	ReleaseKeysPath   = "/usr/lib/lwc/release-keys"
@@ -25,6 +26,7 @@ func (f *File) Daemon() []byte {
 	w.text("state_dir", StateDir)
 	w.text("enrolment_token_file", TokenPath)
 	w.text("collector_id", f.CollectorID)
+	w.text("clock_socket", ClockSocketPath)
 	w.line("\n[guard]\nmode = \"enforce\"\nuser = \"lwcd\"")
 	w.internal(f.Internal)
 	w.line("\n[external]")

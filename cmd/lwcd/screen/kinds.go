@@ -48,7 +48,7 @@ func Kinds() []Kind {
 		{"same-interface", "PORTS DOWN - both ports are the same card", "Give each port the MAC address of its own card in lwc.toml; the cards are listed above."},
 		{"missing-interface", "PORTS DOWN - a card is not there", "Compare the MAC addresses of lwc.toml with those above and on the labels of the box; see that an adapter is plugged in."},
 		{"interface-in-use", "PORTS DOWN - a card is part of something else", "Switch the box off and on. If it stays: another card, and ask for help with a photo of this screen."},
-		{"extra-interface", "PORTS NOT OPEN - there is a card that is neither port", "Unplug it, or leave guard.dedicated out."},
+		{"extra-interface", "PORTS NOT OPEN - there is a card that is neither port", "Unplug it."},
 		{"same-segment", "PORTS NOT OPEN - both cables lead to the same network", "Check the cabling: the Internal Port leads to the devices, the External Port to the Internet, never to the same switch and VLAN."},
 		{"in-use", "PORTS DOWN - another program holds them", "Switch the box off and on."},
 		{"unsupported", "PORTS DOWN - the kernel lacks something", "Ask for another image, with a photo of this screen."},
