@@ -123,5 +123,12 @@ image-test-update: IMAGE_TESTS := ^TestImageUpdate ## 1 to 2, a broken 3, bad bu
 image-test-secureboot: IMAGE_TESTS := ^TestImageSecureBoot ## unsigned is refused, a tampered root panics
 image-test-tpm: IMAGE_TESTS := ^TestImageTPM ## the identity stays on its machine
 
+image-repro: ## build the image twice, once from nothing but packages and without a network, and compare
+	@.ci/deps $(IMAGE_DEPS)
+	$(GO) run ./image/build -version $(IMAGE_VERSION) $(if $(RELEASE_KEYS),-release-keys $(RELEASE_KEYS))
+	$(GO) run ./image/build -version $(IMAGE_VERSION) $(if $(RELEASE_KEYS),-release-keys $(RELEASE_KEYS)) -clean -offline -scratch $$(mktemp -d) -dist dist/again
+	@cmp dist/lwc_$(IMAGE_VERSION).img dist/again/lwc_$(IMAGE_VERSION).img
+	@cd dist/again && sha256sum --quiet -c ../lwc_$(IMAGE_VERSION).SHA256SUMS && echo "image-repro: every file is the same, byte for byte"
+
 clean: ## remove what the targets made
 	rm -rf $(BIN) dist

@@ -83,7 +83,10 @@ func (b *build) make(ctx context.Context) error {
 	if err := b.mkosi(ctx); err != nil {
 		return err
 	}
-	return b.collect(ctx)
+	if err := b.collect(ctx); err != nil || b.only {
+		return err
+	}
+	return b.papers(ctx)
 }
 
 // mkosi runs the build proper.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // collect moves what mkosi made to where people look for it.
@@ -34,6 +36,42 @@ func (b *build) collect(ctx context.Context) error {
 		}
 	}
 	return grow(filepath.Join(b.dist, name+".img"))
+}
+
+// papers makes the other forms of the image and what is said about all of them.
+func (b *build) papers(ctx context.Context) error {
+	files, err := b.forms(ctx)
+	if err != nil {
+		return err
+	}
+	bom, err := b.sbom()
+	if err != nil {
+		return err
+	}
+	statement, err := b.provenance(ctx, append(files, bom))
+	if err != nil {
+		return err
+	}
+	return b.checksums(append(files, bom, statement))
+}
+
+// checksums writes what sha256sum -c reads.
+func (b *build) checksums(files []string) error {
+	var text strings.Builder
+	for _, path := range files {
+		sum, size, err := digest(path)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&text, "%s  %s\n", sum, filepath.Base(path))
+		b.say("%-28s %6.1f MB", filepath.Base(path), float64(size)/1e6)
+	}
+	return os.WriteFile(b.result(".SHA256SUMS"), []byte(text.String()), 0o644)
+}
+
+// sumOf is the SHA-256 of a text, in hex.
+func sumOf(text []byte) string {
+	return fmt.Sprintf("%x", sha256.Sum256(text))
 }
 
 // move takes a file to another place, which may be another file system; holes stay

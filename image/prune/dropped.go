@@ -26,7 +26,13 @@ var dropped = []string{
 	"usr/lib/systemd/system/rescue*", "usr/lib/systemd/system/dbus*", "usr/lib/systemd/system/runlevel*", "usr/lib/systemd/system/systemd-boot-update.service",
 	"usr/lib/systemd/system/*ask-password*", "usr/lib/systemd/system/*.wants/*ask-password*", "usr/lib/systemd/system/proc-sys-fs-binfmt_misc.*",
 	"usr/lib/systemd/system/systemd-sysupdate*", "etc/systemd/system/*.wants/systemd-sysupdate*", "usr/lib/systemd/system/systemd-pcr*", "usr/lib/systemd/system/*.wants/systemd-pcr*",
+	"usr/lib/systemd/system/systemd-creds*", "usr/lib/systemd/system/systemd-bootctl*", "usr/lib/systemd/system/systemd-sysext*", "usr/lib/systemd/system/machine*", "usr/lib/systemd/system/*cryptsetup*",
+	"usr/lib/systemd/system/user@*", "usr/lib/systemd/system/user-*", "usr/lib/systemd/system/capsule*", "usr/lib/systemd/system/cryptdisks*", "usr/lib/systemd/system/var-lib-machines.mount",
 	"usr/lib/systemd/system/sys-fs-fuse*", "usr/lib/systemd/system/sys-kernel-debug.mount", "usr/lib/systemd/system/sys-kernel-tracing.mount", "usr/lib/systemd/system/systemd-udev-load-credentials.service",
+	// folders of each boot, of users and containers
+	"usr/lib/tmpfiles.d/20-systemd-*", "usr/lib/tmpfiles.d/credstore.conf", "usr/lib/tmpfiles.d/dbus.conf", "usr/lib/tmpfiles.d/debian.conf", "usr/lib/tmpfiles.d/home.conf", "usr/lib/tmpfiles.d/legacy.conf",
+	"usr/lib/tmpfiles.d/portables.conf", "usr/lib/tmpfiles.d/provision.conf", "usr/lib/tmpfiles.d/systemd-n*", "usr/lib/tmpfiles.d/systemd-pstore.conf", "usr/lib/tmpfiles.d/x11.conf", "usr/lib/sysusers.d/[a-k]*", "usr/lib/sysusers.d/systemd*",
+	"etc/systemd/logind.conf", "etc/systemd/networkd.conf", "etc/systemd/sleep.conf", "etc/systemd/pstore.conf", "etc/systemd/user.conf", "etc/modprobe.d/*-microcode-blacklist.conf",
 	// devices that it has no use for: keyboards, sound, cameras, names of links
 	"usr/lib/udev/hwdb*", "usr/lib/udev/rules.d/*-input*", "usr/lib/udev/rules.d/*alsa*", "usr/lib/udev/rules.d/*v4l*", "usr/lib/udev/rules.d/*sound*", "usr/lib/udev/rules.d/*camera*",
 	"usr/lib/udev/rules.d/*joystick*", "usr/lib/udev/rules.d/*mouse*", "usr/lib/udev/rules.d/*touchpad*", "usr/lib/udev/rules.d/*fido*", "usr/lib/udev/rules.d/*mtd*", "usr/lib/udev/rules.d/*sensor*",
@@ -36,5 +42,5 @@ var dropped = []string{
 	// what the kernel package brings for other uses: the UKI has the kernel
 	"boot/*", "usr/lib/modules/*/build", "usr/lib/modules/*/source",
 	"usr/lib/firmware/*-ucode",
-	"var/cache/*", "var/log/*", "var/backups/*", "var/lib/pam",
+	"var/cache/*", "var/log/*", "var/backups/*", "var/lib/pam", "var/lib/shells.state", "var/lib/dbus", "var/lib/ucf", "var/lib/initramfs-tools",
 }

@@ -16,17 +16,17 @@ import (
 )
 
 func main() {
-	if err := run(os.Getenv("BUILDROOT")); err != nil {
+	if err := run(os.Getenv("BUILDROOT"), os.Getenv("OUTPUTDIR")); err != nil {
 		fmt.Fprintln(os.Stderr, "prune:", err)
 		os.Exit(1)
 	}
 }
 
-func run(root string) error {
-	if root == "" || root == "/" {
-		return errors.New("BUILDROOT names no tree: mkosi sets it")
+func run(root, out string) error {
+	if root == "" || root == "/" || out == "" {
+		return errors.New("BUILDROOT or OUTPUTDIR names no folder: mkosi sets them")
 	}
-	p := pruner{root: root, tree: contents.Root()}
+	p := pruner{root: root, out: out, tree: contents.Root()}
 	// initrd-release(5): only an initrd has it.
 	if _, err := os.Lstat(filepath.Join(root, "etc/initrd-release")); err == nil {
 		p.tree = contents.Initrd()

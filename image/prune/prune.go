@@ -17,11 +17,16 @@ import (
 // pruner is one tree that is pruned.
 type pruner struct {
 	root string // folder of the tree
+	out  string // folder for notes
 	tree contents.Tree
 }
 
 // prune does all steps; each looks at what the one before left.
 func (p pruner) prune() error {
+	packages, files, err := p.dpkg()
+	if err != nil {
+		return fmt.Errorf("reading dpkg's notes of the %s: %w", p.tree.Name, err)
+	}
 	steps := []struct {
 		name string
 		do   func() error
@@ -40,7 +45,7 @@ func (p pruner) prune() error {
 			return fmt.Errorf("%s of the %s: %w", s.name, p.tree.Name, err)
 		}
 	}
-	return nil
+	return p.record(packages, files)
 }
 
 // kernel puts the kernel's image where the root's file system does not take it from:
