@@ -124,6 +124,13 @@ func TestAReleaseOfARealCloud(t *testing.T) {
 // enrolBox enters a collector into the registry of a data folder, past all tokens.
 func enrolBox(t *testing.T, dir, id string) *http.Client {
 	t.Helper()
+	tr := &http.Transport{TLSClientConfig: boxTLS(t, dir, id)}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
+}
+
+func boxTLS(t *testing.T, dir, id string) *tls.Config {
+	t.Helper()
 	d := must(openData(t.Context(), dir, false))
 	defer d.Close()
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
@@ -131,10 +138,7 @@ func enrolBox(t *testing.T, dir, id string) *http.Client {
 	if err := d.store.Enrolled(t.Context(), edp.Enrolment{Collector: id, SPKI: pki.SPKI(c.RawSubjectPublicKeyInfo), NotAfter: c.NotAfter}); err != nil {
 		t.Fatal(err)
 	}
-	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: d.pki.CAPool(),
-		Certificates: []tls.Certificate{{Certificate: [][]byte{c.Raw}, PrivateKey: key, Leaf: c}}}}
-	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
+	return &tls.Config{RootCAs: d.pki.CAPool(), Certificates: []tls.Certificate{{Certificate: [][]byte{c.Raw}, PrivateKey: key, Leaf: c}}}
 }
 
 func fetch(t *testing.T, c *http.Client, url string) (int, string) {
