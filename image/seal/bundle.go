@@ -33,7 +33,7 @@ type Words struct {
 // sign. The kernel is the one that is in the image: sign the image first where Secure
 // Boot is used.
 func Release(ctx context.Context, image, keys, out string, words Words) (release.Manifest, error) {
-	signers, err := releaseKeys(keys)
+	signers, err := ReleaseKeys(keys)
 	if err != nil {
 		return release.Manifest{}, err
 	}

@@ -133,9 +133,9 @@ func writeNew(path string, text []byte, mode fs.FileMode) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// releaseKeys returns all keys release*.key.pem of a folder: while a key is being
+// ReleaseKeys returns all keys release*.key.pem of a folder: while a key is being
 // replaced the old and the new one sign.
-func releaseKeys(dir string) ([]ed25519.PrivateKey, error) {
+func ReleaseKeys(dir string) ([]ed25519.PrivateKey, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "release*.key.pem"))
 	if err != nil {
 		return nil, fmt.Errorf("looking for release keys: %w", err)
