@@ -40,17 +40,19 @@ var mayImport = map[string][]string{
 	"image":                 {"image", "image/release", "image/sitefile", "transport/wire", "transport/secret"},
 	"image/boottest":        {"testdata"},
 	// What a release is, and the file of a site: both ends read them.
-	"image/release":      {"transport/wire"},
-	"image/sitefile":     {"transport/wire", "transport/secret"},
-	"transport/boxkey":   {},
-	"transport/download": {},
-	"testdata":           {},
+	"image/release":    {"transport/wire"},
+	"image/sitefile":   {"transport/wire", "transport/secret"},
+	"transport/boxkey": {},
+	// A TPM for tests, and what they need of the machine.
+	"transport/boxkey/boxkeytest": {"testdata"},
+	"transport/download":          {},
+	"testdata":                    {},
 }
 
 // testsMayImport is what test files may use on top of the table; a row's own
 // tests may meet its real peer.
 var (
-	testsMayImport   = []string{"testdata", "junos/junostest", "netguard/netguardtest"}
+	testsMayImport   = []string{"testdata", "junos/junostest", "netguard/netguardtest", "transport/boxkey/boxkeytest"}
 	peersInTestsOnly = map[string][]string{
 		"netguard":         {"transport/proxy"},
 		"transport/uplink": {"cloud", "transport/proxy"},
