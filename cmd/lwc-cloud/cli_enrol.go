@@ -16,6 +16,9 @@ import (
 	"lwc/image/sitefile"
 )
 
+// fileTTL is how long the token of a file lives: it travels to the site.
+const fileTTL = 7 * 24 * time.Hour
+
 func enrolTokenCmd() clientCmd {
 	return clientCmd{
 		name: "enrol-token", summary: "Make a token that enrols a collector, alone or in the file of an appliance",
@@ -25,11 +28,14 @@ func enrolTokenCmd() clientCmd {
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			collector := fs.String("collector", "", "bind the token to this collector `ID`")
 			uses := fs.Int("uses", 1, "how many collectors it enrols")
-			ttl := fs.Duration("ttl", 24*time.Hour, "how long it lives")
+			ttl := fs.Duration("ttl", 0, "how `long` it lives (default 24h; with --file 168h, for the way to the site)")
 			out := fs.String("out", "", "write the token alone to this `FILE`")
 			site := addSiteFlags(fs)
 			return func(ctx context.Context, c *call) error {
 				ask := apitype.EnrolTokenRequest{Collector: *collector, Uses: *uses, TTLSeconds: int64(ttl.Seconds())}
+				if *ttl == 0 && *site.file != "" {
+					ask.TTLSeconds = int64(fileTTL.Seconds())
+				}
 				switch {
 				case *site.file != "" && *out != "":
 					return usageErrorf("--out is for a token alone, --file for lwc.toml: give one of them")

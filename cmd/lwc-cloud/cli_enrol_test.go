@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"lwc/cloud/edp"
 	"lwc/image/sitefile"
@@ -37,6 +38,9 @@ func TestEnrolFile(t *testing.T) {
 		"--proxy", "http://proxy.example:3128", "--proxy-user", "site", "--proxy-password-file", s.file("password", "hush\n"), "--no-cloud-clock")
 	if !strings.Contains(out, path+" written with token ") || !strings.Contains(out, "it is complete") || strings.Contains(out, string(wire.EnrolToken)) {
 		t.Errorf("it says: %s", out)
+	}
+	if until := time.Now().Add(7 * 24 * time.Hour).UTC().Format("good until 2006-01-02T"); !strings.Contains(out, until) {
+		t.Errorf("not %s: %s", until, out)
 	}
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("%v, mode %v", err, st.Mode())
