@@ -292,3 +292,28 @@ func TestAFewBadBoxesHoldNothingBack(t *testing.T) {
 		t.Errorf("sent to %d", n)
 	}
 }
+
+func TestAround(t *testing.T) {
+	for _, c := range []struct {
+		w                  Window
+		now, opens, closes string
+	}{
+		{Window{Start: "23:30", Length: "90m"}, "2026-01-14 00:15", "2026-01-13 23:30", "2026-01-14 01:00"}, // yesterday's is open
+		{Window{Start: "23:30", Length: "90m", Days: []string{"tue"}}, "2026-01-14 00:15", "2026-01-13 23:30", "2026-01-14 01:00"},
+		{Window{Start: "23:30", Length: "90m", Days: []string{"wed"}}, "2026-01-14 00:15", "2026-01-14 23:30", "2026-01-15 01:00"},
+		{Window{Start: "23:30", Length: "90m"}, "2026-01-14 01:00", "2026-01-14 23:30", "2026-01-15 01:00"},                           // it closed just now
+		{Window{Start: "02:00", Days: []string{"wed"}}, "2026-01-14 05:00", "2026-01-21 02:00", "2026-01-21 05:00"},                   // next week's
+		{Window{Start: "02:30", Length: "1h", Timezone: "Europe/Berlin"}, "2026-03-29 00:00", "2026-03-29 01:30", "2026-03-29 02:30"}, // 02:30 is left out: 03:30 there
+		{Window{Start: "02:00", Length: "2h", Timezone: "Europe/Berlin"}, "2026-07-01 12:00", "2026-07-02 00:00", "2026-07-02 02:00"}, // in summer
+	} {
+		opens, closes, ok := c.w.Around(at(c.now))
+		if !ok || !opens.Equal(at(c.opens)) || !closes.Equal(at(c.closes)) {
+			t.Errorf("%v at %s: %v to %v", c.w, c.now, opens, closes)
+		}
+	}
+	for _, w := range []Window{{}, {Start: "25:00"}, {Start: "02:00", Length: "x"}, {Start: "02:00", Timezone: "Nowhere"}} {
+		if _, _, ok := w.Around(noon); ok {
+			t.Errorf("%v is a window", w)
+		}
+	}
+}
