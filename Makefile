@@ -10,7 +10,7 @@ export LWC_BIN := $(CURDIR)/$(BIN)
 FUZZTIME ?= 1m
 
 # What the tests use beside Go: real peers, and the programs that judge.
-TEST_DEPS := openssh-server openssh-client mosquitto chromium python3-junos-eznc nftables netbase iproute2 dnsmasq-base tinyproxy-bin squid chrony sbsigntool mtools
+TEST_DEPS := openssh-server openssh-client mosquitto chromium python3-junos-eznc nftables netbase iproute2 dnsmasq-base tinyproxy-bin squid chrony sbsigntool mtools dosfstools
 
 # What running tests under other kernels needs besides, and whose kernels: Debian 12
 # has 6.1, without tables that outlive their owner; Debian 13 has the appliance's.
