@@ -1,9 +1,12 @@
 package portal
 
 import (
+	"time"
+
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/api/view"
 	"lwc/cloud/edp"
+	"lwc/cloud/rollout/conductor"
 )
 
 // overviewData is the data of the page "overview".
@@ -15,8 +18,10 @@ type overviewData struct {
 	// kept apart with less than a newer kernel could.
 	PortTrouble []apitype.Collector
 	// Unwell are the collectors whose health needs somebody.
-	Unwell    []apitype.Collector
-	Waiting   int // documents, for an approval
+	Unwell  []apitype.Collector
+	Waiting int // documents, for an approval
+	// Updates are the boxes whose next release waits for a person.
+	Updates   []apitype.Appliance
 	Runs      []apitype.Run
 	Documents int
 	Bytes     int64
@@ -47,6 +52,15 @@ func (p *Portal) overview(v *visit) error {
 	for _, h := range held {
 		if h.State == edp.HeldWaiting {
 			d.Waiting++
+		}
+	}
+	plans, err := conductor.Plan(ctx, p.cfg.Store, time.Now())
+	if err != nil {
+		return err
+	}
+	for _, b := range plans {
+		if b.Ask {
+			d.Updates = append(d.Updates, view.Appliance(b))
 		}
 	}
 	for _, c := range d.Collectors {

@@ -41,7 +41,11 @@ func TestUpdatesInABrowser(t *testing.T) {
 	if p, err := c.Store.UpdatePolicy(t.Context()); err != nil || p.Mode != rollout.Approval || !p.Window.IsZero() {
 		t.Errorf("%+v, %v", p, err)
 	}
-	b.do(chromedp.Click(`//a[text()="1.1.0"]`), seen("#pending"))
+	b.visit(c.URL+"/", "#updates")
+	if s := b.text("#updates"); !strings.Contains(s, "1 box waits for somebody") {
+		t.Errorf("the overview: %s", s)
+	}
+	b.do(click("#updates a"), seen("#boxes"), chromedp.Click(`//a[text()="1.1.0"]`), seen("#pending"))
 	b.picture("release")
 	b.do(click("#pending input[name=collector]"), click("#approve"), seen("#approvals"))
 	r, err := c.Store.Release(t.Context(), "1.1.0")

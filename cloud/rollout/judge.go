@@ -47,6 +47,8 @@ type Verdict struct {
 	Expires time.Time
 	Next    time.Time // when to look again; zero: when something happens
 	Why     string    // in words
+	// Ask says that it goes on only when a person decides something.
+	Ask bool
 }
 
 const (
@@ -108,17 +110,20 @@ func (b Box) consider(now time.Time, r Release) Verdict {
 	wait := func(next time.Time, format string, args ...any) Verdict {
 		return Verdict{Wanted: r.Version, Next: next, Why: fmt.Sprintf(format, args...)}
 	}
+	ask := func(format string, args ...any) Verdict {
+		return Verdict{Wanted: r.Version, Ask: true, Why: fmt.Sprintf(format, args...)}
+	}
 	failed, last := b.failed(r.Version)
 	again := last.At.Add(retryAfter)
 	switch due := b.due(r); {
 	case last.RolledBack:
-		return wait(time.Time{}, "%s was rolled back here: see why, then ask for it by hand, or wait for the next release", r.Version)
+		return ask("%s was rolled back here: see why, then ask for it by hand, or wait for the next release", r.Version)
 	case failed >= maxFailures:
-		return wait(time.Time{}, "%s failed %d times here: see why, then ask for it by hand, or wait for the next release", r.Version, failed)
+		return ask("%s failed %d times here: see why, then ask for it by hand, or wait for the next release", r.Version, failed)
 	case failed > 0 && now.Before(again):
 		return wait(again, "%s failed here: it is tried once more at %s", r.Version, clock(again))
 	case b.Policy.Mode == Approval && !slices.Contains(b.Approved, r.Version):
-		return wait(time.Time{}, "%s waits for an approval%s", r.Version, hole(r))
+		return ask("%s waits for an approval%s", r.Version, hole(r))
 	case now.Before(due):
 		return wait(due, "%s is put off until %s", r.Version, clock(due))
 	case !b.Online:

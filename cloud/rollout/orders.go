@@ -100,7 +100,7 @@ func held(v *Verdict, b Box, list []Release, waves map[string]Wave) {
 	}
 	for _, r := range b.steps(list) {
 		if w := waves[r.Version]; w.Halted() && release.Compare(r.Version, v.Wanted) > 0 {
-			v.Why = fmt.Sprintf("%s is held back: it failed on %s; %s", r.Version, boxesAre(w.Failed), v.Why)
+			v.Ask, v.Why = true, fmt.Sprintf("%s is held back: it failed on %s; %s", r.Version, boxesAre(w.Failed), v.Why)
 			return
 		}
 	}

@@ -86,6 +86,9 @@ func TestJudge(t *testing.T) {
 			if !v.RebootAt.Equal(c.reboot) || !v.Next.Equal(c.next) {
 				t.Errorf("reboot at %v, next %v; want %v, %v", v.RebootAt, v.Next, c.reboot, c.next)
 			}
+			if ask := strings.Contains(c.why, "approval") || strings.Contains(c.why, "times here") || strings.Contains(c.why, "rolled back"); v.Ask != ask {
+				t.Errorf("a person is asked: %v", v.Ask)
+			}
 			if !strings.Contains(v.Why, c.why) || v.Why == "" {
 				t.Errorf("why: %q, want %q", v.Why, c.why)
 			}
@@ -266,7 +269,7 @@ func TestABadReleaseIsHeldBack(t *testing.T) {
 		t.Errorf("it was tried on %d boxes", tried)
 	}
 	vs := Orders(noon, boxes, list)
-	if v := vs[29]; v.Send || !strings.Contains(v.Why, "1.2.0 is held back: it failed on 3 boxes") {
+	if v := vs[29]; v.Send || !v.Ask || !strings.Contains(v.Why, "1.2.0 is held back: it failed on 3 boxes") {
 		t.Errorf("%+v", v)
 	}
 	if vs = Orders(noon, boxes, append(list, published("1.1.0", day))); sentTo(vs) != 1 {

@@ -73,6 +73,7 @@ type Appliance struct {
 	When      string         `json:"when" doc:"The policy in words."`
 	Wanted    string         `json:"wanted,omitempty" doc:"The release that it is to have next."`
 	Why       string         `json:"why" doc:"What it waits for, in words."`
+	Ask       bool           `json:"ask,omitempty" doc:"It goes on only when a person decides something."`
 	Next      time.Time      `json:"next,omitzero" doc:"When that is looked at again; absent: when something happens."`
 	Update    *Job           `json:"update,omitempty" doc:"Its newest update."`
 }

@@ -36,7 +36,7 @@ func Release(r edp.Release, boxes []conductor.Planned) apitype.Release {
 // Appliance converts a box and what becomes of it.
 func Appliance(p conductor.Planned) apitype.Appliance {
 	out := apitype.Appliance{Collector: p.Collector, Online: p.Online, LastSeen: p.LastSeen, Firmware: p.Firmware, Box: p.Hello,
-		Policy: p.Policy, OwnPolicy: p.OwnPolicy, When: p.Policy.String(), Wanted: p.Wanted, Why: p.Why, Next: p.Next}
+		Policy: p.Policy, OwnPolicy: p.OwnPolicy, When: p.Policy.String(), Wanted: p.Wanted, Why: p.Why, Ask: p.Ask, Next: p.Next}
 	if p.Job != nil {
 		j := Job(*p.Job, nil, nil)
 		out.Update = &j
