@@ -18,7 +18,7 @@ KERNEL_DEPS := qemu-system-x86 xz-utils nftables netbase iproute2 dnsmasq-base
 KERNELS ?= bookworm trixie
 KERNEL_PKGS ?= ./netguard/...
 
-.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults test-volatile bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink image image-test image-test-boot image-test-volatile image-test-update image-test-secureboot image-test-tpm clean
+.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults test-volatile bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink image image-test image-test-boot image-test-volatile image-test-update image-test-secureboot image-test-tpm image-repro image-scan clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -98,11 +98,15 @@ bench-uplink: build ## what delivery costs from memory to the receipt, and the w
 
 # The version of an image is three numbers, because releases are ordered by them.
 IMAGE_VERSION ?= $(if $(filter command line environment,$(origin VERSION)),$(VERSION),0.1.0)
-IMAGE_DEPS := mmdebstrap python3 util-linux zstd
+IMAGE_DEPS := mmdebstrap python3 util-linux erofs-utils mtools
 
 image: ## build the appliance image into dist/; VERSION=1.2.3, RELEASE_KEYS=FILE, ONLY=1 makes the raw image alone
 	@.ci/deps $(IMAGE_DEPS)
 	$(GO) run ./image/build -version $(IMAGE_VERSION) $(if $(RELEASE_KEYS),-release-keys $(RELEASE_KEYS)) $(if $(ONLY),-image-only)
+	$(GO) run ./image/scan dist/lwc_$(IMAGE_VERSION).img
+
+image-scan: ## what can be executed in the image, and why
+	$(GO) run ./image/scan -all $(or $(IMG),dist/lwc_$(IMAGE_VERSION).img)
 
 # What booting an image needs: a machine, its firmware, a TPM, and what makes sticks.
 IMAGE_TEST_DEPS := qemu-system-x86 ovmf swtpm mtools dosfstools sbsigntool
