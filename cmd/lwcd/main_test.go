@@ -36,6 +36,10 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "giving up the clock:", err)
 			os.Exit(1)
 		}
+		if err := asOnTheAppliance(); err != nil {
+			fmt.Fprintln(os.Stderr, "giving up rights:", err)
+			os.Exit(1)
+		}
 		if err := startSleeper(); err != nil {
 			fmt.Fprintln(os.Stderr, "starting a sleeper:", err)
 			os.Exit(1)

@@ -28,6 +28,7 @@ type process struct {
 	conf string
 	log  *safeBuffer
 	as   *syscall.Credential // nil: the user of the test
+	args []string            // after --config
 }
 
 type safeBuffer struct {
@@ -68,7 +69,7 @@ func (p *process) token() string { return filepath.Join(p.dir, "token") }
 
 func (p *process) start() {
 	p.t.Helper()
-	p.cmd = exec.Command(os.Args[0], "--config", p.conf)
+	p.cmd = exec.Command(os.Args[0], append([]string{"--config", p.conf}, p.args...)...)
 	p.cmd.Env = append(os.Environ(), "LWCD_TEST_MAIN=1")
 	p.cmd.Stderr, p.cmd.Stdout = p.log, p.log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.as}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"lwc/cmd/lwcd/report"
+	"lwc/testdata/need"
+)
+
+// envAppliance makes lwcd begin with the rights that the unit of the appliance
+// gives, and no more.
+const envAppliance = "LWCD_TEST_APPLIANCE"
+
+// applianceNeeds are those rights.
+func applianceNeeds() (set uint64) {
+	for _, n := range supervisorNeeds {
+		if n.spared == "" {
+			set |= 1 << n.capability
+		}
+	}
+	return set
+}
+
+// asOnTheAppliance gives up what the unit does not give.
+func asOnTheAppliance() error {
+	if os.Getenv(envAppliance) == "" || len(os.Args) == 2 && os.Args[1] == halfArgument {
+		return nil
+	}
+	unlimited := &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+	err := unix.Setrlimit(unix.RLIMIT_MEMLOCK, unlimited) // LimitMEMLOCK
+	if err != nil && !errors.Is(err, unix.EPERM) {        // a container may not have the right
+		return err
+	}
+	return confine(applianceNeeds())
+}
+
+// With the six capabilities of the appliance's unit a box enrols, is ended by force
+// where it hangs, begins again, and tells how things stand.
+func TestLwcdWithTheRightsOfTheAppliance(t *testing.T) {
+	if os.Getenv("LWC_NETGUARD_DIR") != "" {
+		t.Skip("NOT RUN: in a user namespace there is no other user; root runs it")
+	}
+	need.Root(t)
+	t.Setenv(envAppliance, "1")
+	e := newEnforced(t)
+	const nobody = 65534 // the user of the configuration; tmpfiles.d does this on the appliance
+	if err := errors.Join(os.Mkdir(e.state(), 0o700), os.Chown(e.state(), 0, nobody), os.Chmod(e.state(), 0o770|os.ModeSticky)); err != nil {
+		t.Fatal(err)
+	}
+	told := filepath.Join(e.dir, "lwcd.json")
+	e.args = []string{"--report", told}
+	e.start()
+	e.sd.await("READY=1", "waiting for an enrolment token")
+	e.giveToken(e.cloud.token(nil))
+	e.sd.await("welcomed by the cloud")
+	until(t, "a report of the connection", 10*time.Second, func() bool {
+		r, err := report.Read(told)
+		return err == nil && r.Ports == report.Open && r.Connected && r.Collector == theCollector && r.Identity == "file" &&
+			r.External.Address == "192.0.2.2/24" && r.Internal.Link == "lwcint0"
+	})
+	if got := capabilitiesOf(t, fmt.Sprintf("/proc/%d/status", e.cmd.Process.Pid), "CapPrm:"); got != applianceNeeds() {
+		t.Errorf("the supervisor has %#x", got)
+	}
+	half := e.half()
+	for _, set := range []string{"CapPrm:", "CapEff:", "CapInh:", "CapAmb:"} {
+		if got := capabilitiesOf(t, fmt.Sprintf("/proc/%d/status", half), set); got != 0 {
+			t.Errorf("the half has %s %#x", set, got)
+		}
+	}
+	if got := oomScore(t, half); got != firstToGo {
+		t.Errorf("the half goes with %s when memory is short", got)
+	}
+	const resource = uint64(1) << unix.CAP_SYS_RESOURCE
+	if capabilitiesOf(t, "/proc/self/status", "CapEff:")&resource != 0 && strings.Contains(e.log.String(), "memory is not locked") {
+		t.Error("memory is not locked")
+	}
+	if err := syscall.Kill(half, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	second := e.awaitHalf(half)
+	e.sd.await("welcomed by the cloud")
+	if err := syscall.Kill(second, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if code := e.stop(syscall.SIGTERM); code != exitFailed || !gone(second) {
+		t.Errorf("exit code %d, the half that hung is gone: %v", code, gone(second))
+	}
+}
+
+func oomScore(t *testing.T, pid int) string {
+	t.Helper()
+	b := must[[]byte](t)(os.ReadFile("/proc/" + strconv.Itoa(pid) + "/oom_score_adj"))
+	return strings.TrimSpace(string(b))
+}
