@@ -4,11 +4,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/dustin/go-humanize"
 
 	"lwc/cloud/api/apitype"
+	"lwc/transport/wire"
 )
 
 func healthCmd() clientCmd {
@@ -48,6 +50,7 @@ func showHealth(c *call, at apitype.Collector) error {
 		fmt.Fprintf(t, "heartbeat\t%s\n", ago(at.LastSeen))
 	}
 	fmt.Fprintf(t, "ports\t%s\nconfiguration\t%s\n", apitype.PortsWord(at.Ports), configWord(at))
+	showBox(t, at.Box)
 	if h := at.Health; h != nil {
 		next := "when it is asked for"
 		if !h.NextRun.IsZero() {
@@ -74,6 +77,20 @@ func showHealth(c *call, at apitype.Collector) error {
 		fmt.Fprintln(c.stdout, n)
 	}
 	return &exitError{code: exitDevices}
+}
+
+// showBox tells what the collector says of its machine, as far as it does.
+func showBox(w io.Writer, b wire.Box) {
+	release := b.Image
+	if b.Trial {
+		release += " (on trial)"
+	}
+	for _, l := range [][2]string{{"release", release}, {"key", apitype.IdentityText(b.Identity)}, {"secure boot", apitype.SecureBootText(b.SecureBoot)},
+		{"kernel started", apitype.CommandLineText(b.CommandLine)}, {"hardware", b.Hardware}} {
+		if l[1] != "" {
+			fmt.Fprintf(w, "%s\t%s\n", l[0], l[1])
+		}
+	}
 }
 
 // showChecks lists what the collector checks of itself, what it counted, and its last

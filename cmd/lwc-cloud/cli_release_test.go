@@ -39,6 +39,8 @@ func TestReleaseCommands(t *testing.T) {
 	contains(t, "list --json", s.ok("release", "list", "--json"), `"version": "1.1.0"`)
 	contains(t, "show", s.ok("release", "show", "1.1.0"), "lwc_1.1.0.efi", "0 run it", "It closes a hole.")
 	contains(t, "updates", s.ok("updates"), "default: daily at 02:00 UTC", apitest.Collector, "1.0.0", "1.1.0 ")
+	health, _, _ := s.run("health", apitest.Collector)
+	contains(t, "health", health, "in the TPM", "only signed systems start", "as built", "Example Works Box 2")
 	contains(t, "update-policy", s.ok("update-policy", "--mode", "approval"), "default: after an approval")
 	contains(t, "update-policy of one", s.ok("update-policy", apitest.Collector, "--mode", "window", "--start", "22:00", "--day", "sat", "--defer-days", "2"),
 		apitest.Collector+": on sat at 22:00 UTC within 3h, 2 days after")
