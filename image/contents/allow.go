@@ -23,6 +23,7 @@ func Root() Tree {
 		"usr/bin/lwcd":                       "the daemon, the provisioning, the gate of updates, the screen",
 		"usr/lib/lwc/update":                 "asks for an update to be installed, and installs it",
 		"usr/bin/systemd-repart":             "makes the second slot and /state at the first boot, and forgets /state at a factory reset",
+		"usr/lib/systemd/systemd-import":     "systemd-sysupdate copies by it",
 		"usr/lib/systemd/systemd-sysupdate":  "writes a verified release into the other slot",
 		"usr/lib/systemd/systemd-bless-boot": "takes the boot counter off a release that proved good",
 		"usr/lib/systemd/system-generators/systemd-bless-boot-generator": "brings it into the boot of a release on trial",
