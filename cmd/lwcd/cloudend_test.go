@@ -32,6 +32,7 @@ type cloudEnd struct {
 	hub    *control.Hub
 	bus    *broker.Embedded
 	http   *http.Server
+	mux    *http.ServeMux // what http serves
 	addr   string
 	egress wire.Egress // of the fleets that are put
 	limits wire.CollectLimits
@@ -76,6 +77,8 @@ func (c *cloudEnd) serve(plain net.Listener) {
 	cert := must[*tls.Certificate](c.t)(c.pki.ServerCertificate([]string{host}))
 	handler := must[http.Handler](c.t)(enrol.New(enrol.Config{PKI: c.pki, Registry: c.store,
 		Endpoints: []wire.Endpoint{{Kind: wire.EndpointMQTT, Host: c.addr, ALPN: true}}}))
+	c.mux = http.NewServeMux()
+	c.mux.Handle("/", handler)
 	ctx, cancel := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
 	tasks.Go(func() {
@@ -83,7 +86,7 @@ func (c *cloudEnd) serve(plain net.Listener) {
 			c.t.Error(err)
 		}
 	})
-	c.http = &http.Server{Handler: handler, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo),
+	c.http = &http.Server{Handler: c.mux, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo),
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{*cert}, ClientCAs: c.pki.CAPool(), MinVersion: tls.VersionTLS13,
 			ClientAuth: tls.VerifyClientCertIfGiven, NextProtos: []string{wire.ALPN, "http/1.1"}},
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){

@@ -65,8 +65,8 @@ func inOrder(m releases.Manifest) (out []releases.File) {
 	return out
 }
 
-// shelf serves a folder as the cloud does, to a fetcher with an empty spool.
-func shelf(t *testing.T, folder string, keys []byte) fetcher {
+// shelfFor serves a folder as the cloud does, to a fetcher with an empty spool.
+func shelfFor(t *testing.T, folder string, keys []byte) fetcher {
 	t.Helper()
 	s := httptest.NewTLSServer(http.StripPrefix("/releases/1.2.0/", http.FileServer(http.Dir(folder))))
 	t.Cleanup(s.Close)
@@ -87,7 +87,7 @@ func shelf(t *testing.T, folder string, keys []byte) fetcher {
 // there of this one is gone on with.
 func TestFetch(t *testing.T) {
 	folder, m, keys := onShelf(t, "1.2.0")
-	f := shelf(t, folder, keys)
+	f := shelfFor(t, folder, keys)
 	uki := m.File(releases.UKI)
 	whole, err := os.ReadFile(filepath.Join(folder, uki.PackedName))
 	if err != nil {
@@ -124,7 +124,7 @@ func TestFetch(t *testing.T) {
 func TestFetchRefused(t *testing.T) {
 	folder, m, keys := onShelf(t, "1.2.0")
 	_, _, others := onShelf(t, "1.2.0")
-	f := shelf(t, folder, keys)
+	f := shelfFor(t, folder, keys)
 	for _, c := range []struct {
 		about, words string
 		job          wire.Job
