@@ -130,6 +130,10 @@ func subcommand(name string) func(ctx context.Context, args []string, stdout, st
 		return provisionBox
 	case "gate":
 		return runGate
+	case "screen":
+		return showScreens
+	case "clock":
+		return serveClock
 	}
 	return nil
 }
