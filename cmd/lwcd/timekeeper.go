@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -66,16 +67,26 @@ func (t *site) timeReport(r clock.Report, told string) string {
 	return ""
 }
 
-// built is when this build's source was last changed, or, where the build does not
-// tell, a time before that: it is later now.
-func built() time.Time {
+// epochFile is there on the appliance: its time is that of the image, and systemd
+// sets a clock that is before it, as one without a battery is, to it (systemd(1)).
+const epochFile = "/usr/lib/clock-epoch"
+
+// built is a time that has passed for certain: when this build's source was last
+// changed, or the image made; it is later now.
+func built() time.Time { return builtAt(epochFile) }
+
+func builtAt(epoch string) time.Time {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) // before this file was written
 	info, ok := debug.ReadBuildInfo()
 	for i := 0; ok && i < len(info.Settings); i++ {
 		if s := info.Settings[i]; s.Key == "vcs.time" {
-			if at, err := time.Parse(time.RFC3339, s.Value); err == nil {
-				return at
+			if t, err := time.Parse(time.RFC3339, s.Value); err == nil && t.After(at) {
+				at = t
 			}
 		}
 	}
-	return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	if f, err := os.Stat(epoch); err == nil && f.ModTime().After(at) {
+		at = f.ModTime()
+	}
+	return at
 }
