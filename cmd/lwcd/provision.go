@@ -59,3 +59,17 @@ func restartDaemon(ctx context.Context) error {
 	}
 	return nil
 }
+
+// forgetState is the subcommand of a factory reset: it overwrites the state partition
+// before anything is mounted (lwc-forget.service). systemd-repart makes it anew.
+func forgetState(ctx context.Context, args []string, _, stderr io.Writer) int {
+	if len(args) > 0 {
+		fmt.Fprintln(stderr, "usage: lwcd forget\nErases all that an appliance knows; it takes no arguments.")
+		return exitUsage
+	}
+	if err := (provision.Kernel{Sys: "/sys", Dev: "/dev"}).Erase(ctx, provision.StatePartition); err != nil {
+		fmt.Fprintf(stderr, "lwcd: factory reset: %v\n", err)
+		return exitFailed
+	}
+	return exitStopped
+}

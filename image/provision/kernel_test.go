@@ -102,3 +102,32 @@ func TestMountedIsGoneAfterwards(t *testing.T) {
 		t.Errorf("what is no disk is mounted: %v", err)
 	}
 }
+
+func TestEraseLeavesNothingOfThePartition(t *testing.T) {
+	state, other := filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "other")
+	for _, path := range []string{state, other} {
+		if err := os.WriteFile(path, []byte(strings.Repeat("secret--", 1<<17)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k := machine(t, map[string]string{"sda": other, "sda5:lwc-state": state, "sda6:lwc_1.2.3": other})
+	if err := k.Erase(t.Context(), StatePartition); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{state: "\x00", other: "secret--"} {
+		if text, err := os.ReadFile(path); err != nil || string(text) != strings.Repeat(want, 1<<20/len(want)) {
+			t.Errorf("%s has %d bytes, beginning with %.8q (%v)", path, len(text), text, err)
+		}
+	}
+	twice := machine(t, map[string]string{"sda5:lwc-state": state, "sdb5:lwc-state": other})
+	if err := twice.Erase(t.Context(), StatePartition); !errors.Is(err, ErrPartition) {
+		t.Errorf("of two it took one: %v", err)
+	}
+	huge := machine(t, map[string]string{"sda5:lwc-state": other})
+	if err := os.WriteFile(filepath.Join(huge.Sys, "class/block/sda5/size"), []byte("99999999999\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := huge.Erase(t.Context(), StatePartition); !errors.Is(err, ErrPartition) {
+		t.Errorf("a whole disk was taken for it: %v", err)
+	}
+}
