@@ -1,5 +1,8 @@
 // Package image is the folder of the appliance image: what a field engineer
-// flashes, its build and its boot test. It has no code; until there is an image,
-// lwcd is installed on a Linux machine as docs/lwcd.md says, with the unit in
-// docs/examples.
+// flashes. docs/image.md says what is inside and how it is built.
+//
+// In mkosi lies the configuration; build makes the image from it, prune leaves in it
+// what contents lists, scan judges the result. The
+// other folders are what goes onto an image, out of it, and what boots it in tests.
+// This package itself has no code.
 package image

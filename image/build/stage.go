@@ -18,7 +18,6 @@ import (
 var programs = []struct{ pkg, path string }{
 	{"./cmd/lwcd", "usr/bin/lwcd"},
 	{"./cmd/lwc-update", "usr/lib/lwc/update"},
-	{"./image/wipe", "usr/lib/lwc/wipe"},
 }
 
 // stage copies the configuration to where the build happens and adds what is

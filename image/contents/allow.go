@@ -22,7 +22,6 @@ func Root() Tree {
 	return Tree{Name: "root", Opened: opened, Programs: merge(common, map[string]string{
 		"usr/bin/lwcd":                       "the daemon, the provisioning, the gate of updates, the screen",
 		"usr/lib/lwc/update":                 "asks for an update to be installed, and installs it",
-		"usr/lib/lwc/wipe":                   "overwrites /state at a factory reset of the boot menu",
 		"usr/bin/systemd-repart":             "makes the second slot and /state at the first boot, and forgets /state at a factory reset",
 		"usr/lib/systemd/systemd-import":     "systemd-sysupdate copies by it",
 		"usr/lib/systemd/systemd-sysupdate":  "writes a verified release into the other slot",
