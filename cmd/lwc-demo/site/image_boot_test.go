@@ -76,6 +76,9 @@ func (a *appliance) takesGoodFile(ctx context.Context) {
 		return len(contained(a.t, stick, pieces(token, 12))) == 0
 	}))
 	a.vm.Detach(ctx, "stick")
+	if len(contained(a.t, stick, []string{"lwce1_"})) > 0 || len(contained(a.t, stick, []string{`token = "used`})) != 1 {
+		a.t.Error("the stick does not say that its token was used")
+	}
 	if found := contained(a.t, a.disk, pieces(token, 12)); len(found) > 0 {
 		a.t.Errorf("the disk holds the used token: %q", found)
 	}
