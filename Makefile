@@ -120,8 +120,8 @@ image-test-boot image-test-volatile image-test-update image-test-secureboot imag
 	@[ -e "$(IMG)" ] || $(MAKE) image
 	$(IMAGE_TEST) -run '$(strip $(IMAGE_TESTS))' $(IMAGE_TEST_PKGS)
 
-IMAGE_TEST_PKGS := ./cmd/lwc-demo/site ./image/boottest ./image/seal
-image-test-boot: IMAGE_TESTS := ^Test(Machine|ImageBoot) ## first boot, thirty bad lwc.toml, READY, a run of 50 devices, scans: 8 minutes
+IMAGE_TEST_PKGS := ./cmd/lwc-demo/site ./image/boottest ./image/seal ./image/provision
+image-test-boot: IMAGE_TESTS := ^Test(Machine|VolumeKeeps|ImageBoot|ImageProvision) ## first boot, thirty bad lwc.toml, READY, a run of 50 devices, scans: 8 minutes
 image-test-volatile: IMAGE_TESTS := ^TestImagePowerCut ## power cut in a run, the whole disk searched: 4 minutes
 image-test-update: IMAGE_TESTS := ^TestImageUpdate ## bad bundles, 1 to 2 with ten power cuts, a broken 3: 16 minutes
 image-test-secureboot: IMAGE_TESTS := ^TestImage(SecureBoot|TamperedRoot) ## own keys enrol, unsigned is refused, a tampered root panics: 3 minutes
