@@ -1,13 +1,14 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,51 +26,115 @@ import (
 type cut struct {
 	name       string
 	disk, vars string
+	told       bool // the table of partitions or the boot loader's entries had changed
 }
 
-// cutPoints are ten points of an update, by how much of it has been written, in MiB
-// since the job began; what is written last is small, and the order matters: so half of
-// them are at the end. At the last ones the new release is on its trial.
-func cutPoints(total int64) []int64 {
-	return []int64{1, 8, total / 3, total * 2 / 3, total - 60, total - 40, total - 24, total - 8, total - 2}
-}
+const (
+	// cutsWanted is how many of them are booted.
+	cutsWanted = 10
+	// cutStep is how much is written from one copy to the next, beside those that are
+	// made when what a boot goes by has changed.
+	cutStep = 24 << 20
+)
 
 // updatesWithCuts goes from 1 to 2. The first try is cut off for good while the root
 // is written: the box comes back, is given the job again, and does it. Of that second
-// try there are copies of the disk.
+// try, up to the end of the new release's trial, there are copies of the disk.
 func (a *appliance) updatesWithCuts(ctx context.Context, r *releases) []cut {
 	a.t.Helper()
 	old := a.version()
-	var total int64
-	for _, f := range r.next.Files {
-		total += f.Size >> 20
-	}
 	ended := make(chan error, 1)
+	start := a.bytesWritten(ctx)
 	go func() {
 		_, err := a.update(ctx, r.next.Version)
 		ended <- err
 	}()
-	must(a.t, a.awaitWritten(ctx, a.bytesWritten(ctx), total/2))
+	must(a.t, a.awaitWritten(ctx, start, cutStep))
 	a.vm.Kill()
+	a.t.Logf("power cut in the first try: %s", a.face())
 	a.powerOn()
-	start := a.bytesWritten(ctx)
-	var cuts []cut
-	for i, point := range cutPoints(total) {
-		if err := a.awaitWritten(ctx, start, point); err != nil {
-			a.t.Fatalf("cut %d: %v", i, err)
-		}
-		cuts = append(cuts, a.copyDisk(ctx, fmt.Sprintf("%d of %d MiB written", point, total)))
-	}
-	a.vm.Mark()
-	a.vm.WaitFor(ctx, regexp.MustCompile(`BdsDxe: starting`))
-	cuts = append(cuts, a.copyDisk(ctx, "the new release was started once"))
-	if err := <-ended; err != nil {
+	cuts, err := a.cutsUntil(ctx, ended)
+	if err != nil {
 		a.t.Fatalf("updating from %s to %s: %v\n%s", old, r.next.Version, err, a.vm.Tail())
 	}
 	must(a.t, a.WaitOnline(ctx))
 	a.runs(ctx, r.next.Version)
 	must(a.t, a.shows(ctx, r.next.Version))
-	return cuts
+	return chosen(a.t, cuts)
+}
+
+// cutsUntil copies the disk whenever what a boot goes by has changed, and every now
+// and then, until the update has ended.
+func (a *appliance) cutsUntil(ctx context.Context, ended <-chan error) (cuts []cut, err error) {
+	a.t.Helper()
+	last, next := a.face(), a.bytesWritten(ctx)+cutStep
+	for {
+		select {
+		case err := <-ended:
+			return cuts, err
+		case <-time.After(10 * time.Millisecond):
+		}
+		now, written := a.face(), a.bytesWritten(ctx)
+		told := now != "" && now != last
+		if !told && written < next {
+			continue
+		}
+		cuts = append(cuts, a.copyDisk(ctx, fmt.Sprintf("%d MiB were written: %s", written>>20, cmp.Or(now, last)), told))
+		next = written + cutStep
+		if told {
+			last = now
+		}
+	}
+}
+
+// face is what a boot goes by: the labels of the slots, and the boot loader's entries.
+// It is empty while they are being written.
+func (a *appliance) face() string {
+	f, err := os.Open(a.disk)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	parts, err := gpt.Read(f, boottest.DiskSize)
+	if err != nil {
+		return ""
+	}
+	var labels []string
+	for _, p := range parts {
+		if p.Type == gpt.RootX64 || p.Type == gpt.VerityX64 {
+			labels = append(labels, p.Label)
+		}
+	}
+	names, err := listEntries(a.disk, parts)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%q %q", labels, names)
+}
+
+// chosen are ten of the copies: all at which something had changed, then others from
+// all over the update.
+func chosen(t *testing.T, cuts []cut) []cut {
+	t.Helper()
+	var keep, others []cut
+	for _, c := range cuts {
+		if c.told {
+			keep = append(keep, c)
+		} else {
+			others = append(others, c)
+		}
+	}
+	if len(cuts) < cutsWanted || len(keep) > cutsWanted {
+		t.Logf("%d copies of the disk, at %d of them something had changed", len(cuts), len(keep))
+	}
+	for free := cutsWanted - len(keep); free > 0 && len(others) > 0; free-- {
+		i := len(others) / 2
+		keep, others = append(keep, others[i]), slices.Delete(others, i, i+1)
+	}
+	for _, c := range others {
+		must(t, os.Remove(c.disk))
+	}
+	return keep
 }
 
 // bytesWritten is how much the machine wrote to its disk since it was switched on.
@@ -108,17 +173,17 @@ func (a *appliance) awaitWritten(ctx context.Context, since, mib int64) error {
 }
 
 // copyDisk copies the disk of the machine while it stands still.
-func (a *appliance) copyDisk(ctx context.Context, name string) cut {
+func (a *appliance) copyDisk(ctx context.Context, name string, told bool) cut {
 	a.t.Helper()
 	dir := a.t.TempDir()
-	c := cut{name: name, disk: filepath.Join(dir, "disk.raw"), vars: filepath.Join(dir, "vars.fd")}
+	c := cut{name: name, disk: filepath.Join(dir, "disk.raw"), vars: filepath.Join(dir, "vars.fd"), told: told}
 	_, err := a.vm.QMP(ctx, "stop", nil)
 	must(a.t, err)
 	copySparsely(a.t, c.disk, a.disk)
 	copySparsely(a.t, c.vars, a.vars)
 	_, err = a.vm.QMP(ctx, "cont", nil)
 	must(a.t, err)
-	a.t.Logf("cut: %s: %q", name, entries(a.t, c.disk))
+	a.t.Logf("copy of the disk when %s", name)
 	return c
 }
 
@@ -163,20 +228,28 @@ func (c cut) boots(ctx context.Context, t *testing.T) {
 // entries are the names of the boot loader's entries on a disk.
 func entries(t *testing.T, disk string) []string {
 	t.Helper()
-	esp, ok := gpt.FindType(partitions(t, disk), gpt.ESP)
+	names, err := listEntries(disk, partitions(t, disk))
+	must(t, err)
+	return names
+}
+
+func listEntries(disk string, parts []gpt.Partition) ([]string, error) {
+	esp, ok := gpt.FindType(parts, gpt.ESP)
 	if !ok {
-		t.Fatal("the disk has no EFI system partition")
+		return nil, errors.New("the disk has no EFI system partition")
 	}
-	cmd := exec.Command("mdir", "-b", "-i", disk+"@@"+strconv.FormatInt(esp.Start, 10), "::/EFI/Linux")
+	cmd := exec.Command("mdir", "-b", "-a", "-i", disk+"@@"+strconv.FormatInt(esp.Start, 10), "::/EFI/Linux")
 	cmd.Env = append(os.Environ(), "MTOOLS_SKIP_CHECK=1")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("listing the boot loader's entries: %v: %s", err, out)
+		return nil, fmt.Errorf("listing the boot loader's entries: %w: %s", err, out)
 	}
 	var names []string
 	for line := range strings.Lines(string(out)) {
-		names = append(names, filepath.Base(strings.TrimSpace(line)))
+		if name := filepath.Base(strings.TrimSpace(line)); strings.HasSuffix(name, ".efi") {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
-	return names
+	return names, nil
 }
