@@ -60,7 +60,7 @@ func (a *appliance) updatesWithCuts(ctx context.Context, r *releases) []cut {
 	must(a.t, a.WaitOnline(ctx))
 	a.runs(ctx, r.next.Version)
 	must(a.t, a.shows(ctx, r.next.Version))
-	return chosen(a.t, cuts)
+	return tenOf(a.t, cuts)
 }
 
 // cutsUntil copies the disk whenever what a boot goes by has changed, and every now
@@ -112,9 +112,9 @@ func (a *appliance) face() string {
 	return fmt.Sprintf("%q %q", labels, names)
 }
 
-// chosen are ten of the copies: all at which something had changed, then others from
+// tenOf picks ten of the copies: all at which something had changed, then others from
 // all over the update.
-func chosen(t *testing.T, cuts []cut) []cut {
+func tenOf(t *testing.T, cuts []cut) []cut {
 	t.Helper()
 	var keep, others []cut
 	for _, c := range cuts {
