@@ -140,14 +140,14 @@ func (a *appliance) refusesReleases(ctx context.Context, r *releases) {
 		{"tampered", r.next.Version, regexp.MustCompile(`SHA-256|another hash|not the file of the release`), a.spoils(r.next, flipMiddle)},
 		{"truncated", r.next.Version, regexp.MustCompile(`bytes|not the file of the release|ends after`), a.spoils(r.next, cutOff)},
 	} {
-		a.refuses1(ctx, c)
+		a.offers(ctx, c)
 		if after := a.written(); !same(before, after) {
 			a.t.Fatalf("%s: the disk was written to:\n%v\n%v", c.name, before, after)
 		}
 	}
 }
 
-func (a *appliance) refuses1(ctx context.Context, c refusal) {
+func (a *appliance) offers(ctx context.Context, c refusal) {
 	a.t.Helper()
 	if c.spoil != nil {
 		defer c.spoil()()
