@@ -125,7 +125,7 @@ func (r *releases) damaged(b bundle, change func([]byte) []byte) string {
 	return file
 }
 
-// flipMiddle changes one bit in the middle, which is in the packed root.
+// flipMiddle changes one bit in the middle.
 func flipMiddle(b []byte) []byte { b[len(b)/2] ^= 1; return b }
 
 // cutOff loses the last tenth.
