@@ -1,0 +1,81 @@
+package provision_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"regexp"
+	"testing"
+	"time"
+
+	"lwc/image/boottest"
+)
+
+// A box keeps its settings over a power cut and without the stick; the second entry
+// of the boot menu makes it forget them, and leaves nothing of them on the disk.
+func TestImageBootReset(t *testing.T) {
+	disk := boottest.NewDisk(t, boottest.Image(t))
+	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
+	defer cancel()
+	text, err := os.ReadFile("../sitefile/testdata/good.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stick := boottest.MakeVolume(t, "LWCCONF", map[string][]byte{"lwc.toml": text})
+	vm := boottest.Start(t, boottest.Machine{Disk: disk, Volumes: []boottest.Volume{{ID: "stick", File: stick}}})
+	wait := func(words string) {
+		t.Helper()
+		vm.WaitFor(ctx, regexp.MustCompile(words))
+	}
+	wait(`Settings +good, lwc.toml on LWCCONF \(sda\)`)
+	vm.Detach(ctx, "stick")
+	wait(`Settings +good, the settings that the box keeps`)
+	restart := func() {
+		t.Helper()
+		vm.Mark()
+		if err := vm.Reset(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	restart()
+	wait(`plug\s+the\s+volume\s+with\s+lwc.toml\s+in\s+again`)
+	if !holds(t, disk, []byte(`mac = "52:54:00:12:34:56"`)) || holds(t, disk, []byte("lwce1_")) {
+		t.Error("the disk has to hold the settings, and never the token")
+	}
+	restart()
+	wait(`factory reset`)
+	const down, enter = "\x1b[B", "\r"
+	if err := vm.Type(down + enter); err != nil {
+		t.Fatal(err)
+	}
+	wait(`WAITING FOR SETTINGS`)
+	vm.Kill()
+	if holds(t, disk, []byte("52:54:00:12:34:56")) {
+		t.Error("the disk still holds the settings")
+	}
+}
+
+// holds searches a whole disk.
+func holds(t *testing.T, path string, what []byte) bool {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	block := make([]byte, 1<<20)
+	for kept := 0; ; {
+		n, err := f.Read(block[kept:])
+		if bytes.Contains(block[:kept+n], what) {
+			return true
+		}
+		if err == io.EOF {
+			return false
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = copy(block, block[max(0, kept+n-len(what)):kept+n])
+	}
+}
