@@ -44,7 +44,6 @@ func showScreens(ctx context.Context, args []string, _, stderr io.Writer) int {
 	s := &screens{machine: machine{files: os.DirFS("/")}, report: report.Path, provision: provision.StatusPath,
 		log: slog.New(slog.NewJSONHandler(stderr, nil)), terminals: map[string]*screen.Terminal{}, lost: map[string]bool{}}
 	limitMemory(supervisorMemory)
-	confineOrTell(0, s.log)
 	s.run(ctx)
 	return exitStopped
 }
@@ -77,6 +76,8 @@ func (s *screens) show(path string, lines []string) {
 		s.lost[path] = lost
 		if lost {
 			s.log.Info("a terminal shows nothing", "error", err)
+		} else {
+			s.log.Info("a terminal shows how things stand again", "terminal", path)
 		}
 	}
 }

@@ -93,8 +93,11 @@ func (v View) Kind() Kind {
 	case r.Ports == report.Open:
 		return kindOf(v.working(r))
 	case r.Cause == report.NoConfiguration:
-		if v.Provision.State == provision.Refused {
+		switch v.Provision.State {
+		case provision.Refused:
 			return kindOf(refused)
+		case provision.Ready, provision.Enrolled:
+			return kindOf(raising) // lwcd takes the settings with its next look
 		}
 		return kindOf(waiting)
 	case r.Cause == "":

@@ -24,13 +24,14 @@ func (p *page) field(label, words string, most int) {
 	}
 }
 
-// wrapped adds words behind a head, on most lines at the most.
+// wrapped adds words behind a head, on most lines at the most. What is too long is
+// cut in the middle: the cause of a failure stands at its end.
 func (p *page) wrapped(head, words string, most int) {
 	width := Columns - len(head)
 	lines := wrap(printable(words), width)
-	if len(lines) > most {
-		last := lines[most-1]
-		lines = append(lines[:most-1], last[:min(len(last), width-4)]+" ...")
+	if over := len(lines) - most; over > 0 {
+		first := lines[0]
+		lines = append([]string{first[:min(len(first), width-4)] + " ..."}, lines[over+1:]...)
 	}
 	for _, line := range lines {
 		p.put(head + line)

@@ -43,7 +43,7 @@ const labelWidth = 12
 // What a line may take of the screen.
 const (
 	maxCards   = 6
-	maxWork    = 3
+	maxWork    = 4
 	maxError   = 4
 	maxDetail  = 4
 	maxCloud   = 3

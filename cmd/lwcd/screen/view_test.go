@@ -86,6 +86,22 @@ func TestScreenHoldsAnything(t *testing.T) {
 	}
 }
 
+// A text that is too long keeps its beginning and its end.
+func TestLongErrorKeepsItsCause(t *testing.T) {
+	v := open(theView())
+	v.Report.Work = "not enrolled yet: fetching" + strings.Repeat(" and dialing something", 40) + ": no name servers"
+	got := strings.Join(v.Lines(), "\n")
+	for _, words := range []string{"Work        not enrolled yet: fetching", "...\n", "something: no name"} {
+		if !strings.Contains(got, words) {
+			t.Errorf("%q is missing:\n%s", words, got)
+		}
+	}
+	v.Report.Ports, v.Report.Cause = report.Down, report.NoConfiguration
+	if k := v.Kind(); k.Name != raising {
+		t.Errorf("settings that lwcd takes in a moment are told as %s", k.Name)
+	}
+}
+
 // Each kind has a state, and one word of its own; each state is reached.
 func TestKinds(t *testing.T) {
 	seen := map[string]bool{}
