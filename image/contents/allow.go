@@ -27,9 +27,10 @@ func Root() Tree {
 		"usr/lib/systemd/systemd-sysupdate":  "writes a verified release into the other slot",
 		"usr/lib/systemd/systemd-bless-boot": "takes the boot counter off a release that proved good",
 		"usr/lib/systemd/system-generators/systemd-bless-boot-generator": "brings it into the boot of a release on trial",
-		"usr/sbin/mke2fs":   "systemd-repart formats /state by it",
-		"usr/sbin/e2fsck":   "checks /state after a power cut",
-		"usr/sbin/fsck.fat": "checks the partition of the boot loader",
+		"usr/lib/systemd/systemd-makefs":                                 "formats /state when a factory reset was cut off",
+		"usr/sbin/mke2fs":                                                "systemd-repart formats /state by it",
+		"usr/sbin/e2fsck":                                                "checks /state after a power cut",
+		"usr/sbin/fsck.fat":                                              "checks the partition of the boot loader",
 	})}
 }
 
