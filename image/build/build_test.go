@@ -137,3 +137,25 @@ func TestKeysOfTestsStay(t *testing.T) {
 		t.Errorf("the second time other keys: %v", err)
 	}
 }
+
+func TestImageThatIsTooLargeIsRefused(t *testing.T) {
+	var log strings.Builder
+	b := build{options: options{dist: t.TempDir(), version: "1.2.3"}, log: &log}
+	for _, c := range []struct {
+		size int64
+		line string
+		good bool
+	}{{52_400_000, "goal image-zst-mb 52.4 100 ok\n", true}, {maxPacked + 1, "goal image-zst-mb 100.0 100 short\n", false}} {
+		log.Reset()
+		f, err := os.Create(b.result(".img.zst"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(f.Truncate(c.size), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.weigh(); (err == nil) != c.good || log.String() != c.line {
+			t.Errorf("%d bytes: %q, error %v", c.size, log.String(), err)
+		}
+	}
+}

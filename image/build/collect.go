@@ -66,7 +66,28 @@ func (b *build) checksums(files []string) error {
 		fmt.Fprintf(&text, "%s  %s\n", sum, filepath.Base(path))
 		b.say("%-28s %6.1f MB", filepath.Base(path), float64(size)/1e6)
 	}
-	return os.WriteFile(b.result(".SHA256SUMS"), []byte(text.String()), 0o644)
+	if err := os.WriteFile(b.result(".SHA256SUMS"), []byte(text.String()), 0o644); err != nil {
+		return fmt.Errorf("writing the checksums: %w", err)
+	}
+	return b.weigh()
+}
+
+// maxPacked is what a line of 10 Mbit/s brings in a minute and a half.
+const maxPacked = 100_000_000
+
+// weigh tells the size of what people download, as a goal, and refuses to outgrow it.
+func (b *build) weigh() error {
+	info, err := os.Stat(b.result(".img.zst"))
+	if err != nil {
+		return fmt.Errorf("weighing the image: %w", err)
+	}
+	word := "ok"
+	if info.Size() > maxPacked {
+		word = "short"
+		err = fmt.Errorf("the packed image has %d bytes, more than %d", info.Size(), maxPacked)
+	}
+	fmt.Fprintf(b.log, "goal image-zst-mb %.1f %d %s\n", float64(info.Size())/1e6, maxPacked/1_000_000, word)
+	return err
 }
 
 // sumOf is the SHA-256 of a text, in hex.
