@@ -100,6 +100,10 @@ func (g gate) verdict(r report.Report) (words, problem string) {
 	if r.Ports == report.Open {
 		return "the two ports are enforced", ""
 	}
+	// A release that cannot mount the state partition finds no settings either.
+	if _, err := os.Stat(g.state); err != nil {
+		return "", "the state partition is not there"
+	}
 	if _, err := os.Stat(g.settings); errors.Is(err, fs.ErrNotExist) && r.Cause == report.NoConfiguration {
 		return "lwcd waits for the settings of this box", ""
 	}

@@ -73,6 +73,16 @@ func TestGateIsPassed(t *testing.T) {
 	}
 }
 
+// Without the state partition there are no settings, which is no good sign.
+func TestGateWithoutState(t *testing.T) {
+	g, dir := onTrial(t)
+	g.state = filepath.Join(dir, "update")
+	telling(t, g, report.Report{Ports: report.Down, Cause: report.NoConfiguration})
+	if _, err := g.judge(t.Context()); err == nil || !strings.Contains(err.Error(), "the state partition is not there") {
+		t.Errorf("%v", err)
+	}
+}
+
 // No trial, no verdict: a box that has proved itself is not restarted for anything.
 func TestGateOfNoTrial(t *testing.T) {
 	g, _ := onTrial(t)
