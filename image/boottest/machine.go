@@ -117,7 +117,7 @@ func (vm *VM) start(ctx context.Context, m Machine) error {
 		return err
 	}
 	vm.cmd.Args, vm.cmd.ExtraFiles = append(vm.cmd.Args, args...), files
-	vm.cmd.Stdout, vm.cmd.Stderr = vm.console, vm.errors
+	vm.cmd.Stdout, vm.cmd.Stderr = vm.kept(), vm.errors
 	if vm.keys, err = vm.cmd.StdinPipe(); err != nil {
 		return err
 	}
@@ -125,6 +125,23 @@ func (vm *VM) start(ctx context.Context, m Machine) error {
 		return err
 	}
 	return vm.qmp.open(ctx)
+}
+
+// kept is the console, which goes to a file too, as it comes, where LWC_IMAGE_CONSOLE
+// names one.
+func (vm *VM) kept() io.Writer {
+	name := os.Getenv("LWC_IMAGE_CONSOLE")
+	if name == "" {
+		return vm.console
+	}
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		vm.t.Logf("keeping the console: %v", err)
+		return vm.console
+	}
+	vm.t.Cleanup(func() { f.Close() })
+	fmt.Fprintf(f, "==== %s\n", vm.t.Name())
+	return io.MultiWriter(vm.console, f)
 }
 
 // wires makes the monitor's socket and the cards' links, whose ends the machine

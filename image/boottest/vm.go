@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -190,24 +189,10 @@ func (vm *VM) Memory(ctx context.Context) (Memory, error) {
 func (vm *VM) finish() {
 	vm.Kill()
 	_ = vm.keys.Close()
-	if file := os.Getenv("LWC_IMAGE_CONSOLE"); file != "" {
-		if err := appendTo(file, vm.t.Name(), vm.Console()); err != nil {
-			vm.t.Logf("keeping the console: %v", err)
-		}
-	}
 	if vm.t.Failed() {
 		vm.t.Log(vm.Tail())
 	}
 	if e := vm.errors.text(0); e != "" {
 		vm.t.Logf("QEMU said: %s", e)
 	}
-}
-
-func appendTo(file, name, text string) error {
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(f, "==== %s\n%s\n", name, text)
-	return errors.Join(err, f.Close())
 }
