@@ -14,7 +14,7 @@ import (
 
 // A box keeps its settings over a power cut and without the stick; the second entry
 // of the boot menu makes it forget them, and leaves nothing of them on the disk.
-func TestImageBootReset(t *testing.T) {
+func TestImageProvision(t *testing.T) {
 	disk := boottest.NewDisk(t, boottest.Image(t))
 	ctx, cancel := context.WithTimeout(t.Context(), 12*time.Minute)
 	defer cancel()
