@@ -137,7 +137,8 @@ func (w Window) location() (*time.Location, error) {
 
 // Around returns when the window that is open at now opened and closes, or else when
 // the next one does. It is one that Check finds in order; ok is false where it is not.
-// Where a clock is put forward over the start, the window opens an hour later by it.
+// Where a clock is put forward over the start, the window opens as much later by it, in
+// every zone; it is that of the day on which it was to open.
 func (w Window) Around(now time.Time) (opens, closes time.Time, ok bool) {
 	at, err := time.Parse("15:04", w.Start)
 	length, lerr := time.ParseDuration(cmp.Or(w.Length, defaultLength))
@@ -147,13 +148,24 @@ func (w Window) Around(now time.Time) (opens, closes time.Time, ok bool) {
 	}
 	here := now.In(zone)
 	for day := -1; day <= len(Days()); day++ { // yesterday's may be open still
-		opens = time.Date(here.Year(), here.Month(), here.Day()+day, at.Hour(), at.Minute(), 0, 0, zone)
+		wanted := time.Date(here.Year(), here.Month(), here.Day()+day, at.Hour(), at.Minute(), 0, 0, time.UTC)
+		opens = onClock(wanted, zone)
 		closes = opens.Add(length)
-		if now.Before(closes) && w.on(opens.Weekday()) {
+		if now.Before(closes) && w.on(wanted.Weekday()) {
 			return opens.UTC(), closes.UTC(), true
 		}
 	}
 	return time.Time{}, time.Time{}, false
+}
+
+// onClock is when the clocks of a zone show what wanted says. For a time that they leave
+// out, time.Date takes the offset before or after as it comes, and so an hour before or
+// after: here it is always the one after, as many minutes later as are left out.
+func onClock(wanted time.Time, zone *time.Location) time.Time {
+	t := time.Date(wanted.Year(), wanted.Month(), wanted.Day(), wanted.Hour(), wanted.Minute(), 0, 0, zone)
+	_, offset := t.Zone()
+	shown := t.Add(time.Duration(offset) * time.Second).UTC() // what the clocks show then, as if it were UTC
+	return t.Add(max(wanted.Sub(shown), 0))
 }
 
 func (w Window) on(d time.Weekday) bool {

@@ -308,6 +308,11 @@ func TestAround(t *testing.T) {
 		{Window{Start: "02:00", Days: []string{"wed"}}, "2026-01-14 05:00", "2026-01-21 02:00", "2026-01-21 05:00"},                   // next week's
 		{Window{Start: "02:30", Length: "1h", Timezone: "Europe/Berlin"}, "2026-03-29 00:00", "2026-03-29 01:30", "2026-03-29 02:30"}, // 02:30 is left out: 03:30 there
 		{Window{Start: "02:00", Length: "2h", Timezone: "Europe/Berlin"}, "2026-07-01 12:00", "2026-07-02 00:00", "2026-07-02 02:00"}, // in summer
+		// 02:30 is left out west of Greenwich too: 03:30 there, and not 01:30.
+		{Window{Start: "02:30", Length: "1h", Timezone: "America/New_York"}, "2026-03-08 05:00", "2026-03-08 07:30", "2026-03-08 08:30"},
+		// Midnight is left out: 01:30 of that day, and not 23:30 of the one before.
+		{Window{Start: "00:30", Length: "1h", Timezone: "America/Santiago", Days: []string{"sun"}}, "2026-09-05 20:00", "2026-09-06 04:30", "2026-09-06 05:30"},
+		{Window{Start: "00:30", Length: "1h", Timezone: "America/Santiago", Days: []string{"sat"}}, "2026-09-06 00:00", "2026-09-12 03:30", "2026-09-12 04:30"},
 	} {
 		opens, closes, ok := c.w.Around(at(c.now))
 		if !ok || !opens.Equal(at(c.opens)) || !closes.Equal(at(c.closes)) {
