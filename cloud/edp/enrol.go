@@ -87,6 +87,9 @@ func (s *Store) Admit(ctx context.Context, a Admission) error {
 		if err != nil {
 			return err
 		}
+		if err := endResetsBefore(ctx, t, e); err != nil {
+			return err
+		}
 		return enter(ctx, t, e)
 	})
 	if err != nil {

@@ -251,8 +251,9 @@ func (s *Store) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// unfinished is how long after its expiry a job that a collector has taken may
-// still come to its end: the box may be without its cloud for a day.
+// unfinished is how long after its expiry, and after the start that an update waits
+// for, a job that a collector has taken may still come to its end: the box may be
+// without its cloud for a day.
 const unfinished = 24 * time.Hour
 
 func expireJobs(ctx context.Context, t *sql.Tx, now int64) error {
@@ -263,7 +264,7 @@ func expireJobs(ctx context.Context, t *sql.Tx, now int64) error {
 		return err
 	}
 	stale, err := all(ctx, t, scanString, `UPDATE jobs SET state = $1, error = $2, finished_at = $3
-		WHERE expires_at <= $4 AND (state IN ($5, $6)
+		WHERE max(expires_at, reboot_at) <= $4 AND (state IN ($5, $6)
 			OR (state = $7 AND EXISTS (SELECT 1 FROM runs r WHERE r.id = jobs.run AND r.state = $8))) RETURNING run`,
 		wire.JobFailed, "the collector took it and did not finish: is the collector online?", now, now-unfinished.Microseconds(),
 		wire.JobAccepted, wire.JobRunning, wire.JobDone, RunRunning)

@@ -264,13 +264,26 @@ func tellUpdate(ctx context.Context, t *sql.Tx, j Job, st wire.JobStatus, now ti
 // that is believed.
 const resetPatience = 5 * time.Minute
 
-// endResets ends the factory resets of boxes that said they begin and are gone, or
-// that enrolled anew since.
+// endResets ends the factory resets of boxes that said they begin and are gone.
 func endResets(ctx context.Context, t *sql.Tx, now time.Time) error {
 	_, err := exec(ctx, t, `UPDATE jobs SET state = $1, finished_at = $2,
 		detail = 'the box said that it forgets all, and is gone: revoke it, or make a token that is bound to its id'
 		WHERE kind = $3 AND state = $4 AND EXISTS (SELECT 1 FROM collectors c WHERE c.id = jobs.collector
 			AND c.online = 0 AND c.last_seen > 0 AND c.last_seen < $5)`,
 		wire.JobDone, micros(now), wire.JobFactoryReset, wire.JobRunning, micros(now.Add(-resetPatience)))
+	return err
+}
+
+// endResetsBefore ends the factory resets of a collector that enrols with another key:
+// the box that has that one is new, and must not be told to forget all again.
+func endResetsBefore(ctx context.Context, t *sql.Tx, e Enrolment) error {
+	_, err := exec(ctx, t, `UPDATE jobs SET finished_at = $1,
+		state = CASE state WHEN $2 THEN $3 ELSE $4 END,
+		detail = CASE state WHEN $2 THEN 'the box forgot all, and enrolled anew' ELSE detail END,
+		error = CASE state WHEN $2 THEN '' ELSE 'another box enrolled under this id: ask again if that one is to forget all' END
+		WHERE kind = $5 AND collector = $6 AND state IN ($2, $7, $8)
+			AND EXISTS (SELECT 1 FROM collectors c WHERE c.id = jobs.collector AND c.spki <> $9)`,
+		micros(time.Now()), wire.JobRunning, wire.JobDone, wire.JobFailed,
+		wire.JobFactoryReset, e.Collector, JobQueued, wire.JobAccepted, e.SPKI)
 	return err
 }

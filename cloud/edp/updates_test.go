@@ -153,3 +153,59 @@ func TestFactoryResets(t *testing.T) {
 		}
 	})
 }
+
+// A box that enrols under the id of one that was told to forget all is not told so again.
+func TestAFactoryResetIsOfOneBox(t *testing.T) {
+	s := open(t)
+	ctx := t.Context()
+	for state, want := range map[wire.JobState]wire.JobState{edp.JobQueued: wire.JobFailed, wire.JobAccepted: wire.JobFailed, wire.JobRunning: wire.JobDone} {
+		id := "site-" + string(state)
+		enrol(t, s, id, other)
+		box(t, s, id, "boot of "+id, wire.Box{})
+		reset := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: id, Kind: wire.JobFactoryReset}))
+		theirs := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: other, Kind: wire.JobFactoryReset}))
+		if state != edp.JobQueued {
+			ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: reset.ID, Collector: id, State: state}))
+		}
+		for _, c := range []struct {
+			key  string
+			want wire.JobState
+		}{{"key of " + id, state}, {"key of a new box", want}} {
+			_, err := admit(t, s, newToken(t, s, edp.EnrolTokenSpec{Collector: id}), id, c.key)
+			ok(t, err)
+			if j := must[edp.Job](t)(s.Job(ctx, reset.ID)); j.State != c.want || (j.Error != "") != (c.want == wire.JobFailed) {
+				t.Errorf("%s, enrolled with the %s: %s %q", state, c.key, j.State, j.Error)
+			}
+		}
+		if open := must[[]edp.Job](t)(s.OpenJobs(ctx, id)); len(open) != 0 {
+			t.Errorf("%s: the new box is told %+v", state, open)
+		}
+		if j := must[edp.Job](t)(s.Job(ctx, theirs.ID)); j.State != edp.JobQueued {
+			t.Errorf("that of another collector is %s", j.State)
+		}
+	}
+}
+
+// An update that waits for its time is not given up before.
+func TestAnUpdateWaitsForItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openHere(t)
+		defer s.Close()
+		ctx := t.Context()
+		enrol(t, s, site)
+		box(t, s, site, "boot-1", wire.Box{Image: "1.0.0"})
+		publish(t, s, "1.1.0", "")
+		j := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: site, Kind: wire.JobUpdate, TTL: time.Hour, RebootAt: time.Now().Add(5 * 24 * time.Hour)}))
+		ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: j.ID, Collector: site, Boot: "boot-1", State: wire.JobRunning, Detail: "installed"}))
+		for _, c := range []struct {
+			after time.Duration
+			want  wire.JobState
+		}{{5*24*time.Hour + 23*time.Hour, wire.JobRunning}, {2 * time.Hour, wire.JobFailed}} {
+			time.Sleep(c.after)
+			ok(t, s.Sweep(ctx))
+			if got := must[edp.Job](t)(s.Job(ctx, j.ID)).State; got != c.want {
+				t.Errorf("%v later it is %s", c.after, got)
+			}
+		}
+	})
+}
