@@ -2,6 +2,7 @@ package shelf
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -42,4 +43,40 @@ func TestARevokedBoxIsStopped(t *testing.T) {
 			t.Errorf("it was looked up %d times", looked)
 		}
 	})
+}
+
+// One box has few places, all together have no more than there are, and a place that is
+// given back is free.
+func TestPlacesToLoad(t *testing.T) {
+	l := loads{of: map[string]int{}}
+	took := func(id string, tries int) (n int) {
+		for range tries {
+			if l.begin(id) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := took("greedy", 100); n != loadsOfOne {
+		t.Errorf("one box has %d places", n)
+	}
+	all := loadsOfOne
+	for i := range 100 {
+		all += took(fmt.Sprint(i), 2)
+	}
+	if all != loadsAtOnce {
+		t.Errorf("all have %d places", all)
+	}
+	l.end("greedy")
+	if n := took("late", 2); n != 1 {
+		t.Errorf("%d places are free", n)
+	}
+	for len(l.of) > 0 {
+		for id := range l.of {
+			l.end(id)
+		}
+	}
+	if l.all != 0 {
+		t.Errorf("%d places are lost", l.all)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"lwc/cloud/edp"
@@ -48,16 +49,44 @@ func (s *Shelf) serve(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, id, err)
 		return
 	}
-	select {
-	case s.loads <- struct{}{}:
-		defer func() { <-s.loads }()
-	default:
+	if !s.loads.begin(id) {
 		w.Header().Set("Retry-After", busyFor)
 		http.Error(w, "many boxes load releases now: come again", http.StatusServiceUnavailable)
 		return
 	}
+	defer s.loads.end(id)
 	if err := s.send(w, r, id); err != nil {
 		s.refuse(w, r, id, err)
+	}
+}
+
+// loads counts the files that are served now.
+type loads struct {
+	mu  sync.Mutex // guards the rest; all is the sum of what each box has
+	all int
+	of  map[string]int
+}
+
+// begin takes a place for a box, and returns false where there is none for it: one box
+// alone does not keep the others away.
+func (l *loads) begin(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all >= loadsAtOnce || l.of[id] >= loadsOfOne {
+		return false
+	}
+	l.all++
+	l.of[id]++
+	return true
+}
+
+// end gives the place back.
+func (l *loads) end(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all--
+	if l.of[id]--; l.of[id] == 0 {
+		delete(l.of, id)
 	}
 }
 

@@ -43,16 +43,23 @@ type Config struct {
 // Shelf keeps releases. It is safe for concurrent use by one process.
 type Shelf struct {
 	Config
-	mu    sync.Mutex // held while a release comes or goes: one at a time
-	loads chan struct{}
+	// adding is held while a bundle comes, which takes as long as its line does: one
+	// at a time, so that the disk has to have room for one.
+	adding sync.Mutex
+	// mu is held while what is published changes, in the store and on the disk, and
+	// never while a bundle comes: to withdraw a bad release waits for no upload.
+	mu    sync.Mutex
+	loads loads
 }
 
 const (
 	// incoming begins the names of folders that a release is unpacked into; no
 	// version begins like that.
 	incoming = ".incoming-"
-	// loadsAtOnce bounds the files that are served at the same time.
-	loadsAtOnce = 64
+	// loadsAtOnce bounds the files that are served at the same time, loadsOfOne those
+	// of them that one box has: it loads one after the other, and one whose line broke
+	// leaves some behind.
+	loadsAtOnce, loadsOfOne = 64, 4
 )
 
 // Open opens the folder, and takes away what is of no release that is published.
@@ -60,7 +67,7 @@ func Open(ctx context.Context, c Config) (*Shelf, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Shelf{Config: c, loads: make(chan struct{}, loadsAtOnce)}
+	s := &Shelf{Config: c, loads: loads{of: map[string]int{}}}
 	if err := s.tidy(ctx); err != nil {
 		return nil, fmt.Errorf("opening the releases: %w", err)
 	}
@@ -77,7 +84,9 @@ func (s *Shelf) tidy(ctx context.Context) error {
 	}
 	keep := map[string]bool{}
 	for _, r := range list {
-		keep[r.Version] = r.State == edp.ReleasePublished
+		if keep[r.Version] = r.State == edp.ReleasePublished; keep[r.Version] && s.lost(r.Manifest) != "" {
+			s.Logger.Error("a file of a published release is lost: add the release again", "version", r.Version, "file", s.lost(r.Manifest))
+		}
 	}
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil {
@@ -101,10 +110,11 @@ var ErrNoKeys = fmt.Errorf("the cloud knows no key that may sign releases: on it
 
 // Add reads a bundle and publishes its release. The error is edp.ErrInvalid where the
 // bundle is bad, edp.ErrConflict where the version is another release's or no key is
-// known; nothing is kept then. To add a release again does nothing.
+// known; nothing is kept then. To add a release again does nothing, unless its files
+// are lost: then they are put back.
 func (s *Shelf) Add(ctx context.Context, bundle io.Reader, by string) (edp.Release, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.adding.Lock()
+	defer s.adding.Unlock()
 	m, err := s.add(ctx, bundle, by)
 	if err != nil {
 		return edp.Release{}, fmt.Errorf("adding a release: %w", err)
@@ -133,15 +143,21 @@ func (s *Shelf) add(ctx context.Context, bundle io.Reader, by string) (m release
 	if err != nil {
 		return m, err
 	}
-	digest := wire.Digest(signed)
-	there, err := s.there(ctx, m.Version, digest)
+	return m, s.publish(ctx, temp, m, wire.Digest(signed), by)
+}
+
+// publish places the files and tells the store.
+func (s *Shelf) publish(ctx context.Context, temp string, m release.Manifest, digest, by string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	there, err := s.there(ctx, m, digest)
 	if err != nil || there {
-		return m, err
+		return err
 	}
 	if err := s.place(temp, m.Version); err != nil {
-		return m, err
+		return err
 	}
-	return m, s.Store.PublishRelease(ctx, m, digest, by)
+	return s.Store.PublishRelease(ctx, m, digest, by)
 }
 
 // invalid marks the errors that are the bundle's.
@@ -154,21 +170,35 @@ func invalid(err error) error {
 	return err
 }
 
-// there tells whether just this release is published. It is an error when another
-// one is, or was, under its version.
-func (s *Shelf) there(ctx context.Context, version, digest string) (bool, error) {
-	old, err := s.Store.Release(ctx, version)
+// there tells whether just this release is published, and has its files. It is an error
+// when another one is, or was, under its version.
+func (s *Shelf) there(ctx context.Context, m release.Manifest, digest string) (bool, error) {
+	old, err := s.Store.Release(ctx, m.Version)
 	switch {
 	case errors.Is(err, edp.ErrNotFound):
 		return false, nil
 	case err == nil && old.Digest != digest:
-		return false, fmt.Errorf("release %s was published before, and this is another one: give it a version of its own: %w", version, edp.ErrConflict)
+		return false, fmt.Errorf("release %s was published before, and this is another one: give it a version of its own: %w", m.Version, edp.ErrConflict)
 	}
-	return old.State == edp.ReleasePublished, err
+	return old.State == edp.ReleasePublished && s.lost(m) == "", err
+}
+
+// lost names a file of a release that is not there whole, as after the database was
+// restored from a copy without the folder; empty where there is none.
+func (s *Shelf) lost(m release.Manifest) string {
+	if _, err := os.Stat(filepath.Join(s.Dir, m.Version, release.ManifestName)); err != nil {
+		return release.ManifestName
+	}
+	for _, f := range m.Files {
+		if info, err := os.Stat(filepath.Join(s.Dir, m.Version, f.PackedName)); err != nil || info.Size() != f.PackedSize {
+			return f.PackedName
+		}
+	}
+	return ""
 }
 
 // place puts the files where they are served from. What lies there was never
-// published, or was withdrawn.
+// published, or was withdrawn, or is not whole.
 func (s *Shelf) place(temp, version string) error {
 	if err := syncDir(temp); err != nil {
 		return err

@@ -225,3 +225,58 @@ func TestKeys(t *testing.T) {
 		t.Errorf("%d keys are left", len(keys))
 	}
 }
+
+// A bad release is withdrawn while another one is still on its way.
+func TestToWithdrawWaitsForNoUpload(t *testing.T) {
+	k := newKit(t)
+	must(k.Add(t.Context(), bytes.NewReader(shelftest.Bundle(t, "1.0.0", shelftest.Key(1), nil)), "ada"))(t)
+	next := shelftest.Bundle(t, "1.0.1", shelftest.Key(1), nil)
+	r, w := io.Pipe()
+	added := make(chan error, 1)
+	go func() { _, err := k.Add(t.Context(), r, "ada"); added <- err }()
+	if _, err := w.Write(next[:len(next)/2]); err != nil { // then it is being read
+		t.Fatal(err)
+	}
+	must(k.Withdraw(t.Context(), "1.0.0", "bob", "bad"))(t)
+	if _, err := w.Write(next[len(next)/2:]); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Close(), <-added); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.folders(t); got != "1.0.1" {
+		t.Errorf("there are %s", got)
+	}
+}
+
+// Files that are lost are put back by adding the release again.
+func TestLostFilesArePutBack(t *testing.T) {
+	bundle := shelftest.Bundle(t, "1.0.0", shelftest.Key(1), nil)
+	for name, lose := range map[string]func(folder string, r edp.Release) error{
+		"the folder": func(folder string, _ edp.Release) error { return os.RemoveAll(folder) },
+		"the manifest": func(folder string, _ edp.Release) error {
+			return os.Remove(filepath.Join(folder, release.ManifestName))
+		},
+		"a part of a file": func(folder string, r edp.Release) error {
+			return os.Truncate(filepath.Join(folder, r.Files[1].PackedName), 7)
+		},
+	} {
+		k := newKit(t)
+		r := must(k.Add(t.Context(), bytes.NewReader(bundle), "ada"))(t)
+		folder := filepath.Join(k.releases(), "1.0.0")
+		if err := lose(folder, r); err != nil {
+			t.Fatal(err)
+		}
+		k.open(t)
+		again := must(k.Add(t.Context(), bytes.NewReader(bundle), "bob"))(t)
+		if !again.PublishedAt.Equal(r.PublishedAt) || again.PublishedBy != "ada" {
+			t.Errorf("%s: published anew: %+v", name, again)
+		}
+		for _, f := range r.Files {
+			if info := must(os.Stat(filepath.Join(folder, f.PackedName)))(t); info.Size() != f.PackedSize {
+				t.Errorf("%s: %s has %d bytes", name, f.PackedName, info.Size())
+			}
+		}
+		must(os.Stat(filepath.Join(folder, release.ManifestName)))(t)
+	}
+}
