@@ -98,7 +98,7 @@ func (v *Volume) root(t *table) (folder, error) {
 	if err != nil {
 		return folder{}, err
 	}
-	if len(chain) > maxRoot {
+	if int64(len(chain))*v.cluster > maxRoot {
 		return folder{}, fmt.Errorf("reading the root folder: %d clusters: %w", len(chain), ErrDamaged)
 	}
 	f := folder{piece: v.cluster}
@@ -109,13 +109,13 @@ func (v *Volume) root(t *table) (folder, error) {
 	return f, err
 }
 
-// maxRoot bounds the clusters of a root folder that are read: a folder has at most
+// maxRoot bounds the bytes of a root folder, and the memory for it: a folder has at most
 // 65536 entries ("FAT Directory Structure").
-const maxRoot = 65536 * entryLen / 512
+const maxRoot = 65536 * entryLen
 
 // growRoot adds a cluster to the root folder. That of FAT16 has a fixed length.
 func (v *Volume) growRoot(t *table, f *folder) error {
-	if !v.wide || len(f.at) >= maxRoot {
+	if !v.wide || int64(len(f.at)+1)*v.cluster > maxRoot {
 		return fmt.Errorf("adding an entry to the root folder: %w", ErrFull)
 	}
 	chain, err := t.chain(v.rootCluster)

@@ -2,8 +2,10 @@ package fat
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -227,6 +229,63 @@ func TestNoVolume(t *testing.T) {
 		b := change(bytes.Clone(whole))
 		if _, err := Open(memory(b), 0, int64(len(b))); !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// counted is a large device of zeros, but for its beginning, that counts what is read.
+type counted struct {
+	begin []byte
+	size  int64
+	read  *int64
+}
+
+func (c counted) ReadAt(p []byte, at int64) (int, error) {
+	if at+int64(len(p)) > c.size {
+		return 0, io.ErrUnexpectedEOF
+	}
+	*c.read += int64(len(p))
+	clear(p)
+	if at < int64(len(c.begin)) {
+		copy(p, c.begin[at:])
+	}
+	return len(p), nil
+}
+
+func (c counted) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+
+// A root folder that is longer than one can be costs no memory, however large the
+// clusters are.
+func TestARootFolderWithoutEnd(t *testing.T) {
+	const clusters, perCluster, reserved, tableSectors = 65600, 128, 32, 513
+	c := counted{begin: make([]byte, (reserved+tableSectors)*512), read: new(int64)}
+	put, le := c.begin, binary.LittleEndian
+	le.PutUint16(put[11:], 512)
+	put[13], put[16], put[510], put[511] = perCluster, 1, 0x55, 0xAA
+	le.PutUint16(put[14:], reserved)
+	le.PutUint32(put[32:], reserved+tableSectors+clusters*perCluster)
+	le.PutUint32(put[36:], tableSectors)
+	le.PutUint32(put[44:], 2)
+	c.size = (reserved + tableSectors + clusters*perCluster) * 512
+	table := put[reserved*512:]
+	last := func(n uint32) { // the root folder has n clusters
+		for i := range n {
+			le.PutUint32(table[4*(2+i):], 3+i)
+		}
+		le.PutUint32(table[4*(1+n):], lastWide)
+	}
+	for n, want := range map[uint32]error{32: nil, 33: ErrDamaged, 4000: ErrDamaged} {
+		last(n)
+		*c.read = 0
+		v, err := Open(c, 0, c.size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Label(); !errors.Is(err, want) {
+			t.Errorf("%d clusters: %v", n, err)
+		}
+		if *c.read > maxRoot+1<<20 {
+			t.Errorf("%d clusters: %d bytes were read", n, *c.read)
 		}
 	}
 }
