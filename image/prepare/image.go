@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -65,22 +66,29 @@ func inPlace(path string, text []byte) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	if !device {
+		if err := f.Chmod(0o600); err != nil { // before the token is in it
+			return err
+		}
+	}
 	if err := install(f, text); err != nil {
-		return fmt.Errorf("preparing %s: %w", path, err)
+		err = fmt.Errorf("preparing %s: %w", path, err)
+		if !device && errors.Is(err, ErrImage) { // nothing was written
+			err = errors.Join(err, f.Chmod(info.Mode().Perm()))
+		}
+		return err
 	}
-	if device {
-		return nil
-	}
-	return f.Chmod(0o600)
+	return nil
 }
 
 // makeCopy makes out whole or not at all.
 func makeCopy(ctx context.Context, image string, kind form, out string, text []byte) (err error) {
-	temp := out + ".part"
-	f, err := os.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	// A new file, which nobody else has opened: mode 0600.
+	f, err := os.CreateTemp(filepath.Dir(out), filepath.Base(out)+".*.part")
 	if err != nil {
 		return err
 	}
+	temp := f.Name()
 	defer func() {
 		if err = errors.Join(err, f.Close()); err == nil {
 			err = os.Rename(temp, out)
@@ -89,9 +97,6 @@ func makeCopy(ctx context.Context, image string, kind form, out string, text []b
 			err = errors.Join(err, os.Remove(temp))
 		}
 	}()
-	if err := f.Chmod(0o600); err != nil { // it may be left from an earlier try
-		return err
-	}
 	if err := unpack(ctx, f, image, kind); err != nil {
 		return fmt.Errorf("copying %s: %w", image, err)
 	}

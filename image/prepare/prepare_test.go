@@ -231,6 +231,39 @@ func TestResultsAreNotReplaced(t *testing.T) {
 	}
 }
 
+// What lies beside the result stays as it is, whatever it is called: it may be the image
+// itself, of a download with the name of one that is not complete.
+func TestNothingElseIsTouched(t *testing.T) {
+	whole := disk(t, "LWCCONF")
+	image := file(t, "lwc.img.part", whole)
+	out := strings.TrimSuffix(image, ".part")
+	if _, err := Image(t.Context(), image, out, siteText(t)); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(image); err != nil || !bytes.Equal(b, whole) {
+		t.Errorf("the image was changed: %v", err)
+	}
+	judge(t, out, partStart, siteText(t))
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(out), "*")); len(left) != 2 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// What is no image keeps its mode, too.
+func TestARefusedImageKeepsItsMode(t *testing.T) {
+	image := file(t, "lwc.img", disk(t, "OTHER"))
+	before, err := os.Stat(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Image(t.Context(), image, "", siteText(t)); !errors.Is(err, ErrImage) {
+		t.Fatal(err)
+	}
+	if now, err := os.Stat(image); err != nil || now.Mode() != before.Mode() {
+		t.Errorf("%v, it was %v, %v", now.Mode(), before.Mode(), err)
+	}
+}
+
 func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
