@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -13,15 +14,16 @@ import (
 )
 
 const (
-	// resetVariable has systemd-repart make the state partition anew at the next boot
-	// (systemd-repart(8), --factory-reset=; FactoryReset=yes of the partition).
+	// resetVariable has the next boot overwrite the state partition, before anything
+	// mounts it, and make a new one (lwc-forget.service, which removes it then). Its
+	// name is systemd's (systemd-repart(8), --factory-reset=).
 	resetVariable = "FactoryReset-8cf2644b-4b0b-428f-9387-6d876050dc67"
 	// The variable is kept, and seen by the running system (UEFI 2.10, section 8.2).
 	resetAttributes = 0x7
 )
 
-// reset overwrites the identity and the settings, has the next boot make the state
-// partition anew, and restarts the machine.
+// reset overwrites the identity and the settings, has the next boot do so with the
+// whole state partition, and restarts the machine.
 func (b *box) reset(ctx context.Context, m mouth) (said, error) {
 	// The variable first: what is begun then ends with an empty state, whatever happens.
 	if err := b.askReset(); err != nil {
@@ -39,10 +41,14 @@ func (b *box) reset(ctx context.Context, m mouth) (said, error) {
 }
 
 // askReset sets the variable of the firmware: four bytes of attributes, then "true" in
-// UTF-16 with its end (efivarfs.rst).
+// UTF-16 with its end. The kernel keeps one that is there already from being written
+// (efivarfs.rst): somebody has asked before.
 func (b *box) askReset() error {
 	value := []byte{resetAttributes, 0, 0, 0, 't', 0, 'r', 0, 'u', 0, 'e', 0, 0, 0}
-	f, err := os.OpenFile(filepath.Join(b.variables, resetVariable), os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	f, err := os.OpenFile(filepath.Join(b.variables, resetVariable), os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

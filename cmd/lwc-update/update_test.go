@@ -297,7 +297,12 @@ func TestReset(t *testing.T) {
 	if err != nil || string(got) != "\x07\x00\x00\x00t\x00r\x00u\x00e\x00\x00\x00" {
 		t.Errorf("%q, %v", got, err)
 	}
-	if r.called("systemctl") != "--no-block reboot\n" {
+	// Asked once more before the restart, with the variable that nobody can write.
+	if err := os.Chmod(filepath.Join(r.variables, resetVariable), 0o400); err != nil {
+		t.Fatal(err)
+	}
+	r.wants(t, order{Job: wire.NewID(), Reset: true}, waiting, "restarts as a new one")
+	if r.called("systemctl") != "--no-block reboot\n--no-block reboot\n" {
 		t.Errorf("%q", r.called("systemctl"))
 	}
 }
