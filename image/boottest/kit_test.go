@@ -33,6 +33,9 @@ func TestMachine(t *testing.T) {
 		for range 2 {
 			vm.SwapVolume(ctx, Volume{ID: "stick", File: MakeVolume(t, "LWCCONF", map[string][]byte{"lwc.toml": []byte("no")})})
 		}
+		if p, err := vm.Picture(ctx); err != nil || p.Width < 640 {
+			t.Errorf("the display shows %d by %d pixels: %v", p.Width, p.Height, err)
+		}
 		vm.Mark()
 		if err := vm.Reset(ctx); err != nil {
 			t.Error(err)
@@ -51,6 +54,18 @@ func TestVolumeKeepsItsFiles(t *testing.T) {
 	PutFile(t, v, 0, "lwc.toml", []byte("second"))
 	if got := string(GetFile(t, v, 0, "lwc.toml")); got != "second" {
 		t.Errorf("the file holds %q", got)
+	}
+}
+
+func TestPictureIsRead(t *testing.T) {
+	p, err := readPPM(strings.NewReader("P6\n3 1\n255\n\x00\x00\x00\x80\x80\x80\x00\x00\xff"))
+	if err != nil || p.Width != 3 || p.Height != 1 || p.Lit() != 2 {
+		t.Errorf("the picture is %+v, %v", p, err)
+	}
+	for _, bad := range []string{"", "P5\n1 1\n255\n\x00", "P6\n3 1\n255\n\x00", "P6\n99999 1\n255\n"} {
+		if _, err := readPPM(strings.NewReader(bad)); err == nil {
+			t.Errorf("%q is a picture", bad)
+		}
 	}
 }
 

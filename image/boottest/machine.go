@@ -55,6 +55,11 @@ type Machine struct {
 	// Timeout bounds the machine's life: it is killed then, and the test fails; zero:
 	// the constant of that name.
 	Timeout time.Duration
+	// SATA has the disk at a SATA controller, as small boxes do; else it is virtio's.
+	SATA bool
+	// Clock is what the machine's clock says at the start, RFC 3339 without a zone; empty:
+	// the right time.
+	Clock string
 	// NoReboot ends the machine where it would start again.
 	NoReboot bool
 }
@@ -208,19 +213,26 @@ func (m Machine) firmware(dir string) ([]string, error) {
 }
 
 // arguments are those of every machine: a disk whose writes reach the file at once,
-// so that they outlive the kill; a port for sticks; a watchdog; a
-// balloon, which tells how much memory is free.
+// so that they outlive the kill; a display and a PS/2 keyboard; a port for sticks; a
+// watchdog, which is armed and only tells; a balloon, which says how much memory is free.
 func (m Machine) arguments() []string {
 	accel := []string{"-accel", "tcg,thread=multi"}
 	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err == nil && os.Getenv("LWC_IMAGE_KVM") != "" {
 		f.Close()
 		accel = []string{"-accel", "kvm"}
 	}
+	disk := "virtio-blk-pci"
+	if m.SATA {
+		disk = "ide-hd,bus=ide.0" // the AHCI of the chip set
+	}
 	args := append(accel, "-cpu", processor, "-smp", "2", "-m", strconv.Itoa(cmp.Or(m.Memory, 1024)),
 		"-nodefaults", "-display", "none", "-vga", "std", "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
-		"-drive", "if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file="+m.Disk, "-device", "virtio-blk-pci,drive=disk,bootindex=0",
-		"-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb", "-device", "usb-kbd,bus=usb.0",
+		"-drive", "if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file="+m.Disk, "-device", disk+",drive=disk,bootindex=0",
+		"-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb", "-device", "i6300esb", "-action", "watchdog=none",
 		"-device", "virtio-balloon-pci,id=balloon")
+	if m.Clock != "" {
+		args = append(args, "-rtc", "base="+m.Clock)
+	}
 	if os.Getenv("LWC_IMAGE_JOURNAL") != "" { // systemd-stub(7): more words for the kernel's command line
 		args = append(args, "-smbios", "type=11,value=io.systemd.stub.kernel-cmdline-extra=systemd.journald.forward_to_console=1")
 	}

@@ -26,18 +26,61 @@ func TestImageBoot(t *testing.T) {
 	defer cancel()
 	a.vm.WaitFor(booting, waiting)
 	t.Logf("it waits for its settings %v after it was switched on", time.Since(began).Round(time.Second))
+	before := a.showsText(ctx, boottest.Picture{})
 	a.refuses(ctx)
 	a.knockAtClosedPorts()
 	if n, err := netguardtest.Both(internal, external); n > 0 || err != nil {
 		t.Errorf("%d frames came from an appliance without settings (%v)", n, err)
 	}
 	a.takesGoodFile(ctx)
+	a.showsText(ctx, before)
 	collect(ctx, t, a.Site)
 	checkStored(ctx, t, a.Site)
 	a.checkMemory(ctx)
 	a.checkConsole(ctx)
 	a.checkClosed(ctx)
 	a.checkNothingCrosses(ctx)
+	a.forgets(ctx)
+}
+
+// textPixels are fewer than the screen of status has, and more than a cursor.
+const textPixels = 3000
+
+// showsText waits until the display shows text, and another picture than before.
+func (a *appliance) showsText(ctx context.Context, before boottest.Picture) (now boottest.Picture) {
+	a.t.Helper()
+	err := a.cloud.waitFor(ctx, "text on the display", func() bool {
+		var err error
+		now, err = a.vm.Picture(ctx)
+		must(a.t, err)
+		return now.Lit() > textPixels && !bytes.Equal(now.RGB, before.RGB)
+	})
+	if err != nil {
+		a.t.Errorf("the display shows %d pixels of text: %v", now.Lit(), err)
+	}
+	a.t.Logf("the display shows %d pixels of text", now.Lit())
+	return now
+}
+
+// forgets has the cloud send the box back to nothing: it waits for a file as on the
+// first day, and works again with a new one, which lasts over a restart.
+func (a *appliance) forgets(ctx context.Context) {
+	a.t.Helper()
+	a.vm.Mark()
+	_, err := a.Cloud(ctx, "factory-reset", "--yes", Collector)
+	must(a.t, err)
+	booting, cancel := context.WithTimeout(ctx, bootTime)
+	defer cancel()
+	a.vm.WaitFor(booting, waiting)
+	a.takesGoodFile(ctx)
+	before, err := a.collector(ctx)
+	must(a.t, err)
+	must(a.t, a.vm.Reset(ctx))
+	a.vm.Mark()
+	a.vm.WaitFor(booting, ready)
+	must(a.t, a.waitCollector(booting, "it to come back as who it was", func(c collectorState) bool {
+		return c.Online && c.Boot != before.Boot
+	}))
 }
 
 // knockAtClosedPorts asks for all that a port that is up answers: it would say
@@ -109,6 +152,7 @@ func (a *appliance) checkConsole(ctx context.Context) {
 	}
 	before, err := a.collector(ctx)
 	must(a.t, err)
+	shown := a.showsText(ctx, boottest.Picture{})
 	a.vm.Mark()
 	must(a.t, a.vm.Type("\r\nroot\r\n\x03\x04\x1a\x1c\x1b[A help\r"))
 	for _, keys := range [][]string{{"ctrl", "alt", "delete"}, {"alt", "f2"}, {"alt", "sysrq", "b"}, {"ret"}} {
@@ -120,6 +164,9 @@ func (a *appliance) checkConsole(ctx context.Context) {
 		must(a.t, err)
 	}
 	collect(ctx, a.t, a.Site) // it goes on working meanwhile
+	if now, err := a.vm.Picture(ctx); err != nil || now.Lit() < shown.Lit()/2 {
+		a.t.Errorf("the keys took the screen away: %d pixels of text, before %d (%v)", now.Lit(), shown.Lit(), err)
+	}
 	if after, err := a.collector(ctx); err != nil || after.Boot != before.Boot {
 		a.t.Errorf("keys restarted the collector: boot %s, then %s (%v)", before.Boot, after.Boot, err)
 	}

@@ -15,8 +15,9 @@ import (
 )
 
 // The power goes in the middle of a run of an appliance that knows secrets and
-// facts. Nothing of them is on its disk, nor in the variables of its firmware; it boots again by itself,
-// and the run ends as if nothing had been.
+// facts. Nothing of them is on its disk, nor in the variables of its firmware; it boots
+// again by itself, with a clock that stands where it never was, and the run ends as if
+// nothing had been. The machine is one with real cards and a SATA disk.
 func TestImagePowerCut(t *testing.T) {
 	canary := "Kanarienvogel-" + wire.NewID()
 	ctx, a := newAppliance(t, Config{Devices: 24, Behind: 6, Canary: canary, Latency: "150ms"})
@@ -27,7 +28,10 @@ func TestImagePowerCut(t *testing.T) {
 	if len(contained(t, a.disk, []string{token})) != 1 {
 		t.Fatal("the token is not in the image: the search would show nothing")
 	}
-	a.switchOn()
+	for i := range a.nics {
+		a.nics[i].Model = "e1000e"
+	}
+	a.switchOnAs(boottest.Machine{SATA: true})
 	a.goesReady(ctx)
 	_, err = a.Cloud(ctx, "collect", "--collector", Collector)
 	must(t, err)
@@ -41,7 +45,7 @@ func TestImagePowerCut(t *testing.T) {
 	a.searchDiskImage(append(encoded(canary), pieces(token, 12)...))
 	a.vm = nil
 	began := time.Now()
-	a.switchOn()
+	a.switchOnAs(boottest.Machine{SATA: true, Clock: "2001-01-01T00:00:00"})
 	a.goesReady(ctx)
 	t.Logf("it works again %v after the power came back", time.Since(began).Round(time.Second))
 	must(t, a.cloud.waitFor(ctx, "the run to be complete", func() bool {
