@@ -95,7 +95,6 @@ func (b *box) onTrial() (bool, error) {
 }
 
 const (
-	pendingFile = "pending.json"
 	floorFile   = "floor.json"
 	blessedFile = "blessed"
 )

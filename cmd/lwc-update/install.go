@@ -28,7 +28,7 @@ func (b *box) install(ctx context.Context, o order, m mouth) (said, error) {
 		return said{}, err
 	}
 	p := pending{V: 1, Job: o.Job, Version: manifest.Version, From: b.version, Boot: b.boot, RebootAt: o.RebootAt.Unix()}
-	if err := trial.Save(b.state, pendingFile, p); err != nil {
+	if err := trial.Save(b.state, trial.PendingFile, p); err != nil {
 		return said{}, err
 	}
 	m.say(running, "writing release %s into the free slot", manifest.Version)
@@ -192,6 +192,11 @@ func (b *box) clear(ctx context.Context) error {
 // disarm takes from the boot loader whatever it could start but the running release,
 // and what a power cut left half written.
 func (b *box) disarm() error {
+	return b.drop(func(e trial.Entry) bool { return e.Version != b.version })
+}
+
+// drop removes entries of the boot loader, and what was left half written.
+func (b *box) drop(which func(trial.Entry) bool) error {
 	esp, list, err := b.entries()
 	if err != nil {
 		return err
@@ -199,7 +204,7 @@ func (b *box) disarm() error {
 	folder := filepath.Join(esp, "EFI", "Linux")
 	var errs []error
 	for _, e := range list {
-		if e.Version != b.version {
+		if which(e) {
 			errs = append(errs, os.Remove(filepath.Join(folder, e.Name)))
 		}
 	}
@@ -223,7 +228,7 @@ const restartPoll = time.Minute
 // restart waits until the installed release is due, and has the machine start anew.
 func (b *box) restart(ctx context.Context) error {
 	var p pending
-	if err := trial.Load(b.state, pendingFile, &p); err != nil {
+	if err := trial.Load(b.state, trial.PendingFile, &p); err != nil {
 		return err
 	}
 	at := time.Unix(p.RebootAt, 0)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"lwc/image/provision"
+	"lwc/image/trial"
 )
 
 const (
@@ -30,7 +31,10 @@ func (b *box) reset(ctx context.Context, m mouth) (said, error) {
 		return said{}, fmt.Errorf("asking for a factory reset: %w", err)
 	}
 	m.say(running, "overwriting the identity and the settings")
-	forgotten := provision.Forget(ctx, b.forget...)
+	// A release that waits for its first start would not find the state that it was
+	// installed beside, and be found bad.
+	dropped := b.drop(func(e trial.Entry) bool { return e.Counted && e.Version != b.version })
+	forgotten := errors.Join(dropped, provision.Forget(ctx, b.forget...))
 	if err := call(ctx, b.systemctl, "--no-block", "reboot"); err != nil {
 		return said{}, errors.Join(err, forgotten)
 	}

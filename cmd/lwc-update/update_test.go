@@ -241,7 +241,7 @@ func TestRefused(t *testing.T) {
 			if r.called("sysupdate") != "" || r.called("systemctl") != "" || r.kernels(t) != "lwc_1.0.0.efi other.efi" {
 				t.Errorf("something was begun: %q %q %s", r.called("sysupdate"), r.called("systemctl"), r.kernels(t))
 			}
-			if _, err := os.Stat(filepath.Join(r.state, pendingFile)); err == nil {
+			if _, err := os.Stat(filepath.Join(r.state, trial.PendingFile)); err == nil {
 				t.Error("it is noted as pending")
 			}
 		})
@@ -275,7 +275,7 @@ func TestRestartAt(t *testing.T) {
 	o.RebootAt = time.Now().Add(3 * time.Hour).Truncate(time.Second)
 	r.wants(t, o, waiting, "the machine restarts at "+o.RebootAt.UTC().Format(time.RFC3339))
 	var p pending
-	if err := trial.Load(r.state, pendingFile, &p); err != nil || p.RebootAt != o.RebootAt.Unix() || p.From != "1.0.0" {
+	if err := trial.Load(r.state, trial.PendingFile, &p); err != nil || p.RebootAt != o.RebootAt.Unix() || p.From != "1.0.0" {
 		t.Errorf("%+v, %v", p, err)
 	}
 	r.becomes("1.0.0", false)
@@ -286,12 +286,17 @@ func TestRestartAt(t *testing.T) {
 func TestReset(t *testing.T) {
 	r := newRig(t)
 	r.write(t, "lwcd/key.pem", []byte("the key"))
+	r.write(t, "esp/EFI/Linux/lwc_0.9.0.efi", []byte("good once"))
+	r.write(t, "esp/EFI/Linux/lwc_1.1.0+3-0.efi", []byte("not started yet"))
 	r.write(t, "state/"+floorFile, []byte("{}"))
 	r.wants(t, order{Job: wire.NewID(), Reset: true}, waiting, "restarts as a new one")
 	for _, dir := range []string{"lwcd", "state"} {
 		if list, err := os.ReadDir(filepath.Join(r.dir, dir)); err != nil || len(list) != 0 {
 			t.Errorf("%v, %v", list, err)
 		}
+	}
+	if got := r.kernels(t); got != "lwc_0.9.0.efi lwc_1.0.0.efi other.efi" {
+		t.Error(got)
 	}
 	got, err := os.ReadFile(filepath.Join(r.variables, resetVariable))
 	if err != nil || string(got) != "\x07\x00\x00\x00t\x00r\x00u\x00e\x00\x00\x00" {

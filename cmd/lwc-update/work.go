@@ -93,7 +93,7 @@ func (b *box) carryOut(ctx context.Context, o order, m mouth) (said, error) {
 		return b.reset(ctx, m)
 	}
 	var p pending
-	err := trial.Load(b.state, pendingFile, &p)
+	err := trial.Load(b.state, trial.PendingFile, &p)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return said{}, err
 	}

@@ -95,14 +95,24 @@ func (g gate) wait(ctx context.Context) (words, problem string) {
 	}
 }
 
+// keptState tells whether the box still has what it had before. A release that cannot
+// mount the state partition, or finds it emptied, has no settings either, and would
+// pass as one that waits for them.
+func (g gate) keptState() bool {
+	var installed struct {
+		Version string `json:"version"`
+	}
+	err := trial.Load(g.state, trial.PendingFile, &installed)
+	return err == nil && installed.Version == g.version
+}
+
 // verdict judges one report.
 func (g gate) verdict(r report.Report) (words, problem string) {
+	if !g.keptState() {
+		return "", "the state partition is not the one that it was installed beside: identity and settings are gone"
+	}
 	if r.Ports == report.Open {
 		return "the two ports are enforced", ""
-	}
-	// A release that cannot mount the state partition finds no settings either.
-	if _, err := os.Stat(g.state); err != nil {
-		return "", "the state partition is not there"
 	}
 	if _, err := os.Stat(g.settings); errors.Is(err, fs.ErrNotExist) && r.Cause == report.NoConfiguration {
 		return "lwcd waits for the settings of this box", ""

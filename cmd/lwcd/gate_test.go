@@ -20,6 +20,9 @@ func onTrial(t *testing.T) (gate, string) {
 	if err := os.WriteFile(name, []byte("\x06\x00\x00\x00"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := trial.Save(dir, trial.PendingFile, map[string]string{"version": "1.1.0", "from": "1.0.0"}); err != nil {
+		t.Fatal(err)
+	}
 	return gate{variables: dir, report: filepath.Join(dir, "lwcd.json"), settings: filepath.Join(dir, "lwc.toml"), state: dir, version: "1.1.0",
 		limit: 300 * time.Millisecond, poll: time.Millisecond,
 		condemn: []string{"/bin/sh", "-c", "echo condemned >> " + filepath.Join(dir, "log")}}, dir
@@ -73,13 +76,22 @@ func TestGateIsPassed(t *testing.T) {
 	}
 }
 
-// Without the state partition there are no settings, which is no good sign.
+// Without the state that there was before there are no settings, which is no good sign.
 func TestGateWithoutState(t *testing.T) {
-	g, dir := onTrial(t)
-	g.state = filepath.Join(dir, "update")
-	telling(t, g, report.Report{Ports: report.Down, Cause: report.NoConfiguration})
-	if _, err := g.judge(t.Context()); err == nil || !strings.Contains(err.Error(), "the state partition is not there") {
-		t.Errorf("%v", err)
+	for _, about := range []string{"not mounted", "emptied", "of another release"} {
+		g, dir := onTrial(t)
+		switch about {
+		case "not mounted":
+			g.state = filepath.Join(dir, "update")
+		case "emptied":
+			g.state = t.TempDir()
+		default:
+			g.version = "1.2.0"
+		}
+		telling(t, g, report.Report{Ports: report.Down, Cause: report.NoConfiguration})
+		if _, err := g.judge(t.Context()); err == nil || !strings.Contains(err.Error(), "identity and settings are gone") {
+			t.Errorf("%s: %v", about, err)
+		}
 	}
 }
 

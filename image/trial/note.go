@@ -13,6 +13,11 @@ import (
 // State is the folder for what outlives a boot. It is root's alone.
 const State = "/state/update"
 
+// PendingFile is where the updater notes, in State, which release it has installed: a
+// JSON object with a version. A release on trial that does not find itself there has
+// another state than the release that installed it.
+const PendingFile = "pending.json"
+
 // Fault says why a start of a release was found bad.
 type Fault struct {
 	V       int       `json:"v"`
