@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 
 	"lwc/image/provision"
 	"lwc/image/sitefile"
+	"lwc/image/trial"
 )
 
 // The places of an appliance that provisioning works with.
@@ -60,12 +62,22 @@ func restartDaemon(ctx context.Context) error {
 	return nil
 }
 
+// resetVariable asks for a factory reset at the next start (systemd-repart(8),
+// --factory-reset=).
+const resetVariable = "FactoryReset-8cf2644b-4b0b-428f-9387-6d876050dc67"
+
 // forgetState is the subcommand of a factory reset: it overwrites the state partition
 // before anything is mounted (lwc-forget.service). systemd-repart makes it anew.
 func forgetState(ctx context.Context, args []string, _, stderr io.Writer) int {
 	if len(args) > 0 {
 		fmt.Fprintln(stderr, "usage: lwcd forget\nErases all that an appliance knows; it takes no arguments.")
 		return exitUsage
+	}
+	_, err := os.Stat(filepath.Join(trial.Variables, resetVariable))
+	if err != nil && trial.Counted(trial.Variables) {
+		// The worker sets the variable only for a job, so this came from the boot menu.
+		fmt.Fprintln(stderr, "lwcd: factory reset: refused: this release is on trial, and may have been started so by the boot loader itself: wait until the box is READY, then choose it again")
+		return exitFailed
 	}
 	if err := (provision.Kernel{Sys: "/sys", Dev: "/dev"}).Erase(ctx, provision.StatePartition); err != nil {
 		fmt.Fprintf(stderr, "lwcd: factory reset: %v\n", err)
