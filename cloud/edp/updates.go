@@ -67,7 +67,7 @@ func (s *Store) SetUpdatePolicy(ctx context.Context, p rollout.Policy) error {
 type BoxRow struct {
 	rollout.Box
 	State     CollectorState
-	Hello     wire.Box // as it says itself
+	Hello     wire.Box // as it says itself; but a trial ends
 	Firmware  string
 	LastSeen  time.Time
 	OwnPolicy bool // its policy is its own, and not the default
@@ -94,13 +94,15 @@ func (s *Store) Boxes(ctx context.Context) ([]BoxRow, []rollout.Release, error) 
 		if boxes, err = loadBoxes(ctx, t); err != nil {
 			return err
 		}
+		since := map[string]time.Time{}
 		for _, r := range list {
+			since[r.Version] = r.PublishedAt
 			if r.State == ReleasePublished {
 				published = append(published, rollout.Release{Version: r.Version, Floor: r.Floor, Security: r.Security, Published: r.PublishedAt})
 				approve(boxes, r)
 			}
 		}
-		return enterJobs(ctx, t, boxes)
+		return enterJobs(ctx, t, boxes, since)
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("listing the boxes: %w", err)
@@ -113,15 +115,27 @@ func loadBoxes(ctx context.Context, q querier) ([]BoxRow, error) {
 	if err != nil {
 		return nil, err
 	}
+	decided := time.Now().Add(-trialLife)
 	return all(ctx, q, func(r row) (b BoxRow, err error) {
-		err = r.Scan(&b.Collector, &b.State, &b.Firmware, &b.Online, moment{&b.LastSeen}, jsonColumn{&b.Hello}, jsonColumn{&b.Policy})
+		var hello time.Time
+		err = r.Scan(&b.Collector, &b.State, &b.Firmware, &b.Online, moment{&b.LastSeen}, jsonColumn{&b.Hello}, jsonColumn{&b.Policy}, moment{&hello})
+		if b.Online && hello.Before(decided) {
+			b.Hello.Trial = false
+		}
 		b.Running, b.Trial, b.OwnPolicy = b.Hello.Image, b.Hello.Trial, !b.Policy.IsZero()
 		if !b.OwnPolicy {
 			b.Policy = standard
 		}
 		return b, err
-	}, `SELECT id, state, firmware, online, last_seen, box, updates FROM collectors WHERE state <> $1 ORDER BY id`, CollectorRevoked)
+	}, `SELECT id, state, firmware, online, last_seen, box, updates,
+		coalesce((SELECT b.seen_at FROM boots b WHERE b.collector = collectors.id AND b.boot = collectors.boot), 0)
+		FROM collectors WHERE state <> $1 ORDER BY id`, CollectorRevoked)
 }
+
+// trialLife is far more than the minutes in which a box decides on a release that is on
+// trial: one that is there for so long has found it good, and says so in its next hello
+// only.
+const trialLife = time.Hour
 
 // approve enters a release with those that it was approved for.
 func approve(boxes []BoxRow, r Release) {
@@ -135,8 +149,10 @@ func approve(boxes []BoxRow, r Release) {
 }
 
 // enterJobs fills in what the update jobs tell: the newest, one under way, and the
-// failures. One that no box ever began is none of the release's failures.
-func enterJobs(ctx context.Context, q querier, boxes []BoxRow) error {
+// failures. One that no box ever began is none of the release's failures, nor is one
+// from before the release was published (since), which a withdrawal brought about; but
+// where it was rolled back it is not tried again.
+func enterJobs(ctx context.Context, q querier, boxes []BoxRow, since map[string]time.Time) error {
 	at := map[string]*BoxRow{}
 	for i := range boxes {
 		at[boxes[i].Collector] = &boxes[i]
@@ -163,7 +179,10 @@ func enterJobs(ctx context.Context, q querier, boxes []BoxRow) error {
 		case !over(job.State):
 			b.Busy = busyWith(job)
 		case job.State != wire.JobDone && e.taken:
-			b.Failures = append(b.Failures, rollout.Failure{Version: job.Release, At: job.Finished, RolledBack: strings.Contains(job.Error, rolledBack)})
+			f := rollout.Failure{Version: job.Release, At: job.Finished, RolledBack: strings.Contains(job.Error, rolledBack)}
+			if f.RolledBack || !f.At.Before(since[f.Version]) {
+				b.Failures = append(b.Failures, f)
+			}
 		}
 	}
 	return nil

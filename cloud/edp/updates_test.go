@@ -2,6 +2,7 @@ package edp_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -206,6 +207,87 @@ func TestAnUpdateWaitsForItsTime(t *testing.T) {
 			if got := must[edp.Job](t)(s.Job(ctx, j.ID)).State; got != c.want {
 				t.Errorf("%v later it is %s", c.after, got)
 			}
+		}
+	})
+}
+
+// A release that was withdrawn while boxes loaded it has not failed on them, once it is
+// published again; where it was rolled back it has.
+func TestFailuresBeforeAReleaseCameBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openHere(t)
+		defer s.Close()
+		ctx := t.Context()
+		enrol(t, s, site, other)
+		publish(t, s, "1.1.0", "")
+		fail := func(id, text string) {
+			t.Helper()
+			j := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: id, Kind: wire.JobUpdate}))
+			ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: j.ID, Collector: id, State: wire.JobFailed, Error: text}))
+			time.Sleep(time.Minute)
+		}
+		failures := func() (out [2]int) { // of site, and of the other
+			t.Helper()
+			rows, _, err := s.Boxes(ctx)
+			ok(t, err)
+			for _, r := range rows {
+				out[slices.Index([]string{site, other}, r.Collector)] = len(r.Failures)
+			}
+			return out
+		}
+		for i, id := range []string{site, other} {
+			box(t, s, id, "boot-"+id, wire.Box{Image: "1.0.0"})
+			fail(id, []string{"this release was withdrawn", "the updater says: rolled back to 1.0.0: no port"}[i])
+		}
+		if got := failures(); got != [2]int{1, 1} {
+			t.Errorf("at first: %v", got)
+		}
+		ok(t, s.WithdrawRelease(ctx, "1.1.0", "ada", "by mistake"))
+		publish(t, s, "1.1.0", "")
+		if got := failures(); got != [2]int{0, 1} {
+			t.Errorf("published again: %v", got)
+		}
+		fail(site, "no room")
+		if got := failures(); got != [2]int{1, 1} {
+			t.Errorf("and failed again: %v", got)
+		}
+	})
+}
+
+// A box that is there for an hour has found its release good, whether or not the cloud
+// was told; one that went away has not.
+func TestATrialEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := openHere(t)
+		defer s.Close()
+		ctx := t.Context()
+		enrol(t, s, site)
+		trial := func() bool {
+			t.Helper()
+			rows, _, err := s.Boxes(ctx)
+			ok(t, err)
+			if rows[0].Trial != rows[0].Hello.Trial {
+				t.Errorf("%+v", rows[0])
+			}
+			return rows[0].Trial
+		}
+		box(t, s, site, "boot-1", wire.Box{Image: "1.1.0", Trial: true})
+		time.Sleep(50 * time.Minute)
+		if !trial() {
+			t.Error("it ended early")
+		}
+		ok(t, s.SawBye(ctx, site, "boot-1", false))
+		time.Sleep(time.Hour)
+		if !trial() {
+			t.Error("it ended without the box")
+		}
+		box(t, s, site, "boot-2", wire.Box{Image: "1.1.0", Trial: true})
+		if !trial() {
+			t.Error("a new start is no trial")
+		}
+		time.Sleep(61 * time.Minute)
+		if trial() {
+			t.Error("it goes on for ever")
 		}
 	})
 }
