@@ -76,7 +76,7 @@ func Judge(now time.Time, b Box, list []Release) Verdict {
 	}
 	steps := b.steps(list)
 	if len(steps) == 0 {
-		return Verdict{Why: "runs the newest release"}
+		return b.end(list)
 	}
 	v := Verdict{}
 	for _, r := range steps { // the newest that may be taken now, or else why the newest may not
@@ -91,6 +91,20 @@ func Judge(now time.Time, b Box, list []Release) Verdict {
 		}
 	}
 	return v
+}
+
+// end says why there is no release that the box may go to.
+func (b Box) end(list []Release) Verdict {
+	var next Release
+	for _, r := range list {
+		if release.Compare(r.Version, b.Running) > 0 && (next.Version == "" || release.Compare(r.Version, next.Version) < 0) {
+			next = r
+		}
+	}
+	if next.Version == "" {
+		return Verdict{Why: "runs the newest release"}
+	}
+	return Verdict{Ask: true, Why: fmt.Sprintf("%s needs %s at least: publish a release that leads there", next.Version, next.Floor)}
 }
 
 // steps are the releases that the box may go to from where it is, the newest first.

@@ -55,7 +55,8 @@ func TestJudge(t *testing.T) {
 		"offline":                            {box: with(box(all), func(b *Box) { b.Online = false }), list: []Release{published("1.1.0", day)}, why: "online"},
 		"over a floor":                       {box: box(all), list: []Release{{Version: "2.0.0", Floor: "1.5.0", Published: noon}, published("1.5.0", day)}, send: "1.5.0"},
 		"at the floor":                       {box: with(box(all), func(b *Box) { b.Running = "1.5.0" }), list: []Release{{Version: "2.0.0", Floor: "1.5.0", Published: noon}}, send: "2.0.0"},
-		"only beyond the floor":              {box: box(all), list: []Release{{Version: "2.0.0", Floor: "1.5.0", Published: noon}}, why: "newest"},
+		"only beyond the floor":              {box: box(all), list: []Release{{Version: "2.0.0", Floor: "1.5.0", Published: noon}}, why: "2.0.0 needs 1.5.0 at least"},
+		"far beyond the floor":               {box: box(all), list: []Release{{Version: "3.0.0", Floor: "2.0.0", Published: noon}, {Version: "2.0.0", Floor: "1.5.0", Published: noon}}, why: "2.0.0 needs 1.5.0 at least"},
 		"put off":                            {box: box(week), list: []Release{published("1.1.0", 2*day)}, next: noon.Add(5 * day), why: "put off until 2026-01-19 12:00"},
 		"put off for long enough":            {box: box(week), list: []Release{published("1.1.0", 7*day)}, send: "1.1.0"},
 		"the newest put off, one before not": {box: box(week), list: []Release{published("1.2.0", day), published("1.1.0", 8*day)}, send: "1.1.0"},
@@ -86,7 +87,7 @@ func TestJudge(t *testing.T) {
 			if !v.RebootAt.Equal(c.reboot) || !v.Next.Equal(c.next) {
 				t.Errorf("reboot at %v, next %v; want %v, %v", v.RebootAt, v.Next, c.reboot, c.next)
 			}
-			if ask := strings.Contains(c.why, "approval") || strings.Contains(c.why, "times here") || strings.Contains(c.why, "rolled back"); v.Ask != ask {
+			if ask := strings.Contains(c.why, "approval") || strings.Contains(c.why, "times here") || strings.Contains(c.why, "rolled back") || strings.Contains(c.why, "needs"); v.Ask != ask {
 				t.Errorf("a person is asked: %v", v.Ask)
 			}
 			if !strings.Contains(v.Why, c.why) || v.Why == "" {
