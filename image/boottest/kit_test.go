@@ -23,7 +23,7 @@ func TestMachine(t *testing.T) {
 	defer cancel()
 	m := Machine{Disk: MakeVolume(t, "EMPTY", nil), TPM: t.TempDir(), Memory: 256,
 		NICs:    []NIC{{MAC: "52:54:00:00:00:01", In: host, Link: "box0"}},
-		Volumes: []Volume{{ID: "seed", File: MakeVolume(t, "CIDATA", nil), ReadOnly: true}}}
+		Volumes: []Volume{{ID: "seed", File: MakeVolume(t, "CIDATA", nil), Virtio: true, ReadOnly: true}}}
 	for range 2 {
 		vm := Start(t, m)
 		vm.WaitFor(ctx, regexp.MustCompile(`BdsDxe: failed to load|No bootable option|Shell>`))

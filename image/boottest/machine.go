@@ -228,7 +228,7 @@ func (m Machine) arguments() []string {
 	args := append(accel, "-cpu", processor, "-smp", "2", "-m", strconv.Itoa(cmp.Or(m.Memory, 1024)),
 		"-nodefaults", "-display", "none", "-vga", "std", "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
 		"-drive", "if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file="+m.Disk, "-device", disk+",drive=disk,bootindex=0",
-		"-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb", "-device", "i6300esb", "-action", "watchdog=none",
+		"-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb", "-device", "pcie-root-port,id=bay,chassis=1", "-device", "i6300esb", "-action", "watchdog=none",
 		"-device", "virtio-balloon-pci,id=balloon")
 	if m.Clock != "" {
 		args = append(args, "-rtc", "base="+m.Clock)

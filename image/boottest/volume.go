@@ -18,7 +18,8 @@ type Volume struct {
 	ID string
 	// File is its raw content, which the machine changes.
 	File string
-	// Virtio makes it a disk of a hypervisor; else it is a USB stick.
+	// Virtio makes it a disk of a hypervisor, of which there is room for one; else it is
+	// a USB stick.
 	Virtio bool
 	// ReadOnly is a volume that the machine cannot write to, as a hypervisor's seed is.
 	ReadOnly bool
@@ -40,7 +41,7 @@ func (vm *VM) attach(ctx context.Context, v Volume) error {
 	}
 	device := map[string]any{"id": v.ID, "driver": "usb-storage", "bus": "usb.0", "drive": "drive-" + v.ID, "removable": true}
 	if v.Virtio {
-		device = map[string]any{"id": v.ID, "driver": "virtio-blk-pci", "drive": "drive-" + v.ID}
+		device = map[string]any{"id": v.ID, "driver": "virtio-blk-pci", "bus": "bay", "drive": "drive-" + v.ID}
 	}
 	if _, err := vm.QMP(ctx, "device_add", device); err != nil {
 		return err

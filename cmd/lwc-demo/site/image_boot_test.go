@@ -32,7 +32,7 @@ func TestImageBoot(t *testing.T) {
 	if n, err := netguardtest.Both(internal, external); n > 0 || err != nil {
 		t.Errorf("%d frames came from an appliance without settings (%v)", n, err)
 	}
-	a.takesGoodFile(ctx)
+	a.takesGoodFile(ctx, a.stick)
 	a.showsText(ctx, before)
 	collect(ctx, t, a.Site)
 	checkStored(ctx, t, a.Site)
@@ -72,7 +72,7 @@ func (a *appliance) forgets(ctx context.Context) {
 	booting, cancel := context.WithTimeout(ctx, bootTime)
 	defer cancel()
 	a.vm.WaitFor(booting, waiting)
-	a.takesGoodFile(ctx)
+	a.takesGoodFile(ctx, a.seed)
 	before, err := a.collector(ctx)
 	must(a.t, err)
 	must(a.t, a.vm.Reset(ctx))
@@ -98,15 +98,30 @@ func (a *appliance) knockAtClosedPorts() {
 	}
 }
 
-// takesGoodFile puts a stick with a good lwc.toml in, and waits for the site to
-// run. The token is gone from the stick afterwards.
-func (a *appliance) takesGoodFile(ctx context.Context) {
+// stick is what lwc-cloud makes of an lwc.toml for a machine.
+func (a *appliance) stick(ctx context.Context, file string) string {
 	a.t.Helper()
-	file := a.siteFile(ctx)
-	token := tokenOf(a.t, file)
 	stick := filepath.Join(a.t.TempDir(), "stick.img")
 	_, err := a.Cloud(ctx, "image", "volume", "--config", file, "--out", stick)
 	must(a.t, err)
+	return stick
+}
+
+// seed is what a cloud platform makes of it: a NoCloud volume whose user data it is.
+func (a *appliance) seed(_ context.Context, file string) string {
+	a.t.Helper()
+	text, err := os.ReadFile(file)
+	must(a.t, err)
+	return boottest.MakeVolume(a.t, "CIDATA", map[string][]byte{"user-data": text, "meta-data": []byte("instance-id: lwc\n")})
+}
+
+// takesGoodFile puts a volume with a good lwc.toml in, and waits for the site to
+// run. The token is gone from the volume afterwards.
+func (a *appliance) takesGoodFile(ctx context.Context, volume func(context.Context, string) string) {
+	a.t.Helper()
+	file := a.siteFile(ctx)
+	token := tokenOf(a.t, file)
+	stick := volume(ctx, file)
 	if len(contained(a.t, stick, []string{token})) != 1 {
 		a.t.Fatal("the token is not on the stick: its end would show nothing")
 	}
