@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,6 +20,7 @@ type build struct {
 	work  string   // everything of this build
 	tree  string   // in it: a copy of image/mkosi with what is generated
 	epoch string   // SOURCE_DATE_EPOCH: the time that every file bears
+	dirty bool     // what is built is in no commit
 	lock  *os.File // held while anybody builds in this cache
 }
 
@@ -44,7 +46,7 @@ func (b *build) prepare(ctx context.Context) error {
 	if b.scratch != "" {
 		b.work = b.scratch
 	}
-	if err := b.time(ctx); err != nil {
+	if err := errors.Join(b.time(ctx), b.source(ctx, ".")); err != nil {
 		return err
 	}
 	b.tree = filepath.Join(b.work, "tree")
@@ -67,6 +69,23 @@ func (b *build) time(ctx context.Context) error {
 	return nil
 }
 
+// source looks whether what is built is what the commit holds: an image that is handed
+// out has to name where it comes from.
+func (b *build) source(ctx context.Context, dir string) error {
+	out, err := b.command(ctx, "git", "-C", dir, "status", "--porcelain").Output()
+	if err != nil {
+		return fmt.Errorf("asking git what was changed: %w", err)
+	}
+	if b.dirty = len(out) > 0; !b.dirty {
+		return nil
+	}
+	if b.keys != "" {
+		return fmt.Errorf("building an image to hand out: these files are not as in the commit:\n%s", out)
+	}
+	b.say("FILES ARE NOT AS IN THE COMMIT: nobody can build this image again")
+	return nil
+}
+
 // release gives the place to the next build.
 func (b *build) release() {
 	if b.scratch != "" {
@@ -81,6 +100,9 @@ func (b *build) make(ctx context.Context) error {
 		return err
 	}
 	if err := b.mkosi(ctx); err != nil {
+		return err
+	}
+	if err := b.pinned(); err != nil {
 		return err
 	}
 	if err := b.collect(ctx); err != nil || b.only {

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/pem"
 	"encoding/xml"
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -157,5 +159,106 @@ func TestImageThatIsTooLargeIsRefused(t *testing.T) {
 		if err := b.weigh(); (err == nil) != c.good || log.String() != c.line {
 			t.Errorf("%d bytes: %q, error %v", c.size, log.String(), err)
 		}
+	}
+}
+
+// repository makes a git repository with one commit.
+func repository(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("a"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"init", "-q"}, {"add", "a"}, {"-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "-m", "a"}} {
+		if text, err := exec.Command("git", append([]string{"-C", dir}, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v: %s", args, err, text)
+		}
+	}
+	return dir
+}
+
+func TestImageToHandOutIsOfACommit(t *testing.T) {
+	dir := repository(t)
+	b := build{log: io.Discard}
+	if err := b.source(t.Context(), dir); err != nil || b.dirty {
+		t.Errorf("a clean tree: dirty %v, error %v", b.dirty, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "a"), []byte("b"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.source(t.Context(), dir); err != nil || !b.dirty {
+		t.Errorf("a changed tree, throw-away keys: dirty %v, error %v", b.dirty, err)
+	}
+	b.keys = "keys.pem"
+	if err := b.source(t.Context(), dir); err == nil {
+		t.Error("a changed tree is built with keys of releases")
+	}
+}
+
+// outcome writes what mkosi leaves into the place of a build.
+func outcome(t *testing.T, systemd string) *build {
+	t.Helper()
+	b := &build{options: options{version: "1.2.3", dist: t.TempDir(), cache: t.TempDir()}, work: t.TempDir(), tree: t.TempDir(), epoch: "1", log: io.Discard}
+	for path, text := range map[string]string{
+		filepath.Join(b.work, "out/lwc_1.2.3.manifest"):                           `{"packages":[{"name":"systemd","version":"` + systemd + `","architecture":"amd64"},{"name":"tar","version":"1:1.0","architecture":"all"}]}`,
+		filepath.Join(b.work, "out/initrd.manifest"):                              `{"packages":[]}`,
+		filepath.Join(b.tree, "mkosi.extra/usr/lib/lwc/release-keys"):             "keys",
+		filepath.Join(b.cache, "tools/var/lib/dpkg/status"):                       "Package: mkosi\nVersion: 25.3-7\n\nPackage: zstd\nVersion: 1:1.5\n",
+		filepath.Join(b.cache, "packages/cache/apt/archives/tar_1%3a1.0_all.deb"): "tar",
+		filepath.Join(b.cache, "packages/cache/apt/archives/spare_1.0_all.deb"):   "spare",
+		filepath.Join(b.dist, "lwc_1.2.3.img.zst"):                                "image",
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+func TestOtherSystemdIsRefused(t *testing.T) {
+	for version, good := range map[string]bool{"257.13-1~deb13u1": true, "258.3-1": false, "25.7": false} {
+		if err := outcome(t, version).pinned(); (err == nil) != good {
+			t.Errorf("systemd %s: error %v", version, err)
+		}
+	}
+}
+
+func TestProvenanceNamesWhatTheBuildWasGiven(t *testing.T) {
+	b := outcome(t, "257.13")
+	b.dirty = true
+	path, err := b.provenance(t.Context(), []string{b.result(".img.zst")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s statement
+	if err := json.Unmarshal(text, &s); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Subject) != 1 || s.Subject[0].Name != "lwc_1.2.3.img.zst" || s.Subject[0].Digest["sha256"] != sumOf([]byte("image")) {
+		t.Errorf("the subject is %+v", s.Subject)
+	}
+	d := s.Predicate.BuildDefinition
+	if d.InternalParameters["dirty"] != "true" || d.ExternalParameters["version"] != "1.2.3" {
+		t.Errorf("parameters %v and %v", d.ExternalParameters, d.InternalParameters)
+	}
+	var names []string
+	for _, r := range d.ResolvedDependencies {
+		names = append(names, strings.TrimSpace(r.Name+" "+r.URI))
+		if r.Name == "tar_1%3a1.0_all.deb" && r.Digest["sha256"] != sumOf([]byte("tar")) {
+			t.Errorf("tar's digest is %v", r.Digest)
+		}
+	}
+	all := strings.Join(names, "\n")
+	for _, want := range []string{"release-keys", "tar_1%3a1.0_all.deb", "tools pkg:deb/debian/mkosi@25.3-7?", "tools pkg:deb/debian/zstd@1%3A1.5?"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%s is not among the inputs:\n%s", want, all)
+		}
+	}
+	if strings.Contains(all, "spare") {
+		t.Errorf("a package that is not in the image is among the inputs:\n%s", all)
 	}
 }

@@ -54,7 +54,10 @@ func (b *build) pack(ctx context.Context, image, out string) error {
 
 // qcow2 makes the disk for QEMU, Proxmox and OpenStack.
 func (b *build) qcow2(ctx context.Context, image, out string) error {
-	return b.tool(ctx, "qemu-img", "convert", "-m", "1", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zlib", image, out)
+	if err := b.tool(ctx, "qemu-img", "convert", "-m", "1", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zlib", image, out); err != nil {
+		return err
+	}
+	return b.same(ctx, image, out)
 }
 
 // contentID is the number in a VMDK's descriptor that changes with its content.
@@ -88,7 +91,15 @@ func (b *build) vmdk(ctx context.Context, image, out string) error {
 	if _, err := f.WriteAt([]byte("CID="+sum[:8]), int64(at[0])); err != nil {
 		return err
 	}
-	return f.Close()
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return b.same(ctx, image, out)
+}
+
+// same refuses a form of the image that holds other bytes.
+func (b *build) same(ctx context.Context, image, form string) error {
+	return b.tool(ctx, "qemu-img", "compare", "-f", "raw", image, form)
 }
 
 // digest returns the SHA-256 of a file, in hex, and its size.

@@ -7,7 +7,7 @@
 // parts of which an update is made, a list of what is inside (SBOM), checksums and
 // the statement of how it was made. docs/image.md says how to build one bit for bit.
 //
-// Needs root, and Debian's mmdebstrap, python3, uidmap and apt-get: everything else
+// Needs root, and Debian's mmdebstrap, python3, git and apt-get: everything else
 // comes by package name from where this machine gets its own packages, into the
 // user's cache folder, and is never installed.
 package main

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -39,7 +41,7 @@ type definition struct {
 type resource struct {
 	Name   string            `json:"name,omitempty"`
 	URI    string            `json:"uri,omitempty"`
-	Digest map[string]string `json:"digest"`
+	Digest map[string]string `json:"digest,omitempty"`
 }
 
 // provenance writes how the files were made. It holds no time, no name of a machine
@@ -57,6 +59,9 @@ func (b *build) provenance(ctx context.Context, files []string) (string, error) 
 	d.BuildType = "urn:lwc:image:mkosi:v1"
 	d.ExternalParameters = map[string]string{"version": b.version, "sourceDateEpoch": b.epoch}
 	d.InternalParameters = map[string]string{"go": runtime.Version(), "debian": debian}
+	if b.dirty {
+		d.InternalParameters["dirty"] = "true"
+	}
 	s.Predicate.RunDetails.Builder.ID = "urn:lwc:make-image"
 	var err error
 	if d.ResolvedDependencies, err = b.inputs(ctx); err != nil {
@@ -85,24 +90,49 @@ func (b *build) inputs(ctx context.Context) ([]resource, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(all, debs...), nil
+	tools, err := b.toolVersions()
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(all, debs, tools), nil
+}
+
+// toolVersions are the packages of the tools tree: other versions of mkosi, of the
+// compressors or of mkfs.erofs make other bytes.
+func (b *build) toolVersions() ([]resource, error) {
+	text, err := os.ReadFile(filepath.Join(b.cache, "tools/var/lib/dpkg/status"))
+	if err != nil {
+		return nil, fmt.Errorf("reading the versions of the tools: %w", err)
+	}
+	var all []resource
+	for stanza := range strings.SplitSeq(string(text), "\n\n") {
+		var name, version string
+		for line := range strings.Lines(stanza) {
+			if v, ok := strings.CutPrefix(line, "Package: "); ok {
+				name = strings.TrimSpace(v)
+			} else if v, ok := strings.CutPrefix(line, "Version: "); ok {
+				version = strings.TrimSpace(v)
+			}
+		}
+		if name != "" {
+			all = append(all, resource{Name: "tools", URI: "pkg:deb/debian/" + name + "@" + url.QueryEscape(version) + "?distro=debian-13"})
+		}
+	}
+	if len(all) == 0 {
+		return nil, errors.New("reading the versions of the tools: none")
+	}
+	return all, nil
 }
 
 // debs are the downloaded packages that are in the image's manifests.
 func (b *build) debs() ([]resource, error) {
 	wanted := map[string]bool{}
-	for _, name := range []string{"lwc_" + b.version + ".manifest", "initrd.manifest"} {
-		text, err := os.ReadFile(filepath.Join(b.work, "out", name))
+	for _, name := range []string{"lwc_" + b.version, "initrd"} {
+		packages, err := b.manifest(name)
 		if err != nil {
-			return nil, fmt.Errorf("reading mkosi's manifest: %w", err)
+			return nil, err
 		}
-		var m struct {
-			Packages []struct{ Name, Version, Architecture string }
-		}
-		if err := json.Unmarshal(text, &m); err != nil {
-			return nil, fmt.Errorf("reading mkosi's manifest: %w", err)
-		}
-		for _, p := range m.Packages {
+		for _, p := range packages {
 			// apt writes the colon of an epoch so.
 			wanted[p.Name+"_"+strings.ReplaceAll(p.Version, ":", "%3a")+"_"+p.Architecture+".deb"] = true
 		}

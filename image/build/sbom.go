@@ -108,20 +108,50 @@ func (b *build) addPackages(all map[string]cyclonedx.Component, tree string) err
 	return nil
 }
 
+// mkosiPackage is a package in a manifest of mkosi.
+type mkosiPackage struct{ Name, Version, Architecture string }
+
+// manifest reads what mkosi installed into a tree, before it was pruned.
+func (b *build) manifest(name string) ([]mkosiPackage, error) {
+	text, err := os.ReadFile(filepath.Join(b.work, "out", name+".manifest"))
+	if err != nil {
+		return nil, fmt.Errorf("reading mkosi's manifest: %w", err)
+	}
+	var m struct{ Packages []mkosiPackage }
+	if err := json.Unmarshal(text, &m); err != nil {
+		return nil, fmt.Errorf("reading mkosi's manifest: %w", err)
+	}
+	return m.Packages, nil
+}
+
+// systemdSeries is the only one that may be in the image: boot counting, which brings
+// a box back from a bad release, was broken in 258.3.
+const systemdSeries = "257."
+
+// pinned refuses an image with another systemd.
+func (b *build) pinned() error {
+	packages, err := b.manifest("lwc_" + b.version)
+	if err != nil {
+		return err
+	}
+	for _, p := range packages {
+		if p.Name == "systemd" && strings.HasPrefix(p.Version, systemdSeries) {
+			return nil
+		} else if p.Name == "systemd" {
+			return fmt.Errorf("the image has systemd %s; only %sx is known to fall back from a bad release", p.Version, systemdSeries)
+		}
+	}
+	return errors.New("the image has no systemd")
+}
+
 // bootPackages returns those of the boot partition, from mkosi's manifest.
 func (b *build) bootPackages() ([]debianPackage, error) {
-	text, err := os.ReadFile(filepath.Join(b.work, "out", "lwc_"+b.version+".manifest"))
+	packages, err := b.manifest("lwc_" + b.version)
 	if err != nil {
 		return nil, err
 	}
-	var manifest struct {
-		Packages []struct{ Name, Version, Architecture string }
-	}
-	if err := json.Unmarshal(text, &manifest); err != nil {
-		return nil, err
-	}
 	var out []debianPackage
-	for _, p := range manifest.Packages {
+	for _, p := range packages {
 		if slices.Contains(inBootPartition, p.Name) {
 			out = append(out, debianPackage{Name: p.Name, Version: p.Version, Arch: p.Architecture})
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"lwc/image/sitefile"
 )
 
 // programs are what of ours is in the image.
@@ -122,11 +125,11 @@ VERSION_ID=%[1]s
 // stageFiles adds the files that depend on the version or come from other folders.
 func (b *build) stageFiles() error {
 	extra := filepath.Join(b.tree, "mkosi.extra")
-	volume := "image/provision/volume"
-	if _, err := os.Stat(volume); err == nil {
-		if err := copyTree(volume, filepath.Join(extra, "usr/share/lwc/conf-template")); err != nil {
-			return fmt.Errorf("adding what LWCCONF holds: %w", err)
-		}
+	// With the line ends that every editor of Windows shows.
+	example := bytes.ReplaceAll(sitefile.Template(sitefile.File{}), []byte("\n"), []byte("\r\n"))
+	err := os.WriteFile(filepath.Join(extra, "usr/share/lwc/conf-template/lwc-example.toml"), example, 0o644)
+	if err != nil {
+		return fmt.Errorf("adding what LWCCONF holds: %w", err)
 	}
 	return os.WriteFile(filepath.Join(extra, "usr/lib/os-release"), fmt.Appendf(nil, osRelease, b.version), 0o644)
 }

@@ -78,18 +78,26 @@ type source struct{ uri, suite string }
 // sources are where packages of the image's Debian release come from.
 type sources []source
 
-// packageSources derives them from where this machine gets its own packages.
+// packageSources derives them from where this machine gets its own packages. One that
+// never read its lists does so once.
 func packageSources(ctx context.Context) (sources, error) {
-	cmd := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)", "Created-By: Packages", "Origin: Debian")
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("asking where packages come from (apt-get of Debian is needed): %w", err)
+	for _, last := range []bool{false, true} {
+		cmd := exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)", "Created-By: Packages", "Origin: Debian")
+		out, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("asking where packages come from (apt-get of Debian is needed): %w", err)
+		}
+		if s := parseSources(string(out)); len(s) > 0 {
+			return s, nil
+		}
+		if last {
+			break
+		}
+		if text, err := exec.CommandContext(ctx, "apt-get", "update", "-qq").CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("reading the package lists: %w: %s", err, text)
+		}
 	}
-	s := parseSources(string(out))
-	if len(s) == 0 {
-		return nil, errors.New("asking where packages come from: no source of Debian packages; try apt-get update first")
-	}
-	return s, nil
+	return nil, errors.New("asking where packages come from: no source of Debian packages")
 }
 
 // parseSources reads lines "URI LABEL".
