@@ -326,3 +326,59 @@ func TestAround(t *testing.T) {
 		}
 	}
 }
+
+// What a box runs on trial proves nothing, and what it runs at last is no failure.
+func TestWaveOf(t *testing.T) {
+	bad := []Failure{{Version: "1.1.0", At: noon}}
+	for name, c := range map[string]struct {
+		box  Box
+		want Wave
+	}{
+		"an older one":              {Box{Running: "1.0.0"}, Wave{}},
+		"an older one, failed":      {Box{Running: "1.0.0", Failures: bad}, Wave{Failed: 1}},
+		"another one failed":        {Box{Running: "1.0.0", Failures: []Failure{{Version: "1.0.9"}}}, Wave{}},
+		"at it":                     {Box{Running: "1.0.0", Busy: "1.1.0", Failures: bad}, Wave{Busy: 1}},
+		"at it, on trial":           {Box{Running: "1.1.0", Trial: true, Busy: "1.1.0"}, Wave{Busy: 1}},
+		"on trial":                  {Box{Running: "1.1.0", Trial: true}, Wave{}},
+		"it":                        {Box{Running: "1.1.0"}, Wave{Have: 1}},
+		"it, after a failure":       {Box{Running: "1.1.0", Failures: bad}, Wave{Have: 1}},
+		"a newer one":               {Box{Running: "1.2.0"}, Wave{Have: 1}},
+		"it, at the next one":       {Box{Running: "1.1.0", Busy: "1.2.0"}, Wave{Have: 1}},
+		"no appliance":              {Box{Running: "dev"}, Wave{}},
+		"no appliance, and failure": {Box{Failures: bad}, Wave{Failed: 1}},
+	} {
+		if got := WaveOf("1.1.0", []Box{c.box}); got != c.want {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// A bad box does not take the one turn from the others, time after time.
+func TestABadBoxComesLast(t *testing.T) {
+	boxes := fleet(3, Policy{Mode: Automatic})
+	boxes[0].Failures = []Failure{{Version: "1.1.0", At: noon.Add(-2 * time.Hour)}}
+	vs := Orders(noon, boxes, []Release{published("1.1.0", day)})
+	if vs[0].Send || !vs[1].Send || vs[2].Send || !strings.Contains(vs[0].Why, "waits for its turn") {
+		t.Errorf("%+v", vs)
+	}
+}
+
+// An order that no box has begun lapses while there is time enough to carry it out, and
+// outside of windows before anybody has forgotten it.
+func TestOrdersLapse(t *testing.T) {
+	for start, want := range map[string]time.Time{
+		"":      noon.Add(time.Hour),
+		"12:30": at("2026-01-14 13:10"), // not begun in the last 20 minutes of 12:30 to 13:30
+		"11:40": at("2026-01-14 12:20"),
+	} {
+		p := Policy{Mode: Approval}
+		if start != "" {
+			p.Window = Window{Start: start, Length: "1h"}
+		}
+		b := box(p)
+		b.Approved = []string{"1.1.0"}
+		if v := Judge(noon, b, []Release{published("1.1.0", day)}); !v.Send || !v.Expires.Equal(want) {
+			t.Errorf("window at %q: %v, it lapses at %v", start, v.Send, v.Expires)
+		}
+	}
+}

@@ -1,14 +1,27 @@
 package shelf
 
 import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"lwc/cloud/edp"
+	"lwc/cloud/pki"
+	"lwc/image/release"
 )
 
 // A box that is revoked while it loads is stopped soon.
@@ -79,4 +92,76 @@ func TestPlacesToLoad(t *testing.T) {
 	if l.all != 0 {
 		t.Errorf("%d places are lost", l.all)
 	}
+}
+
+// registry is a Store of one release and one box, which is revoked at some time.
+type registry struct {
+	Store   // what is not asked for
+	release edp.Release
+	box     edp.Collector
+	revoke  time.Time
+}
+
+func (r registry) Release(context.Context, string) (edp.Release, error) { return r.release, nil }
+
+func (r registry) Collector(context.Context, string) (edp.Collector, error) {
+	if !time.Now().Before(r.revoke) {
+		r.box.State = edp.CollectorRevoked
+	}
+	return r.box, nil
+}
+
+// line takes a piece of an answer a second.
+type line struct {
+	*httptest.ResponseRecorder
+}
+
+func (l line) Write(b []byte) (int, error) {
+	time.Sleep(time.Second)
+	return l.ResponseRecorder.Write(b)
+}
+
+// What a box has when it is revoked is cut off in the middle, so that it is not taken
+// for the whole file.
+func TestARevokedBoxGetsHalf(t *testing.T) {
+	const size = 100 * 32 << 10 // a hundred pieces
+	authority, err := pki.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := authority.IssueCollector("site-0001", key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "1.0.0"), 0o700), os.WriteFile(filepath.Join(dir, "1.0.0", release.ManifestName), make([]byte, size), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := &Shelf{loads: loads{of: map[string]int{}}, Config: Config{Dir: dir, Logger: slog.New(slog.DiscardHandler), Store: registry{
+			release: edp.Release{Manifest: release.Manifest{Version: "1.0.0"}, State: edp.ReleasePublished, Digest: "x"},
+			box:     edp.Collector{ID: "site-0001", State: edp.CollectorActive, SPKI: pki.SPKI(cert.RawSubjectPublicKeyInfo)},
+			revoke:  time.Now().Add(30 * time.Second)}}}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/releases/1.0.0/"+release.ManifestName, nil)
+		r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{cert}}}
+		w := line{httptest.NewRecorder()}
+		func() {
+			defer func() {
+				if got := recover(); got != http.ErrAbortHandler {
+					t.Errorf("the answer ends with %v", got)
+				}
+			}()
+			s.Handler().ServeHTTP(w, r)
+		}()
+		if n := w.Body.Len(); w.Code != http.StatusOK || n < size/4 || n > size/2 {
+			t.Errorf("%d: it got %d of %d bytes", w.Code, n, size)
+		}
+		if s.loads.all != 0 {
+			t.Error("its place is lost")
+		}
+	})
 }

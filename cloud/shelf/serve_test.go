@@ -164,6 +164,12 @@ func TestWhoGetsNoRelease(t *testing.T) {
 			t.Errorf("%s: %d, want %d", path, resp.StatusCode, want)
 		}
 	}
+	if err := os.Remove(filepath.Join(s.releases(), "1.0.0", r.Files[0].PackedName)); err != nil {
+		t.Fatal(err)
+	}
+	if resp, body := s.get(t, good, path); resp.StatusCode != http.StatusInternalServerError || strings.Contains(string(body), s.dir) {
+		t.Errorf("our own trouble: %d %s", resp.StatusCode, body)
+	}
 	must(s.Withdraw(t.Context(), "1.0.0", "ada", "bad"))(t)
 	if resp, body := s.get(t, good, path); resp.StatusCode != http.StatusGone || !strings.Contains(string(body), "withdrawn") {
 		t.Errorf("withdrawn: %d %s", resp.StatusCode, body)

@@ -3,6 +3,7 @@ package shelf_test
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"io"
 	"os"
@@ -183,6 +184,16 @@ func TestACrashLeavesNothing(t *testing.T) {
 	if got := k.folders(t); got != "1.0.0 notes-of-somebody" {
 		t.Errorf("there are %s", got)
 	}
+	// Between the word of the store and the files.
+	must(k.Add(t.Context(), bytes.NewReader(shelftest.Bundle(t, "0.9.0", shelftest.Key(1), nil)), "ada"))(t)
+	must(k.Withdraw(t.Context(), "0.9.0", "ada", "bad"))(t)
+	if err := os.Mkdir(filepath.Join(k.releases(), "0.9.0"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	k.open(t)
+	if got := k.folders(t); got != "1.0.0 notes-of-somebody" {
+		t.Errorf("there are %s", got)
+	}
 	// Between the files and the word of the store.
 	next := shelftest.Bundle(t, "1.0.1", shelftest.Key(1), nil)
 	if err := os.MkdirAll(filepath.Join(k.releases(), "1.0.1", "old"), 0o700); err != nil {
@@ -212,6 +223,14 @@ func TestKeys(t *testing.T) {
 	}
 	if err := shelf.AddKeys(file, []byte("no key")); !errors.Is(err, edp.ErrInvalid) {
 		t.Errorf("%v", err)
+	}
+	var many []ed25519.PrivateKey
+	for i := range release.MaxKeys - 1 {
+		many = append(many, shelftest.Key(byte(100+i)))
+	}
+	shelftest.Trust(t, other, many...)
+	if err := shelf.AddKeys(file, must(os.ReadFile(other))(t)); !errors.Is(err, edp.ErrInvalid) || !strings.Contains(err.Error(), "remove old ones first") {
+		t.Errorf("too many keys: %v", err)
 	}
 	for _, k := range keys {
 		if err := shelf.RemoveKey(file, release.KeyID(k)); err != nil {
