@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"lwc/image/contents"
 )
 
@@ -120,6 +122,9 @@ func (p pruner) programs() error {
 			if err := os.Chmod(full, info.Mode().Perm()); err != nil {
 				return err
 			}
+		}
+		if err := unix.Lremovexattr(full, "security.capability"); err != nil && !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.ENOTSUP) {
+			return fmt.Errorf("taking the capabilities of %s: %w", name, err)
 		}
 		if p.stays(name, kind) {
 			return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -10,7 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"lwc/image/contents"
+	"lwc/testdata/need"
 )
 
 // tree writes files below a new folder; a text that begins with "->" is a link.
@@ -61,8 +65,16 @@ func TestProgramsThatAreNotListedGo(t *testing.T) {
 	if err := os.Chmod(filepath.Join(p.root, "usr/bin/good"), 0o755|fs.ModeSetuid); err != nil {
 		t.Fatal(err)
 	}
+	need.Root(t)
+	granted := []byte{1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	if err := unix.Setxattr(filepath.Join(p.root, "usr/bin/good"), "security.capability", granted, 0); err != nil {
+		t.Fatal(err)
+	}
 	if err := p.programs(); err != nil {
 		t.Fatal(err)
+	}
+	if n, err := unix.Lgetxattr(filepath.Join(p.root, "usr/bin/good"), "security.capability", nil); !errors.Is(err, unix.ENODATA) {
+		t.Errorf("the listed program keeps %d bytes of capabilities (%v)", n, err)
 	}
 	want := []string{"efi/EFI/BOOT/BOOTX64.EFI", "etc/hostname", "usr/bin/good", contents.Libraries + "/libc.so.6"}
 	if got := p.names(t); !slices.Equal(got, want) {

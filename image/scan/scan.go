@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -62,7 +63,29 @@ func scanRoot(ctx context.Context, disk io.ReaderAt, parts []gpt.Partition, dir 
 	if err != nil {
 		return report{}, err
 	}
-	return judge(contents.Root(), entries), nil
+	r := judge(contents.Root(), entries)
+	granted, err := capabilities(raw)
+	if err != nil {
+		return report{}, err
+	}
+	if granted > 0 {
+		r.find("%d files bear capabilities, which are setuid by another name", granted)
+	}
+	return r, nil
+}
+
+// capability is how a file's capabilities begin in erofs: the length of the name, the
+// prefix "security.", the length of the value, the name (struct erofs_xattr_entry in
+// fs/erofs/erofs_fs.h). What describes files is never compressed there.
+var capability = regexp.MustCompile("(?s)\x0a\x06.\x00capability")
+
+// capabilities counts them in a raw file system: unpacking it drops them.
+func capabilities(raw string) (int, error) {
+	data, err := os.ReadFile(raw)
+	if err != nil {
+		return 0, err
+	}
+	return len(capability.FindAllIndex(data, -1)), nil
 }
 
 // copyOut writes a partition to a file.
@@ -157,7 +180,9 @@ func judgeBoot(entries []entry) (report, []string) {
 		lower := strings.ToLower(e.name)
 		kernel, _ := path.Match("efi/linux/lwc_*.efi", lower)
 		switch kind := contents.Look(e.head); {
+		case kind == contents.Data && allowedData(lower):
 		case kind == contents.Data:
+			r.find("%s is a file that the boot loader or the kernel's stub could take up", e.name)
 		case kind == contents.Other && kernel:
 			kernels = append(kernels, e.name)
 			r.counts["program"]++
@@ -168,6 +193,18 @@ func judgeBoot(entries []entry) (report, []string) {
 		}
 	}
 	return r, kernels
+}
+
+// allowedData says whether a file of the boot partition that is no program may be
+// there: systemd-boot takes up entries, drivers, credentials and extensions from
+// folders of theirs (systemd-boot(7), systemd-stub(7)).
+func allowedData(lower string) bool {
+	if lower == "loader/loader.conf" || lower == "loader/entries.srel" {
+		return true
+	}
+	// Keys that a firmware in setup mode enrols, once the image is signed.
+	enrol, _ := path.Match("loader/keys/*/*.auth", lower)
+	return enrol
 }
 
 // initrdOf takes the initrd out of a unified kernel image: a PE file with a section

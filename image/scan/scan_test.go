@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
 
 	"lwc/image/contents"
+	"lwc/testdata/need"
 )
 
 const elf = "\x7fELF\x02\x01\x01"
@@ -63,6 +67,7 @@ func TestEachStrangerIsFound(t *testing.T) {
 		"login shell":         {entry{name: "etc/passwd", mode: 0o644, text: []byte("root:x:0:0:root:/root:/bin/bash\n")}, "has the shell"},
 		"empty shell":         {entry{name: "etc/passwd", mode: 0o644, text: []byte("root:x:0:0:root:/root:\n")}, "has the shell"},
 		"password":            {entry{name: "etc/shadow", mode: 0o600, text: []byte("root:$y$j9T$x:1::::::\n")}, "has a password"},
+		"translation":         {entry{name: "usr/lib/modules/6.12/kernel/net/nf_nat.ko.xz", mode: 0o644, head: []byte("\xfd7zXZ")}, "could pass on traffic"},
 		"empty password":      {entry{name: "etc/shadow", mode: 0o600, text: []byte("root::1::::::\n")}, "has a password"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,9 +96,14 @@ func TestBootPartition(t *testing.T) {
 	if len(r.findings) > 0 || len(kernels) != 1 {
 		t.Errorf("a good boot partition: findings %q, kernels %q", r.findings, kernels)
 	}
-	r, _ = judgeBoot(append(files, entry{name: "EFI/BOOT/shellx64.efi", mode: 0o755, head: []byte("MZ")}))
-	if len(r.findings) != 1 {
-		t.Errorf("an EFI shell: findings %q", r.findings)
+	for _, stranger := range []entry{
+		{name: "EFI/BOOT/shellx64.efi", mode: 0o755, head: []byte("MZ")},
+		{name: "EFI/Linux/lwc_1.0.0.efi.extra.d/x.cred", mode: 0o755, head: []byte("secret")},
+		{name: "loader/entries/other.conf", mode: 0o755, head: []byte("title x")},
+	} {
+		if r, _ = judgeBoot(append(files, stranger)); len(r.findings) != 1 {
+			t.Errorf("%s: findings %q", stranger.name, r.findings)
+		}
 	}
 }
 
@@ -172,4 +182,30 @@ func FuzzInitrd(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestCapabilitiesAreFound has mkfs.erofs make a file system with one file that bears
+// some; the attribute's value is struct vfs_ns_cap_data of revision 2.
+func TestCapabilitiesAreFound(t *testing.T) {
+	need.Program(t, "mkfs.erofs")
+	need.Root(t)
+	for name, want := range map[string]int{"plain": 0, "granted": 1} {
+		dir, raw := t.TempDir(), filepath.Join(t.TempDir(), "raw")
+		file := filepath.Join(dir, "program")
+		if err := os.WriteFile(file, []byte(strings.Repeat("program", 4096)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if want > 0 {
+			value := []byte{1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+			if err := unix.Setxattr(file, "security.capability", value, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := tool(t.Context(), "mkfs.erofs", "-zlz4hc", raw, dir); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := capabilities(raw); err != nil || got != want {
+			t.Errorf("%s: %d files with capabilities (%v), want %d", name, got, err, want)
+		}
+	}
 }
