@@ -18,13 +18,22 @@ KERNEL_DEPS := qemu-system-x86 xz-utils nftables netbase iproute2 dnsmasq-base
 KERNELS ?= bookworm trixie
 KERNEL_PKGS ?= ./netguard/...
 
-.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults test-volatile bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink image image-test image-test-boot image-test-volatile image-test-update image-test-secureboot image-test-tpm image-repro image-scan clean
+.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults test-volatile bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink cli image image-test image-test-boot image-test-volatile image-test-update image-test-secureboot image-test-tpm image-repro image-scan clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
 build: ## build all programs into bin/
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
+
+# What engineers have on their desks: the same program, of which they use the commands
+# alone.
+CLI_FOR := linux/amd64 linux/arm64 windows/amd64 darwin/amd64 darwin/arm64
+
+cli: ## lwc-cloud for the computers of engineers (Linux, Windows, macOS) into dist/
+	@mkdir -p dist
+	@for p in $(CLI_FOR); do os=$${p%/*}; out=dist/lwc-cloud_$(VERSION)_$${os}_$${p#*/}; [ $$os != windows ] || out=$$out.exe; \
+	  GOOS=$$os GOARCH=$${p#*/} $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $$out ./cmd/lwc-cloud && echo "$$out" || exit 1; done
 
 demo: build ## a whole site on this machine; ONCE=1 ends after the summary, PORTAL=127.0.0.1:0 moves the portal
 	$(BIN)/lwc-demo $(if $(ONCE),--once) $(if $(PORTAL),--portal $(PORTAL))

@@ -70,7 +70,7 @@ func clientCmds() []clientCmd {
 		enrolTokenCmd(), applyCmd(), collectCmd(), probeCmd(), collectorsCmd(), revokeCmd(), devicesCmd(),
 		factsListCmd(), factsGetCmd(), runsCmd(), runShowCmd(), eventsCmd(), maskingRotateCmd(),
 		heldListCmd(), heldDecideCmd(true), heldDecideCmd(false), ledgerShowCmd(), ledgerVerifyCmd(), ledgerExportCmd(),
-		healthCmd(), catalogueCmd(), loginClassCmd(), imagePrepareCmd(), imageVolumeCmd(),
+		healthCmd(), catalogueCmd(), loginClassCmd(), imageCheckCmd(), imagePrepareCmd(), imageVolumeCmd(),
 	}, append(machineCmds(), append(releaseCmds(), updatesCmd(), updatePolicyCmd())...)...)
 }
 

@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"lwc/image/fat"
 	"lwc/image/prepare"
@@ -58,6 +60,60 @@ func imageVolumeCmd() clientCmd {
 			}
 		},
 	}
+}
+
+func imageCheckCmd() clientCmd {
+	return clientCmd{
+		name: "image check", summary: "Check a site's lwc.toml as the box reads it: line, column, what is wrong, what to do", offline: true,
+		details: "It works wherever lwc-cloud does, so on Windows and macOS too.",
+		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
+			config := fs.String("config", "", "lwc.toml, the `FILE` of the site")
+			enrolled := fs.Bool("enrolled", false, "the token may be missing: the file is for a box that has enrolled")
+			return func(_ context.Context, c *call) error {
+				text, err := siteText(*config)
+				if err != nil {
+					return err
+				}
+				defer clear(text)
+				parse := sitefile.Parse
+				if *enrolled {
+					parse = sitefile.ParseSettings
+				}
+				f, err := parse(sitefile.Name, text)
+				if err != nil {
+					return fmt.Errorf("%s is wrong:\n%w", *config, err)
+				}
+				_, err = fmt.Fprint(c.stdout, siteWords(*config, f))
+				return err
+			}
+		},
+	}
+}
+
+// siteWords says what a good file amounts to, and what is odd about it.
+func siteWords(path string, f *sitefile.File) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: good\n", path)
+	for _, side := range []struct {
+		name string
+		port sitefile.Port
+	}{{"internal", f.Internal.Port}, {"external", f.External.Port}} {
+		words := append([]string{side.port.MAC}, side.port.Addresses...)
+		if side.port.DHCP {
+			words = append(words, "DHCP")
+		}
+		if side.port.VLAN > 0 {
+			words = append(words, fmt.Sprintf("VLAN %d", side.port.VLAN))
+		}
+		fmt.Fprintf(&b, "  %s port  %s\n", side.name, strings.Join(words, " "))
+	}
+	if f.Token.Empty() {
+		b.WriteString("  token          none: only a box that has enrolled takes this file\n")
+	}
+	if name := filepath.Base(path); !strings.EqualFold(name, sitefile.Name) {
+		fmt.Fprintf(&b, "The box looks for %s: call the file so on the volume, not %s.\n", sitefile.Name, name)
+	}
+	return b.String()
 }
 
 // siteText reads lwc.toml, bounded.
