@@ -262,3 +262,20 @@ func TestProvenanceNamesWhatTheBuildWasGiven(t *testing.T) {
 		t.Errorf("a package that is not in the image is among the inputs:\n%s", all)
 	}
 }
+
+func TestVolumeForTheEngineer(t *testing.T) {
+	dir := t.TempDir()
+	if err := copyTree("../mkosi/mkosi.extra/usr/share/lwc/conf-template", dir); err != nil {
+		t.Fatal(err)
+	}
+	b := build{}
+	if err := b.stageVolume(dir); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"README.txt": "lwc-example.toml", "lwc-example.toml": "[internal]"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !strings.Contains(string(text), want) || strings.Count(string(text), "\n") != strings.Count(string(text), "\r\n") {
+			t.Errorf("%s (%v) lacks %q or line ends of Windows:\n%s", name, err, want, text)
+		}
+	}
+}

@@ -125,13 +125,26 @@ VERSION_ID=%[1]s
 // stageFiles adds the files that depend on the version or come from other folders.
 func (b *build) stageFiles() error {
 	extra := filepath.Join(b.tree, "mkosi.extra")
-	// With the line ends that every editor of Windows shows.
-	example := bytes.ReplaceAll(sitefile.Template(sitefile.File{}), []byte("\n"), []byte("\r\n"))
-	err := os.WriteFile(filepath.Join(extra, "usr/share/lwc/conf-template/lwc-example.toml"), example, 0o644)
-	if err != nil {
+	if err := b.stageVolume(filepath.Join(extra, "usr/share/lwc/conf-template")); err != nil {
 		return fmt.Errorf("adding what LWCCONF holds: %w", err)
 	}
 	return os.WriteFile(filepath.Join(extra, "usr/lib/os-release"), fmt.Appendf(nil, osRelease, b.version), 0o644)
+}
+
+// stageVolume writes what an engineer finds on LWCCONF, with the line ends that every
+// editor of Windows shows.
+func (b *build) stageVolume(dir string) error {
+	readme, err := os.ReadFile(filepath.Join(dir, "README.txt"))
+	if err != nil {
+		return err
+	}
+	for name, text := range map[string][]byte{"README.txt": readme, "lwc-example.toml": sitefile.Template(sitefile.File{})} {
+		text = bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n"))
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stageKeys puts the keys into the image that it believes releases by.
