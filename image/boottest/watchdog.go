@@ -10,7 +10,8 @@ import (
 )
 
 // The watchdog of every machine, an Intel 6300ESB on the first bus, and its lock
-// register, whose second bit says that it counts (Intel 300641, section 16.1.22).
+// register, whose second bit says that it counts (ESB_LOCK_REG and ESB_WDT_ENABLE in
+// Linux, drivers/watchdog/i6300esb.c).
 const (
 	watchdogVendor, watchdogDevice = 0x8086, 0x25ab
 	watchdogLock, watchdogCounts   = 0x68, 1 << 1
@@ -23,8 +24,8 @@ var (
 	byteOf      = regexp.MustCompile(`[0-9a-f]+: 0x([0-9a-f]{2})\b`)
 )
 
-// AwaitWatchdog waits until the box has armed the machine's hardware watchdog. It looks
-// at the register, so that the box has to tell nothing.
+// AwaitWatchdog waits until the box, which shows its screen, has armed the machine's
+// hardware watchdog. It looks at the register, so that the box has to tell nothing.
 func (vm *VM) AwaitWatchdog(ctx context.Context) error {
 	slot, err := vm.watchdogSlot(ctx)
 	for err == nil {

@@ -26,6 +26,7 @@ func TestImageBoot(t *testing.T) {
 	defer cancel()
 	a.vm.WaitFor(booting, waiting)
 	t.Logf("it waits for its settings %v after it was switched on", time.Since(began).Round(time.Second))
+	a.checkWatchdog(ctx)
 	before := a.showsText(ctx, boottest.Picture{})
 	a.refuses(ctx)
 	a.knockAtClosedPorts()
@@ -41,6 +42,17 @@ func TestImageBoot(t *testing.T) {
 	a.checkClosed(ctx)
 	a.checkNothingCrosses(ctx)
 	a.forgets(ctx)
+}
+
+// checkWatchdog waits for the machine's watchdog to be armed, which its driver is loaded
+// for after systemd first looks.
+func (a *appliance) checkWatchdog(ctx context.Context) {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, wordTime)
+	defer cancel()
+	if err := a.vm.AwaitWatchdog(ctx); err != nil {
+		a.t.Error(err)
+	}
 }
 
 // textPixels are fewer than the screen of status has, and more than a cursor.
