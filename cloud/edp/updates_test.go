@@ -103,7 +103,14 @@ func TestWithdrawnReleases(t *testing.T) {
 	if j.Release != "1.2.0" {
 		t.Fatalf("%+v", j)
 	}
+	enrol(t, s, other)
+	box(t, s, other, "boot-9", wire.Box{Image: "1.0.0"})
+	begun := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: other, Kind: wire.JobUpdate}))
+	ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: begun.ID, Collector: other, State: wire.JobRunning}))
 	ok(t, s.WithdrawRelease(ctx, "1.2.0", "ada", "bad"))
+	if begun = must[edp.Job](t)(s.Job(ctx, begun.ID)); begun.State != wire.JobRunning {
+		t.Errorf("one that a box has begun: %+v", begun) // the box tells how that ends
+	}
 	if j = must[edp.Job](t)(s.Job(ctx, j.ID)); j.State != wire.JobFailed || !strings.Contains(j.Error, "withdrawn") {
 		t.Errorf("%+v", j)
 	}

@@ -60,6 +60,7 @@ func TestJudge(t *testing.T) {
 		"put off":                            {box: box(week), list: []Release{published("1.1.0", 2*day)}, next: noon.Add(5 * day), why: "put off until 2026-01-19 12:00"},
 		"put off for long enough":            {box: box(week), list: []Release{published("1.1.0", 7*day)}, send: "1.1.0"},
 		"the newest put off, one before not": {box: box(week), list: []Release{published("1.2.0", day), published("1.1.0", 8*day)}, send: "1.1.0"},
+		"both put off":                       {box: box(week), list: []Release{published("1.2.0", day), published("1.1.0", 5*day)}, next: noon.Add(2 * day), why: "1.2.0 is put off until 2026-01-20 12:00"},
 		"a hole waits for no deferral":       {box: box(week), list: []Release{hot("1.1.0", day)}, send: "1.1.0"},
 		"a hole waits where it is said":      {box: box(Policy{Mode: Automatic, DeferDays: 7, Security: SecurityDeferred}), list: []Release{hot("1.1.0", day)}, next: noon.Add(6 * day), why: "put off"},
 		"a hole waits for the window":        {box: box(night), list: []Release{hot("1.1.0", 0)}, next: at("2026-01-15 00:00"), why: "window at 2026-01-15 01:00"},

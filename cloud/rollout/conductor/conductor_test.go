@@ -138,6 +138,45 @@ func TestAReleaseReachesAllBoxes(t *testing.T) {
 	}
 }
 
+// An order lapses with its window, and is not carried out in the next day's noon by a box
+// that comes back then.
+func TestAnOrderLapsesWithItsWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, "site-a-01")
+		defer s.store.Close()
+		ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.InWindow, Window: rollout.Window{Start: "00:30", Length: "1h"}}))
+		s.publish("1.1.0", nil) // the bubble begins at midnight
+		s.step()
+		jobs, words := s.jobs()
+		if words != "site-a-01:1.1.0" || jobs[0].Expires.Sub(time.Now()) != 70*time.Minute || jobs[0].RebootAt.Sub(time.Now()) != 30*time.Minute {
+			t.Fatalf("%s: %+v", words, jobs)
+		}
+		time.Sleep(70 * time.Minute)
+		if _, words = s.jobs(); words != "" {
+			t.Errorf("after it: %s", words)
+		}
+	})
+}
+
+// busy is a store whose boxes are at another update, as somebody just asked for it.
+type busy struct{ *edp.Store }
+
+func (busy) CreateJob(context.Context, edp.NewJob) (edp.Job, error) {
+	return edp.Job{}, fmt.Errorf("the update x is under way: %w", edp.ErrConflict)
+}
+
+// Who asks by hand at the same moment comes first, and that is no error.
+func TestByHandComesFirst(t *testing.T) {
+	s := newSite(t, "site-a-01")
+	defer s.store.Close()
+	ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}))
+	s.publish("1.1.0", nil)
+	ok(t, conductor.New(busy{s.store}, s, nil).Step(t.Context()))
+	if len(s.told) != 0 {
+		t.Errorf("told %v", s.told)
+	}
+}
+
 // A box that went back by itself is told of, and not asked again.
 func TestARollbackIsNotRepeated(t *testing.T) {
 	s := newSite(t, "site-a-01")
