@@ -192,6 +192,48 @@ func TestFieldGuideHasEveryRefusal(t *testing.T) {
 	}
 }
 
+// What an engineer may see before the box's own screen stands in a chapter of its own:
+// the words that the boots of the image wait for, and those of the boot menu.
+func TestFieldGuideHasWhatComesBeforeTheScreen(t *testing.T) {
+	text, _ := guide(t)
+	_, chapter, _ := strings.Cut(text, "\n## Nothing, or another screen\n")
+	chapter, _, _ = strings.Cut(chapter, "\n## ")
+	if rows := strings.Count(chapter, "\n| ") - 1; rows < 7 {
+		t.Errorf("the chapter has %d rows", rows)
+	}
+	boots := source(t, "image/seal/secureboot_test.go")
+	for _, named := range []string{"refused +=", "enrolled +=", `WaitFor\(ctx,`} {
+		found := regexp.MustCompile(named + " regexp.MustCompile\\(`([^`]+)`\\)").FindStringSubmatch(boots)
+		if found == nil {
+			t.Fatalf("the boots wait for no %s", named)
+		}
+		if !regexp.MustCompile(found[1]).MatchString(chapter) {
+			t.Errorf("no row has what the boots wait for: %s", found[1])
+		}
+	}
+	for file, pattern := range map[string]string{
+		"image/mkosi/mkosi.uki-profiles/factory-reset.conf": `(?m)^ *TITLE=(.+)$`,
+		"image/build/stage.go":                              `PRETTY_NAME="([^"%]+?) *%`,
+	} {
+		found := regexp.MustCompile(pattern).FindStringSubmatch(source(t, file))
+		if found == nil || !strings.Contains(chapter, "`"+found[1]) {
+			t.Errorf("the boot menu says %q by %s, which no row has", found, file)
+		}
+	}
+	if !strings.Contains(source(t, "image/mkosi/mkosi.conf"), "panic=10\n") || !strings.Contains(chapter, "a restart ten seconds later") {
+		t.Error("the guide and the kernel's command line differ on when a panic restarts the box")
+	}
+}
+
+func source(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
 // messages returns the fixed words of all problems that a package tells, by where
 // they stand: arguments of the checker's add and addAt, fields Text and texts of
 // faults, what the functions named bad… and proxyURL return.
