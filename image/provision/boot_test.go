@@ -49,7 +49,7 @@ func TestImageProvision(t *testing.T) {
 	}
 	restart()
 	wait(`factory reset`)
-	const down, enter = "\x1b[B", "\r"
+	const down, enter = "j", "\r" // systemd-boot(7), "Key bindings": j goes down, and is one byte
 	if err := vm.Type(down + enter); err != nil {
 		t.Fatal(err)
 	}
