@@ -107,7 +107,12 @@ func TestWithdrawnReleases(t *testing.T) {
 	box(t, s, other, "boot-9", wire.Box{Image: "1.0.0"})
 	begun := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: other, Kind: wire.JobUpdate}))
 	ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: begun.ID, Collector: other, State: wire.JobRunning}))
+	enrol(t, s, "site-own-system")
+	elsewhere := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: "site-own-system", Kind: wire.JobUpdate, Release: "1.2.0", Source: "https://192.0.2.1/x"}))
 	ok(t, s.WithdrawRelease(ctx, "1.2.0", "ada", "bad"))
+	if elsewhere = must[edp.Job](t)(s.Job(ctx, elsewhere.ID)); elsewhere.State != edp.JobQueued {
+		t.Errorf("one of another source: %+v", elsewhere)
+	}
 	if begun = must[edp.Job](t)(s.Job(ctx, begun.ID)); begun.State != wire.JobRunning {
 		t.Errorf("one that a box has begun: %+v", begun) // the box tells how that ends
 	}
