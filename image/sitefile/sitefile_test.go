@@ -192,3 +192,33 @@ func TestScrubFindsATokenHoweverItIsWritten(t *testing.T) {
 		}
 	}
 }
+
+// A token that was pasted into the wrong place is in no message: they stand on the
+// screen of the box, and in photos of it.
+func TestNoMessageRepeatsAToken(t *testing.T) {
+	token := string(testToken().Reveal())
+	short := token[:20] // a part is none either
+	for _, pasted := range []string{token, short} {
+		var files []string
+		for table, keys := range schema {
+			for key, k := range keys {
+				value := quote(pasted)
+				if k.kind == listValue {
+					value = "[" + value + "]"
+				}
+				head := ""
+				if table != "" {
+					head = "[" + table + "]\n"
+				}
+				files = append(files, head+key+" = "+value+"\n", head+key+" = "+pasted+"\n", head+pasted+" = 1\n")
+			}
+		}
+		files = append(files, "["+pasted+"]\nmac = \"x\"\n", "["+pasted+"]\n["+pasted+"]\n", pasted+": 1\n", pasted, "token "+pasted, "x = [[\""+pasted+"\"]]\n")
+		for _, text := range files {
+			_, err := Parse("lwc.toml", []byte(text))
+			if err == nil || strings.Contains(err.Error(), short) {
+				t.Errorf("%q: %v", text, err)
+			}
+		}
+	}
+}
