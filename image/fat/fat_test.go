@@ -289,3 +289,30 @@ func TestARootFolderWithoutEnd(t *testing.T) {
 		}
 	}
 }
+
+// A long name that was left behind by a system that knows none is not that of the entry
+// which follows it now.
+func TestALongNameOfAnother(t *testing.T) {
+	disk := make(memory, VolumeSize)
+	if err := Format(disk, "LWCCONF", 1, moment()); err != nil {
+		t.Fatal(err)
+	}
+	v, err := Open(disk, 0, VolumeSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.WriteFile("lwc.toml", []byte("x"), moment()); err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(disk, []byte("LWC~1   TOM"))
+	if at < 0 {
+		t.Fatal("there is no short name")
+	}
+	copy(disk[at:], "OTHER   TXT")
+	if _, err := v.ReadFile("lwc.toml", 10); !errors.Is(err, ErrNotFound) {
+		t.Errorf("by the long name: %v", err)
+	}
+	if text, err := v.ReadFile("other.txt", 10); err != nil || string(text) != "x" {
+		t.Errorf("by its own: %q, %v", text, err)
+	}
+}

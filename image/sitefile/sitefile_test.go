@@ -222,3 +222,11 @@ func TestNoMessageRepeatsAToken(t *testing.T) {
 		}
 	}
 }
+
+func TestTheBoxIsNotItsOwnGateway(t *testing.T) {
+	f := filled()
+	f.Internal.Gateway = "10.1.0.2"
+	if _, err := Parse(Name, Template(f)); err == nil || !strings.Contains(err.Error(), `internal.gateway: "10.1.0.2" is the address of the box itself: write the address of the router`) {
+		t.Errorf("%v", err)
+	}
+}
