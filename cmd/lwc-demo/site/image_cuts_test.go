@@ -49,7 +49,7 @@ func (a *appliance) updatesWithCuts(ctx context.Context, r *releases) []cut {
 		_, err := a.update(ctx, r.next.Version)
 		ended <- err
 	}()
-	must(a.t, a.awaitWritten(ctx, start, cutStep))
+	must(a.t, a.awaitWritten(ctx, start+cutStep))
 	a.vm.Kill()
 	a.t.Logf("power cut in the first try: %s", a.face())
 	a.powerOn()
@@ -158,15 +158,15 @@ func (a *appliance) bytesWritten(ctx context.Context) int64 {
 	return 0
 }
 
-// awaitWritten waits until the machine wrote so many MiB more.
-func (a *appliance) awaitWritten(ctx context.Context, since, mib int64) error {
-	for a.bytesWritten(ctx) < since+mib<<20 {
+// awaitWritten waits until the machine has written so many bytes.
+func (a *appliance) awaitWritten(ctx context.Context, bytes int64) error {
+	for a.bytesWritten(ctx) < bytes {
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-a.vm.Done():
 			return boottest.ErrEnded
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %d MiB to be written: %w\n%s", mib, ctx.Err(), a.vm.Tail())
+			return fmt.Errorf("waiting for %d bytes to be written: %w\n%s", bytes, ctx.Err(), a.vm.Tail())
 		}
 	}
 	return nil

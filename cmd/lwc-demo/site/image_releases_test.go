@@ -166,10 +166,10 @@ func (a *appliance) update(ctx context.Context, version string) (words string, e
 }
 
 // shelved is the place of a file of a release in the cloud's data.
-func (a *appliance) shelved(f release.File, version string) (string, error) {
-	found, err := filepath.Glob(filepath.Join(a.CloudData(), "*", version, f.PackedName))
+func (a *appliance) shelved(name, version string) (string, error) {
+	found, err := filepath.Glob(filepath.Join(a.CloudData(), "*", version, name))
 	if err != nil || len(found) != 1 {
-		return "", fmt.Errorf("looking for %s of %s in the cloud's data: %q, %w", f.PackedName, version, found, err)
+		return "", fmt.Errorf("looking for %s of %s in the cloud's data: %q, %w", name, version, found, err)
 	}
 	return found[0], nil
 }

@@ -135,7 +135,8 @@ func (a *appliance) refusesReleases(ctx context.Context, r *releases) {
 	a.trusts(ctx, r.stranger)
 	a.publishes(ctx, r.unsigned)
 	for _, c := range []refusal{
-		{"older", r.older.Version, regexp.MustCompile(`is not newer than`), nil},
+		{"older", r.older.Version, regexp.MustCompile(`no box goes back`), nil},
+		{"older under another name", r.next.Version, regexp.MustCompile(`is of ` + regexp.QuoteMeta(r.older.Version)), a.swaps(r.next, r.older)},
 		{"unsigned", r.unsigned.Version, regexp.MustCompile(`not signed by a key that is trusted`), nil},
 		{"tampered", r.next.Version, regexp.MustCompile(`SHA-256|another hash|not the file of the release`), a.spoils(r.next, flipMiddle)},
 		{"truncated", r.next.Version, regexp.MustCompile(`bytes|not the file of the release|ends after`), a.spoils(r.next, cutOff)},
@@ -162,11 +163,27 @@ func (a *appliance) offers(ctx context.Context, c refusal) {
 // spoils changes the root of a release where the cloud keeps it.
 func (a *appliance) spoils(b bundle, change func([]byte) []byte) func() func() {
 	return func() func() {
-		file, err := a.shelved(*b.File(release.Root), b.Version)
+		file, err := a.shelved(b.File(release.Root).PackedName, b.Version)
 		must(a.t, err)
 		good, err := os.ReadFile(file)
 		must(a.t, err)
 		must(a.t, os.WriteFile(file, change(slices.Clone(good)), 0o600))
+		return func() { must(a.t, os.WriteFile(file, good, 0o600)) }
+	}
+}
+
+// swaps has the cloud give out the manifest of another release, signed as well as its own.
+func (a *appliance) swaps(b, other bundle) func() func() {
+	return func() func() {
+		file, err := a.shelved(release.ManifestName, b.Version)
+		must(a.t, err)
+		good, err := os.ReadFile(file)
+		must(a.t, err)
+		from, err := a.shelved(release.ManifestName, other.Version)
+		must(a.t, err)
+		text, err := os.ReadFile(from)
+		must(a.t, err)
+		must(a.t, os.WriteFile(file, text, 0o600))
 		return func() { must(a.t, os.WriteFile(file, good, 0o600)) }
 	}
 }
