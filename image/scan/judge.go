@@ -117,7 +117,7 @@ func (r *report) executable(tree contents.Tree, e entry) {
 // forwarders are the kernel's modules that pass on what is not for this machine, and
 // those of keyboards: a box has two ports that never meet, and reads no key.
 var forwarders = []string{"nf_nat", "nft_nat", "nft_masq", "nft_redir", "nft_tproxy", "nft_fwd_netdev", "nft_dup_netdev", "nft_flow_offload", "nf_flow_table",
-	"x_tables", "bridge", "br_netfilter", "veth", "macvlan", "ipvlan", "tun", "wireguard", "openvswitch", "act_mirred", "team", "ip_gre", "vxlan", "usbhid", "usbkbd", "uinput"}
+	"x_tables", "bridge", "br_netfilter", "veth", "macvlan", "ipvlan", "tun", "wireguard", "openvswitch", "act_mirred", "team", "ip_gre", "vxlan", "usbhid", "usbkbd", "hid-generic", "hyperv-keyboard", "uinput"}
 
 // module judges a kernel module.
 func (r *report) module(name string) {

@@ -68,6 +68,7 @@ func TestEachStrangerIsFound(t *testing.T) {
 		"empty shell":         {entry{name: "etc/passwd", mode: 0o644, text: []byte("root:x:0:0:root:/root:\n")}, "has the shell"},
 		"password":            {entry{name: "etc/shadow", mode: 0o600, text: []byte("root:$y$j9T$x:1::::::\n")}, "has a password"},
 		"translation":         {entry{name: "usr/lib/modules/6.12/kernel/net/nf_nat.ko.xz", mode: 0o644, head: []byte("\xfd7zXZ")}, "could pass on traffic"},
+		"keyboard":            {entry{name: "usr/lib/modules/6.12/kernel/drivers/hv/hyperv-keyboard.ko.xz", mode: 0o644, head: []byte("\xfd7zXZ")}, "read keys"},
 		"empty password":      {entry{name: "etc/shadow", mode: 0o600, text: []byte("root::1::::::\n")}, "has a password"},
 	} {
 		t.Run(name, func(t *testing.T) {
