@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"regexp"
 	"slices"
@@ -142,7 +143,7 @@ func (a *appliance) refusesReleases(ctx context.Context, r *releases) {
 		{"truncated", r.next.Version, regexp.MustCompile(`bytes|not the file of the release|ends after`), a.spoils(r.next, cutOff)},
 	} {
 		a.offers(ctx, c)
-		if after := a.written(); !same(before, after) {
+		if after := a.written(); !maps.Equal(before, after) {
 			a.t.Fatalf("%s: the disk was written to:\n%v\n%v", c.name, before, after)
 		}
 	}
@@ -186,18 +187,6 @@ func (a *appliance) swaps(b, other bundle) func() func() {
 		must(a.t, os.WriteFile(file, text, 0o600))
 		return func() { must(a.t, os.WriteFile(file, good, 0o600)) }
 	}
-}
-
-func same(a, b map[string]string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for k, v := range a {
-		if b[k] != v {
-			return false
-		}
-	}
-	return true
 }
 
 // rollsBack offers a release whose lwcd ends at once. The box tries it, and comes back
