@@ -30,15 +30,11 @@ func (s *Store) CreateJob(ctx context.Context, n NewJob) (Job, error) {
 	return j, nil
 }
 
-func jobKinds() []wire.JobKind {
-	return []wire.JobKind{wire.JobCollect, wire.JobProbe, wire.JobRenewCert, wire.JobUpdate, wire.JobRestart, wire.JobFactoryReset}
-}
-
 func createJob(ctx context.Context, t *sql.Tx, n NewJob, now time.Time) (Job, error) {
 	if n.TTL <= 0 {
 		n.TTL = jobLife
 	}
-	if !slices.Contains(jobKinds(), n.Kind) {
+	if !slices.Contains(wire.JobKinds(), n.Kind) {
 		return Job{}, fmt.Errorf("there is no such kind: %w", ErrInvalid)
 	}
 	state, err := one(ctx, t, scanString, `SELECT state FROM collectors WHERE id = $1`, n.Collector)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"lwc/transport/wire"
@@ -302,11 +303,10 @@ func (r *receiver) usable(j wire.Job) error {
 	if !j.Expires.IsZero() && r.u.serverNow().After(j.Expires) {
 		return errExpired
 	}
-	switch j.Kind {
-	case wire.JobCollect, wire.JobProbe, wire.JobRenewCert, wire.JobUpdate, wire.JobRestart:
-		return nil
+	if !slices.Contains(wire.JobKinds(), j.Kind) {
+		return fmt.Errorf("%.40q: %w", j.Kind, errKind)
 	}
-	return fmt.Errorf("%.40q: %w", j.Kind, errKind)
+	return nil
 }
 
 // refusedJob reports a job that is not carried out, and returns why.

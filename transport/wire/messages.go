@@ -217,6 +217,12 @@ const (
 	JobFactoryReset JobKind = "factory-reset"
 )
 
+// JobKinds is all of them: what the cloud may order, and a collector of this version
+// takes.
+func JobKinds() []JobKind {
+	return []JobKind{JobCollect, JobProbe, JobRenewCert, JobUpdate, JobRestart, JobFactoryReset}
+}
+
 // JobStatus is progress or the end of a job; it is signed with the identity key.
 type JobStatus struct {
 	V         int           `json:"v"`
