@@ -4,9 +4,12 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"lwc/image/sitefile"
 )
@@ -269,6 +272,37 @@ func TestAStatePartitionThatCannotBeWritten(t *testing.T) {
 	b.want(Refused, "state", "the box cannot keep its settings")
 	if b.read(b.RAM, daemonFile) != "" {
 		t.Error("lwcd got settings that the next start does not know")
+	}
+}
+
+// Regression: a write that fails half way leaves the text that is there.
+func TestAFullStatePartitionKeepsItsSettings(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, settingsFile)
+	if err := replace(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var was unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
+		t.Fatal(err)
+	}
+	signal.Ignore(unix.SIGXFSZ)
+	defer signal.Reset(unix.SIGXFSZ)
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 100, Max: was.Max}); err != nil {
+		t.Fatal(err)
+	}
+	failed := replace(path, make([]byte, 1000), 0o600)
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
+		t.Fatal(err)
+	}
+	if !errors.Is(failed, unix.EFBIG) {
+		t.Fatal(failed)
+	}
+	if now, err := os.ReadFile(path); err != nil || string(now) != "old" {
+		t.Errorf("%d bytes are there, beginning with %.10q (%v)", len(now), now, err)
+	}
+	if list, err := os.ReadDir(folder); err != nil || len(list) != 1 {
+		t.Errorf("the beginning of a file is left: %v, %v", list, err)
 	}
 }
 

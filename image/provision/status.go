@@ -123,11 +123,18 @@ func printable(s string) string {
 	}, s)
 }
 
-// replace writes a file so that a power cut leaves the old or the new one, whole.
+// replace writes a file so that a power cut, or a disk that is full, leaves the old or
+// the new one, whole.
 func replace(path string, text []byte, mode os.FileMode) error {
 	next := path + ".new"
-	err := errors.Join(writeSynced(next, text, mode), os.Rename(next, path), syncFolder(filepath.Dir(path)))
+	err := writeSynced(next, text, mode)
+	if err == nil {
+		err = os.Rename(next, path)
+	}
 	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, errors.Join(err, os.RemoveAll(next)))
+	}
+	if err := syncFolder(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil
