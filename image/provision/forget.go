@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Forget overwrites every file below the folders with zeros, syncs, and removes
@@ -47,9 +48,10 @@ func forget(ctx context.Context, folder string) error {
 	return errors.Join(errs...)
 }
 
-// zero overwrites a file in place.
+// zero overwrites a file in place. A pipe that was put there since does not make us
+// wait.
 func zero(root *os.Root, path string) error {
-	f, err := root.OpenFile(path, os.O_WRONLY, 0)
+	f, err := root.OpenFile(path, os.O_WRONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}

@@ -375,6 +375,23 @@ func TestForgetOverwritesAndRemoves(t *testing.T) {
 	}
 }
 
+// Who may write to the folder can put a pipe in the place of a file that is about to be
+// overwritten: opening it for writing would wait for ever.
+func TestForgetWaitsForNobody(t *testing.T) {
+	dir := t.TempDir()
+	if err := mkfifo(filepath.Join(dir, "key.pem")); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := zero(root, "key.pem"); !errors.Is(err, unix.ENXIO) {
+		t.Error(err)
+	}
+}
+
 func TestReadStatusOfNoAppliance(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "provision.json")
 	if _, err := ReadStatus(path); !errors.Is(err, fs.ErrNotExist) {
