@@ -133,7 +133,9 @@ func (c Client) Small(ctx context.Context, address string, limit int64) ([]byte,
 	return text, nil
 }
 
-func (s *session) small(ctx context.Context, address string, limit int64) ([]byte, error) {
+func (s *session) small(ctx context.Context, address string, most int64) ([]byte, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	resp, err := s.get(ctx, address, nil)
 	if err != nil {
 		return nil, err
@@ -142,12 +144,18 @@ func (s *session) small(ctx context.Context, address string, limit int64) ([]byt
 	if resp.StatusCode != http.StatusOK {
 		return nil, &laterError{err: fmt.Errorf("the server answered %s", resp.Status)}
 	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	// What is short comes at once, or not at all.
+	limit := or(s.Silence, silence)
+	quiet := time.AfterFunc(limit, func() { cancel(fmt.Errorf("%w: it was not there within %v", errBroken, limit)) })
+	defer quiet.Stop()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, most+1))
 	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, &laterError{err: context.Cause(ctx)}
 	case err != nil:
 		return nil, &laterError{err: err}
-	case int64(len(text)) > limit:
-		return nil, fmt.Errorf("%w: it has more than %d bytes", ErrContent, limit)
+	case int64(len(text)) > most:
+		return nil, fmt.Errorf("%w: it has more than %d bytes", ErrContent, most)
 	}
 	return text, nil
 }

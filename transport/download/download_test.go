@@ -171,6 +171,26 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// So is one that says nothing any more in the middle of a short text.
+func TestSilenceInAShortText(t *testing.T) {
+	c, client, w := start(t, 1000)
+	client.Silence, client.Tries = 200*time.Millisecond, 2
+	c.set(func(c *cloud) {
+		c.before = func(rw http.ResponseWriter, r *http.Request) bool {
+			rw.Header().Set("Content-Length", "1000")
+			_, _ = rw.Write(make([]byte, 10))
+			_ = http.NewResponseController(rw).Flush()
+			<-r.Context().Done()
+			return true
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := client.Small(ctx, w.URL, 1000); !errors.Is(err, errBroken) || len(c.asked()) != 2 {
+		t.Errorf("%v after %q", err, c.asked())
+	}
+}
+
 // What an earlier process left is gone on with; what it left and is wrong, is not.
 func TestLeftBehind(t *testing.T) {
 	c, client, w := start(t, 1<<20)
