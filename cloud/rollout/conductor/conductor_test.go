@@ -148,7 +148,7 @@ func TestAnOrderLapsesWithItsWindow(t *testing.T) {
 		s.publish("1.1.0", nil) // the bubble begins at midnight
 		s.step()
 		jobs, words := s.jobs()
-		if words != "site-a-01:1.1.0" || jobs[0].Expires.Sub(time.Now()) != 70*time.Minute || jobs[0].RebootAt.Sub(time.Now()) != 30*time.Minute {
+		if words != "site-a-01:1.1.0" || time.Until(jobs[0].Expires) != 70*time.Minute || time.Until(jobs[0].RebootAt) != 30*time.Minute {
 			t.Fatalf("%s: %+v", words, jobs)
 		}
 		time.Sleep(70 * time.Minute)
