@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -21,6 +22,9 @@ const (
 	resetVariable = "FactoryReset-8cf2644b-4b0b-428f-9387-6d876050dc67"
 	// The variable is kept, and seen by the running system (UEFI 2.10, section 8.2).
 	resetAttributes = 0x7
+	// forgetLimit is how long files are overwritten before the restart: the half, which
+	// still runs, may make more of them than that takes.
+	forgetLimit = 2 * time.Minute
 )
 
 // reset overwrites the identity and the settings, has the next boot do so with the
@@ -34,8 +38,11 @@ func (b *box) reset(ctx context.Context, m mouth) (said, error) {
 	// A release that waits for its first start would not find the state that it was
 	// installed beside, and be found bad.
 	dropped := b.drop(func(e trial.Entry) bool { return e.Counted && e.Version != b.version })
-	forgotten := errors.Join(dropped, provision.Forget(ctx, b.forget...))
-	if err := call(ctx, b.systemctl, "--no-block", "reboot"); err != nil {
+	within, cancel := context.WithTimeout(ctx, forgetLimit)
+	forgotten := errors.Join(dropped, provision.Forget(within, b.forget...))
+	cancel()
+	// Whatever became of that: the next boot overwrites all.
+	if err := call(context.WithoutCancel(ctx), b.systemctl, "--no-block", "reboot"); err != nil {
 		return said{}, errors.Join(err, forgotten)
 	}
 	if forgotten != nil {
@@ -51,11 +58,21 @@ func (b *box) askReset() error {
 	value := []byte{resetAttributes, 0, 0, 0, 't', 0, 'r', 0, 'u', 0, 'e', 0, 0, 0}
 	f, err := os.OpenFile(filepath.Join(b.variables, resetVariable), os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return nil
+		return b.askedReset()
 	}
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(value) // in one call: each is a whole variable
 	return errors.Join(err, f.Close())
+}
+
+// askedReset looks at the variable that is there: one that the firmware had no room for
+// stays behind, empty, until the machine starts anew.
+func (b *box) askedReset() error {
+	info, err := os.Stat(filepath.Join(b.variables, resetVariable))
+	if err == nil && info.Size() == 0 {
+		err = errors.New("the firmware did not keep it: choose the reset in the boot menu")
+	}
+	return err
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,6 +124,26 @@ func TestCutOff(t *testing.T) {
 	if got := r.kernels(t); got != "lwc_1.0.0.efi lwc_1.1.0+3-0.efi other.efi" {
 		t.Error(got)
 	}
+}
+
+// A note that is damaged keeps no box from its updates for good.
+func TestDamagedNotes(t *testing.T) {
+	r := newRig(t)
+	r.write(t, "state/"+trial.PendingFile, []byte(`{"v":1,"jo`))
+	r.write(t, "state/"+floorFile, []byte("\x00\x00"))
+	o := newOrder("1.1.0")
+	o.Files = ""
+	r.wants(t, o, fetch, "has to be downloaded")
+	o.Files = "there"
+	r.wants(t, o, failed, "nothing was changed")
+	if got, err := r.lowest(); err != nil || got != "1.0.0" {
+		t.Errorf("the floor is %s, %v", got, err)
+	}
+	remove(t, filepath.Join(r.state, trial.PendingFile))
+	if err := os.Mkdir(filepath.Join(r.state, trial.PendingFile), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.wants(t, o, failed, "is a directory") // of a disk that fails nothing is believed
 }
 
 func (r *rig) wipe(t *testing.T, name string) {
@@ -309,6 +331,32 @@ func TestReset(t *testing.T) {
 	r.wants(t, order{Job: wire.NewID(), Reset: true}, waiting, "restarts as a new one")
 	if r.called("systemctl") != "--no-block reboot\n--no-block reboot\n" {
 		t.Errorf("%q", r.called("systemctl"))
+	}
+}
+
+// Once the firmware remembers, the machine restarts, however long the rest takes.
+func TestResetRestarts(t *testing.T) {
+	r := newRig(t)
+	r.write(t, "lwcd/key.pem", []byte("the key"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	last, err := r.reset(ctx, mouth{io.Discard})
+	if err != nil || last.State != waiting || !strings.Contains(last.Text, "some of it did not work") {
+		t.Errorf("%+v, %v", last, err)
+	}
+	if r.called("systemctl") != "--no-block reboot\n" {
+		t.Errorf("%q", r.called("systemctl"))
+	}
+}
+
+// A variable that the firmware had no room for is there, and empty, until the restart.
+func TestResetThatTheFirmwareDidNotTake(t *testing.T) {
+	r := newRig(t)
+	r.write(t, "lwcd/key.pem", []byte("the key"))
+	r.write(t, "efivars/"+resetVariable, nil)
+	r.wants(t, order{Job: wire.NewID(), Reset: true}, failed, "boot menu")
+	if _, err := os.Stat(filepath.Join(r.dir, "lwcd/key.pem")); err != nil {
+		t.Errorf("a reset that does not come has begun: %v", err)
 	}
 }
 

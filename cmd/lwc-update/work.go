@@ -92,12 +92,11 @@ func (b *box) carryOut(ctx context.Context, o order, m mouth) (said, error) {
 	if o.Reset {
 		return b.reset(ctx, m)
 	}
-	var p pending
-	err := trial.Load(b.state, trial.PendingFile, &p)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	p, err := b.installed()
+	if err != nil {
 		return said{}, err
 	}
-	if err == nil && p.Job == o.Job {
+	if p.Job == o.Job {
 		if last, known, err := b.outcome(ctx, p, m); known || err != nil {
 			return last, err
 		}
@@ -117,6 +116,21 @@ func (b *box) carryOut(ctx context.Context, o order, m mouth) (said, error) {
 		return said{}, err
 	}
 	return b.install(ctx, o, m)
+}
+
+// installed is the newest release that was installed, the zero value where none is
+// known. A note that is damaged counts as none: the next release replaces it.
+func (b *box) installed() (pending, error) {
+	var p pending
+	err := trial.Load(b.state, trial.PendingFile, &p)
+	var disk *fs.PathError
+	if errors.As(err, &disk) && !errors.Is(err, fs.ErrNotExist) {
+		return pending{}, err
+	}
+	if err != nil {
+		return pending{}, nil
+	}
+	return p, nil
 }
 
 // outcome tells what became of the release that a job installed. It is not known
