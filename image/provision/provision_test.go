@@ -288,10 +288,10 @@ func TestAFullStatePartitionKeepsItsSettings(t *testing.T) {
 	}
 	signal.Ignore(unix.SIGXFSZ)
 	defer signal.Reset(unix.SIGXFSZ)
-	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 100, Max: was.Max}); err != nil {
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 1 << 20, Max: was.Max}); err != nil {
 		t.Fatal(err)
 	}
-	failed := replace(path, make([]byte, 1000), 0o600)
+	failed := replace(path, make([]byte, 2<<20), 0o600)
 	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &was); err != nil {
 		t.Fatal(err)
 	}
