@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lwc/cloud/edp"
+	"lwc/cloud/rollout/conductor"
 	"lwc/cloud/tidy"
 	"lwc/transport/wire"
 )
@@ -53,7 +54,7 @@ func (l *line) sendJobs(ctx context.Context) error {
 // an earlier boot may have done the rest.
 func (l *line) sendJob(ctx context.Context, j edp.Job) error {
 	out := wire.Job{V: wire.Version, ID: j.ID, Collector: l.id, Boot: l.entry.Boot, Kind: j.Kind,
-		Expires: expiryOf(j, time.Now()), Run: j.Run, Devices: j.Devices, Release: j.Release, Source: j.Source, RebootAt: j.RebootAt}
+		Expires: expiryOf(j, time.Now()), Run: j.Run, Devices: j.Devices, Release: j.Release, Source: j.Source, RebootAt: j.RebootAt, RebootBefore: closeOf(j)}
 	left, err := l.remaining(ctx, j)
 	if err != nil {
 		return err
@@ -88,6 +89,15 @@ func expiryOf(j edp.Job, now time.Time) time.Time {
 		until = late
 	}
 	return until.UTC()
+}
+
+// closeOf is until when a box installs what it was sent: an update that the policy asks
+// for lapses with its window (edp.Job.Expires), one by hand is whenever it comes.
+func closeOf(j edp.Job) time.Time {
+	if j.Kind != wire.JobUpdate || j.By != conductor.By {
+		return time.Time{}
+	}
+	return j.Expires
 }
 
 // maxNames bounds the names of devices in one message of a job, in bytes of JSON:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"lwc/cloud/edp"
+	"lwc/cloud/rollout/conductor"
 	"lwc/transport/wire"
 )
 
@@ -173,5 +174,23 @@ func TestAnUpdateOverABoot(t *testing.T) {
 	b.hello()
 	if again := b.job(); again.ID != j.ID || again.Boot != b.boot {
 		t.Errorf("it came again as %+v", again)
+	}
+}
+
+// What the policy asks for is installed within its window; what somebody asks for is
+// installed whenever it comes.
+func TestAnUpdateHasItsWindow(t *testing.T) {
+	closes := time.Date(2026, 1, 2, 5, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		job  edp.Job
+		want time.Time
+	}{
+		{edp.Job{Kind: wire.JobUpdate, By: conductor.By, Expires: closes}, closes},
+		{edp.Job{Kind: wire.JobUpdate, By: "ada", Expires: closes}, time.Time{}},
+		{edp.Job{Kind: wire.JobRestart, By: conductor.By, Expires: closes}, time.Time{}},
+	} {
+		if got := closeOf(c.job); !got.Equal(c.want) {
+			t.Errorf("%+v: %v", c.job, got)
+		}
 	}
 }

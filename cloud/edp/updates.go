@@ -78,6 +78,10 @@ type BoxRow struct {
 // before (docs/lwcd.md).
 const rolledBack = "rolled back to "
 
+// windowClosed stands in the words of a box that could not begin in its window: the
+// release has done nothing wrong.
+const windowClosed = "the window closed while the release was loading"
+
 // failuresFor is how long a failed update counts against a release on a box.
 const failuresFor = 90 * 24 * time.Hour
 
@@ -178,7 +182,7 @@ func enterJobs(ctx context.Context, q querier, boxes []BoxRow, since map[string]
 		switch {
 		case !over(job.State):
 			b.Busy = busyWith(job)
-		case job.State != wire.JobDone && e.taken:
+		case job.State != wire.JobDone && e.taken && !strings.Contains(job.Error, windowClosed):
 			f := rollout.Failure{Version: job.Release, At: job.Finished, RolledBack: strings.Contains(job.Error, rolledBack)}
 			if f.RolledBack || !f.At.Before(since[f.Version]) {
 				b.Failures = append(b.Failures, f)

@@ -23,6 +23,9 @@ func (b *box) install(ctx context.Context, o order, m mouth) (said, error) {
 	if err != nil {
 		return said{}, fmt.Errorf("nothing was changed: %w", err)
 	}
+	if !o.RebootBefore.IsZero() && time.Now().After(o.RebootBefore) {
+		return said{}, errors.New("nothing was changed: the window closed while the release was loading: it goes on in the next one")
+	}
 	m.say(running, "release %s is verified, clearing the free slot", manifest.Version)
 	if err := b.clear(ctx); err != nil {
 		return said{}, err

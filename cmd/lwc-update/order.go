@@ -20,7 +20,9 @@ type order struct {
 	Release  string    `json:"release"`
 	Files    string    `json:"files"` // not empty: the release lies in the spool
 	RebootAt time.Time `json:"reboot_at"`
-	Reset    bool      `json:"factory_reset"`
+	// RebootBefore is until when a release is installed; zero: for ever.
+	RebootBefore time.Time `json:"reboot_before"`
+	Reset        bool      `json:"factory_reset"`
 }
 
 // maxOrder bounds an order.

@@ -304,6 +304,22 @@ func TestRestartAt(t *testing.T) {
 	r.wants(t, o, failed, "the boot loader started 1.0.0 again")
 }
 
+// After the window nothing is installed; what was installed within it tells its result.
+func TestWindow(t *testing.T) {
+	r := newRig(t)
+	r.spooled(t, "1.1.0", nil)
+	o := newOrder("1.1.0")
+	o.RebootBefore = time.Now().Add(-time.Second)
+	r.wants(t, o, failed, "the window closed while the release was loading: it goes on in the next one")
+	if r.called("sysupdate") != "" || r.called("systemctl") != "" {
+		t.Error("something was begun")
+	}
+	if err := trial.Save(r.state, trial.PendingFile, pending{V: 1, Job: o.Job, Version: "1.0.0", From: "0.9.0"}); err != nil {
+		t.Fatal(err)
+	}
+	r.wants(t, o, done, "found good")
+}
+
 // A factory reset overwrites first, then has the firmware remember, and restarts.
 func TestReset(t *testing.T) {
 	r := newRig(t)

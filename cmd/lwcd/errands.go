@@ -39,11 +39,14 @@ func (e errands) Restart(ctx context.Context, job string) (string, error) {
 // Update implements collector.Machine. The updater is asked first, before anything is
 // downloaded: it may have done the job already.
 func (e errands) Update(ctx context.Context, j wire.Job, tell func(string)) (string, error) {
-	u := halves.Update{Job: j.ID, Release: j.Release, Source: j.Source, RebootAt: j.RebootAt}
+	u := halves.Update{Job: j.ID, Release: j.Release, Source: j.Source, RebootAt: j.RebootAt, RebootBefore: j.RebootBefore}
 	p, err := e.follow(ctx, u, tell)
 	if err == nil && p.Fetch {
 		if err := e.fetch.release(ctx, j, tell); err != nil {
 			return "", err
+		}
+		if late(j, time.Now()) {
+			return "", errWindow // what was loaded stays in the spool
 		}
 		u.Files = true
 		p, err = e.follow(ctx, u, tell)
@@ -59,6 +62,13 @@ func (e errands) Update(ctx context.Context, j wire.Job, tell func(string)) (str
 		return "", errors.New(p.Text)
 	}
 	return p.Text, nil
+}
+
+// errWindow is no failure of a release.
+var errWindow = errors.New("the window closed while the release was loading: it goes on in the next one")
+
+func late(j wire.Job, now time.Time) bool {
+	return !j.RebootBefore.IsZero() && now.After(j.RebootBefore)
 }
 
 // FactoryReset implements collector.Machine.

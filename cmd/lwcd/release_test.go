@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 
 	"lwc/cloud/edp"
 	"lwc/cloud/shelf"
+	"lwc/cmd/lwcd/halves"
 	releases "lwc/image/release"
 	"lwc/transport/wire"
 )
@@ -81,5 +84,36 @@ esac
 	p.start()
 	if j = cl.ended(j, wire.JobFailed); !strings.Contains(j.Error, "rolled back to 1.1.0: because") {
 		t.Errorf("%+v", j)
+	}
+}
+
+// fetching answers as a supervisor whose updater wants files, and notes that it was asked
+// with them.
+type fetching struct {
+	halves.Machine
+	asked []bool
+}
+
+func (f *fetching) Update(_ context.Context, u halves.Update) (halves.Progress, error) {
+	f.asked = append(f.asked, u.Files)
+	return halves.Progress{Ended: true, Fetch: !u.Files, OK: u.Files, Text: "installed"}, nil
+}
+
+// A release that is loaded when its window has closed is not handed over; what was
+// loaded is there for the next one.
+func TestWindowClosesWhileLoading(t *testing.T) {
+	folder, _, keys := onShelf(t, "1.2.0")
+	up := &fetching{}
+	e := errands{supervisor: up, fetch: shelfFor(t, folder, keys)}
+	j := wire.Job{ID: wire.NewID(), Release: "1.2.0", RebootBefore: time.Now().Add(-time.Second)}
+	if _, err := e.Update(t.Context(), j, func(string) {}); !errors.Is(err, errWindow) || len(up.asked) != 1 {
+		t.Errorf("%v, %v", err, up.asked)
+	}
+	if list, err := os.ReadDir(e.fetch.spool); err != nil || len(list) != 4 {
+		t.Errorf("%v, %v", list, err)
+	}
+	j.RebootBefore = time.Now().Add(time.Hour)
+	if text, err := e.Update(t.Context(), j, func(string) {}); err != nil || text != "installed" || !up.asked[2] {
+		t.Errorf("%q, %v, %v", text, err, up.asked)
 	}
 }

@@ -65,14 +65,15 @@ type updating struct {
 
 // order is what the program reads: one object of JSON.
 type order struct {
-	V        int       `json:"v"`
-	Job      string    `json:"job"`
-	Release  string    `json:"release,omitempty"`
-	Source   string    `json:"source,omitempty"`
-	Running  string    `json:"running"`         // the release that runs now
-	Files    string    `json:"files,omitempty"` // the folder that the release was downloaded to
-	RebootAt time.Time `json:"reboot_at,omitzero"`
-	Reset    bool      `json:"factory_reset,omitempty"`
+	V            int       `json:"v"`
+	Job          string    `json:"job"`
+	Release      string    `json:"release,omitempty"`
+	Source       string    `json:"source,omitempty"`
+	Running      string    `json:"running"`         // the release that runs now
+	Files        string    `json:"files,omitempty"` // the folder that the release was downloaded to
+	RebootAt     time.Time `json:"reboot_at,omitzero"`
+	RebootBefore time.Time `json:"reboot_before,omitzero"`
+	Reset        bool      `json:"factory_reset,omitempty"`
 }
 
 // said is one line that it answers with.
@@ -159,7 +160,7 @@ func (u *updater) again(j halves.Update) bool {
 
 // start hands a job to run. The caller holds mu, and no other job is at work.
 func (u *updater) start(j halves.Update) {
-	o := order{V: 1, Job: j.Job, Release: j.Release, Source: j.Source, Running: release(), RebootAt: j.RebootAt, Reset: j.Reset}
+	o := order{V: 1, Job: j.Job, Release: j.Release, Source: j.Source, Running: release(), RebootAt: j.RebootAt, RebootBefore: j.RebootBefore, Reset: j.Reset}
 	if j.Files {
 		o.Files = u.conf.spool
 	}

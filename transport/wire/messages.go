@@ -197,6 +197,9 @@ type Job struct {
 	Source  string `json:"source,omitempty"`  // update: URL of the release's manifest; empty: the cloud's own
 	// RebootAt is when an update that is installed is started; zero: at once.
 	RebootAt time.Time `json:"reboot_at,omitzero"`
+	// RebootBefore is until when an update is installed, since a restart comes with it;
+	// after it the job fails, and another one may be given. Zero: for ever.
+	RebootBefore time.Time `json:"reboot_before,omitzero"`
 }
 
 // MaxJobParts bounds the parts of a job, some 60 KB of names each.

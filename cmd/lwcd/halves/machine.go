@@ -45,6 +45,8 @@ type Update struct {
 	// asked by Progress.Fetch. Where the spool lies the supervisor knows by itself.
 	Files    bool      `json:"files,omitempty"`
 	RebootAt time.Time `json:"reboot_at,omitzero"` // when what is installed is started; zero: at once
+	// RebootBefore is until when it is installed; zero: for ever.
+	RebootBefore time.Time `json:"reboot_before,omitzero"`
 	// Reset asks for something else: that the machine forgets its identity and its
 	// settings. No other field but the job counts then.
 	Reset bool `json:"reset,omitempty"`
