@@ -77,6 +77,13 @@ func TestWhatCountsAsAFailure(t *testing.T) {
 				t.Errorf("%s: %+v", text, b.Failures)
 			}
 		}
+		j := update()
+		ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: j.ID, Collector: site, Boot: "boot-1", State: wire.JobRunning}))
+		ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: j.ID, Collector: site, Boot: "boot-1", State: wire.JobFailed,
+			Error: "the window closed while the release was loading: it goes on in the next one"}))
+		if b := state(); len(b.Failures) != 2 {
+			t.Errorf("a window that closed counts: %+v", b.Failures)
+		}
 		time.Sleep(91 * 24 * time.Hour)
 		if b := state(); len(b.Failures) != 0 {
 			t.Errorf("after three months: %+v", b.Failures)
