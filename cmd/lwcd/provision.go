@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"lwc/image/provision"
 	"lwc/image/sitefile"
@@ -79,9 +83,41 @@ func forgetState(ctx context.Context, args []string, _, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "lwcd: factory reset: refused: this release is on trial, and may have been started so by the boot loader itself: wait until the box is READY, then choose it again")
 		return exitFailed
 	}
-	if err := (provision.Kernel{Sys: "/sys", Dev: "/dev"}).Erase(ctx, provision.StatePartition); err != nil {
+	err = (provision.Kernel{Sys: "/sys", Dev: "/dev"}).Erase(ctx, provision.StatePartition)
+	if errors.Is(err, provision.ErrNothing) {
+		fmt.Fprintln(stderr, "lwcd: factory reset: there is nothing to erase")
+		// systemd-repart takes the wish back only where it removed something. One that
+		// stays is carried out at the next start.
+		if err = dropVariable(filepath.Join(trial.Variables, resetVariable)); err != nil {
+			fmt.Fprintf(stderr, "lwcd: factory reset: the next start does it again: %v\n", err)
+		}
+		return exitStopped
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "lwcd: factory reset: %v\n", err)
 		return exitFailed
 	}
 	return exitStopped
+}
+
+// immutable is FS_IMMUTABLE_FL of the kernel's fs.h.
+const immutable = 0x10
+
+// dropVariable removes a variable of the firmware, where it is. The kernel keeps those
+// that it does not know from being removed by mistake (efivarfs.rst).
+func dropVariable(path string) error {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if flags, err := unix.IoctlGetInt(int(f.Fd()), unix.FS_IOC_GETFLAGS); err == nil && flags&immutable != 0 {
+		if err := unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, flags&^immutable); err != nil {
+			return os.NewSyscallError("setting the flags of "+path, err)
+		}
+	}
+	return os.Remove(path)
 }

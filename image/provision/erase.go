@@ -20,9 +20,14 @@ const maxState = 1 << 30
 // from another one.
 var ErrPartition = errors.New("the partition cannot be told")
 
+// ErrNothing says that the box's own disk has no partition of that name: it was flashed
+// anew, or a reset before this one was cut off when it had removed it.
+var ErrNothing = errors.New("the disk has no such partition")
+
 // Erase overwrites a partition of the box's own disk with zeros: the first part of a
 // factory reset, before anything is mounted. Making a file system anew would leave
-// the old blocks on a disk that does not discard them.
+// the old blocks on a disk that does not discard them. The error is ErrNothing where
+// there is nothing to erase.
 func (k Kernel) Erase(ctx context.Context, partition string) error {
 	name, err := k.find(partition)
 	if err != nil {
@@ -49,6 +54,9 @@ func (k Kernel) find(partition string) (string, error) {
 		if k.partName(d.Name()) == partition && (own == "" || k.diskOf(d.Name()) == own) {
 			found = append(found, d.Name())
 		}
+	}
+	if len(found) == 0 && own != "" {
+		return "", ErrNothing
 	}
 	if len(found) != 1 {
 		return "", fmt.Errorf("%w: there are %d of that name", ErrPartition, len(found))

@@ -131,3 +131,30 @@ func TestEraseLeavesNothingOfThePartition(t *testing.T) {
 		t.Errorf("a whole disk was taken for it: %v", err)
 	}
 }
+
+// Regression: a box whose firmware still asks for a reset, and whose disk has no state
+// partition yet, never made one.
+func TestEraseOfADiskThatHasNoState(t *testing.T) {
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other, []byte("kept"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k := machine(t, map[string]string{"sda": "", "sda3:lwc_1.2.3": other, "sdb5:lwc-state": other})
+	if err := k.Erase(t.Context(), "lwc-else"); !errors.Is(err, ErrPartition) {
+		t.Errorf("of a disk that is not known to be the box's own: %v", err)
+	}
+	var st unix.Stat_t
+	if err := unix.Stat("/", &st); err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join(k.Sys, "dev/block", fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	if err := errors.Join(os.MkdirAll(filepath.Dir(root), 0o755), os.Symlink(filepath.Join(k.Sys, "devices/sda/sda3"), root)); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Erase(t.Context(), StatePartition); !errors.Is(err, ErrNothing) {
+		t.Errorf("%v", err)
+	}
+	if text, err := os.ReadFile(other); err != nil || string(text) != "kept" {
+		t.Errorf("%q, %v", text, err)
+	}
+}
