@@ -12,7 +12,7 @@ import (
 const socket = "/run/lwc/update.sock"
 
 // relay passes an order on to the worker, and its answers back until it ends or ctx
-// does. The end of the connection has the worker stop.
+// does. The worker goes on all the same: who asks again learns how it ended.
 func relay(ctx context.Context, path string, in io.Reader, out io.Writer) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {
