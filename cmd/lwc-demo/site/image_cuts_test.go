@@ -200,8 +200,8 @@ func copySparsely(t *testing.T, to, from string) {
 func bootAll(ctx context.Context, t *testing.T, cuts []cut) {
 	t.Helper()
 	t.Run("power cuts", func(t *testing.T) {
-		for _, c := range cuts {
-			t.Run(c.name, func(t *testing.T) {
+		for i, c := range cuts {
+			t.Run(strconv.Itoa(i+1), func(t *testing.T) {
 				t.Parallel()
 				c.boots(ctx, t)
 			})
@@ -219,8 +219,10 @@ func (c cut) boots(ctx context.Context, t *testing.T) {
 	began := time.Now()
 	vm := boottest.Start(t, boottest.Machine{Disk: c.disk, Vars: c.vars, NICs: []boottest.NIC{
 		{MAC: internalMAC, In: host, Link: "in0"}, {MAC: externalMAC, In: host, Link: "out0"}}})
-	vm.WaitFor(ctx, ready)
-	t.Logf("READY after %v", time.Since(began).Round(time.Second))
+	if _, err := vm.Await(ctx, ready); err != nil {
+		t.Fatalf("cut when %s: %v", c.name, err)
+	}
+	t.Logf("cut when %s; READY after %v", c.name, time.Since(began).Round(time.Second))
 	vm.Kill()
 	must(t, os.Remove(c.disk))
 }
