@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -14,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 func newKey(t testing.TB, seed byte) ed25519.PrivateKey {
@@ -384,6 +388,34 @@ func TestUnpackIsBounded(t *testing.T) {
 	cancel()
 	if err := Unpack(ctx, io.Discard, bytes.NewReader(packed.Bytes()), f); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A frame that wants more memory than ours do is refused before it gets it, and a
+// packed form that unpacks to the right bytes has to be the one that was signed too.
+func TestUnpackTakesOurFormAlone(t *testing.T) {
+	const size = 20 << 20
+	var packed bytes.Buffer
+	f, err := Pack(t.Context(), &packed, io.LimitReader(zeros{}, size), Root, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.PackedSHA256 = strings.Repeat("0", 64)
+	if err := Unpack(t.Context(), io.Discard, &packed, f); !errors.Is(err, ErrFile) {
+		t.Errorf("another packed form: %v", err)
+	}
+	var wide bytes.Buffer
+	e, err := zstd.NewWriter(&wide, zstd.WithWindowSize(2*window), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(e, io.LimitReader(zeros{}, size)); err != nil || e.Close() != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(wide.Bytes())
+	f.PackedSize, f.PackedSHA256 = int64(wide.Len()), hex.EncodeToString(sum[:])
+	if err := Unpack(t.Context(), io.Discard, &wide, f); !errors.Is(err, ErrFile) {
+		t.Errorf("a window of %d bytes: %v", 2*window, err)
 	}
 }
 
