@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lwc/image/release"
 	"lwc/image/trial"
 	"lwc/transport/wire"
@@ -242,6 +244,12 @@ func TestRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
+		{"a pipe", "is no file", "1.1.0", nil, func(t *testing.T, r *rig) {
+			remove(t, spool(r, root))
+			if err := unix.Mkfifo(spool(r, root), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{"a folder", "is no file", "1.1.0", nil, func(t *testing.T, r *rig) {
 			remove(t, spool(r, root))
 			if err := os.Mkdir(spool(r, root), 0o700); err != nil {
@@ -320,7 +328,7 @@ func TestWindow(t *testing.T) {
 	r.wants(t, o, done, "found good")
 }
 
-// A factory reset overwrites first, then has the firmware remember, and restarts.
+// A factory reset has the firmware remember first, then overwrites, and restarts.
 func TestReset(t *testing.T) {
 	r := newRig(t)
 	r.write(t, "lwcd/key.pem", []byte("the key"))
