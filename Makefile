@@ -141,10 +141,10 @@ $(IMAGE_TEST_PARTS): build
 	@set -o pipefail; $(IMAGE_TEST) -run '$(strip $(IMAGE_TESTS))' $(IMAGE_TEST_PKGS) | \
 	  awk '{ print } /^--- PASS: TestImage/ { n++ } END { if (!n) { print "no test of the image passed"; exit 1 } }'
 
-IMAGE_TEST_PKGS := ./cmd/lwc-demo/site ./image/boottest ./image/build ./image/seal ./image/provision
+IMAGE_TEST_PKGS := ./cmd/lwc-update ./cmd/lwc-demo/site ./image/boottest ./image/build ./image/seal ./image/provision
 image-test-boot: IMAGE_TESTS := ^Test(Machine|VolumeKeeps|ExposureOfUnits|ImageBoot|ImageProvision) ## first boot, thirty bad lwc.toml, READY, a run of 50 devices, scans: 8 minutes
 image-test-volatile: IMAGE_TESTS := ^TestImagePowerCut ## power cut in a run, the whole disk searched: 4 minutes
-image-test-update: IMAGE_TESTS := ^TestImageUpdate ## bad bundles, 1 to 2 with ten power cuts, a broken 3: 16 minutes
+image-test-update: IMAGE_TESTS := ^Test(ImageUpdate|Install|RollBack|CutOff|DiskThatForgets|RestartAt)$$ ## bad bundles, 1 to 2 with ten power cuts, a broken 3: 16 minutes
 image-test-secureboot: IMAGE_TESTS := ^TestImage(SecureBoot|TamperedRoot) ## own keys enrol, unsigned is refused, a tampered root panics: 3 minutes
 image-test-tpm: IMAGE_TESTS := ^TestImageTPM ## the identity stays on its machine: 4 minutes
 
@@ -152,6 +152,7 @@ image-test-tpm: IMAGE_TESTS := ^TestImageTPM ## the identity stays on its machin
 # the private half of what all images here believe.
 IMAGE_KEYS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lwc-image/keys
 image-test-update: export LWC_IMAGE_KEYS = $(IMAGE_KEYS)
+image-test-boot image-test-update: export LWC_IMAGE_TOOLS = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lwc-image/tools
 image-test-update: export LWC_IMAGE_NEXT = $(CURDIR)/dist/test/lwc_9999.0.1.img
 image-test-update: export LWC_IMAGE_BROKEN = $(CURDIR)/dist/test/lwc_9999.0.2.img
 image-test-update: image-test-releases
