@@ -194,6 +194,21 @@ func TestDiskThatForgets(t *testing.T) {
 	}
 }
 
+// What systemd-sysupdate left when it failed is never started.
+func TestInstallThatFails(t *testing.T) {
+	r := newRig(t)
+	r.spooled(t, "1.1.0", nil)
+	entry := filepath.Join(r.dir, "esp/EFI/Linux/lwc_1.1.0+3-0.efi")
+	r.sysupdate = []string{"/bin/sh", "-c", `[ "$1" != update ] || { echo half > ` + entry + `; echo no room; exit 1; }`, "sysupdate"}
+	r.wants(t, newOrder("1.1.0"), failed, "no room")
+	if got := r.kernels(t); got != "lwc_1.0.0.efi other.efi" {
+		t.Error(got)
+	}
+	if r.called("systemctl") != "" {
+		t.Error("the machine restarts for nothing")
+	}
+}
+
 // Whatever is wrong with a release or with the spool: nothing is written, and no
 // program that could write is called.
 func TestRefused(t *testing.T) {
