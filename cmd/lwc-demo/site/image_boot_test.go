@@ -22,9 +22,7 @@ func TestImageBoot(t *testing.T) {
 	internal, external := a.listen()
 	began := time.Now()
 	a.switchOn()
-	booting, cancel := context.WithTimeout(ctx, bootTime)
-	defer cancel()
-	a.vm.WaitFor(booting, waiting)
+	a.booted(ctx, waiting)
 	t.Logf("it waits for its settings %v after it was switched on", time.Since(began).Round(time.Second))
 	a.checkWatchdog(ctx)
 	before := a.showsText(ctx, boottest.Picture{})
@@ -81,16 +79,14 @@ func (a *appliance) forgets(ctx context.Context) {
 	a.vm.Mark()
 	_, err := a.Cloud(ctx, "factory-reset", "--yes", Collector)
 	must(a.t, err)
-	booting, cancel := context.WithTimeout(ctx, bootTime)
-	defer cancel()
-	a.vm.WaitFor(booting, waiting)
+	a.booted(ctx, waiting)
 	a.takesGoodFile(ctx, a.seed)
 	before, err := a.collector(ctx)
 	must(a.t, err)
 	must(a.t, a.vm.Reset(ctx))
 	a.vm.Mark()
-	a.vm.WaitFor(booting, ready)
-	must(a.t, a.waitCollector(booting, "it to come back as who it was", func(c collectorState) bool {
+	a.booted(ctx, ready)
+	must(a.t, a.waitCollector(ctx, "it to come back as who it was", func(c collectorState) bool {
 		return c.Online && c.Boot != before.Boot
 	}))
 }
@@ -202,7 +198,7 @@ func (a *appliance) checkConsole(ctx context.Context) {
 	}
 }
 
-// checkClosed scans both ports, each from its own side, and IPv6's own addresses too.
+// checkClosed scans both ports, each from its own side.
 func (a *appliance) checkClosed(ctx context.Context) {
 	a.t.Helper()
 	for name, w := range map[string]netguardtest.Wire{"Internal Port": a.internal, "External Port": a.external} {

@@ -25,7 +25,7 @@ const (
 // Time limits of an appliance on an emulated machine that is busy with other work
 // too; each is many times what it takes.
 const (
-	imageTime = 20 * time.Minute // one suite
+	imageTime = 25 * time.Minute // one suite
 	bootTime  = 6 * time.Minute
 	wordTime  = 2 * time.Minute // until the console shows what was done
 )
@@ -114,6 +114,14 @@ func (a *appliance) switchOnAs(m boottest.Machine) {
 	a.t.Helper()
 	m.Disk, m.Vars, m.NICs, m.Timeout = a.disk, a.vars, a.nics, imageTime
 	a.vm = boottest.Start(a.t, m)
+}
+
+// booted waits for words of the console that need a boot first.
+func (a *appliance) booted(ctx context.Context, words *regexp.Regexp) {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, bootTime)
+	defer cancel()
+	a.vm.WaitFor(ctx, words)
 }
 
 // siteFile has the cloud make the lwc.toml of the site, with a new token.
