@@ -74,7 +74,7 @@ func start(t *testing.T, size int) (*cloud, Client, Wanted) {
 	c.StartTLS()
 	t.Cleanup(c.Close)
 	c.line = badline.Start(t, c.Listener.Addr().String())
-	client := Client{Silence: 2 * time.Second, Pause: time.Millisecond, Tries: 5,
+	client := Client{Silence: 15 * time.Second, Pause: time.Millisecond, Tries: 5,
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, c.line.Addr())
 		},
