@@ -341,6 +341,7 @@ func TestGivesUp(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	c.line.Heal()
+	c.line.Rate(256 << 10) // so that the file is not there before the line is dead
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stop := errors.New("stop")
 	err := client.File(ctx, w, func(have int64) { cancel(stop); c.line.BlackHole() })
