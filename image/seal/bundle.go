@@ -26,12 +26,15 @@ type Words struct {
 	Notes string
 	// Created is when it was made.
 	Created time.Time
+	// Rotate makes a release that Believed has an objection to: the image is the first
+	// that believes other keys. It is not written into the release.
+	Rotate bool
 }
 
 // Release takes the release out of a raw image and writes its bundle to out, a file
 // that is replaced only when the bundle is whole. All release keys of the folder keys
-// sign. The kernel is the one that is in the image: sign the image first where Secure
-// Boot is used.
+// sign, and one of them has to be in the image (Believed). The kernel is the one that is
+// in the image: sign the image first where Secure Boot is used.
 func Release(ctx context.Context, image, keys, out string, words Words) (release.Manifest, error) {
 	signers, err := ReleaseKeys(keys)
 	if err != nil {
@@ -40,6 +43,11 @@ func Release(ctx context.Context, image, keys, out string, words Words) (release
 	d, err := openDisk(image)
 	if err != nil {
 		return release.Manifest{}, err
+	}
+	if !words.Rotate {
+		if err := Believed(ctx, image, keys); err != nil {
+			return release.Manifest{}, err
+		}
 	}
 	w, err := newWorkshop()
 	if err != nil {

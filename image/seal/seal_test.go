@@ -33,11 +33,16 @@ const espSize = 4 << 20
 // hashes.
 func image(t *testing.T, cmdline string, more ...part) string {
 	t.Helper()
+	return imageOf(t, bytes.Repeat([]byte("root"), 4096), cmdline, more...)
+}
+
+func imageOf(t *testing.T, root []byte, cmdline string, more ...part) string {
+	t.Helper()
 	need.Program(t, "sbsign")
 	need.Program(t, "mcopy")
 	parts := append([]part{
 		{kind: gpt.ESP, uuid: 0x11, label: "ESP", content: make([]byte, espSize)},
-		{kind: gpt.RootX64, uuid: 0xaa, label: "lwc_1.2.3", content: bytes.Repeat([]byte("root"), 4096)},
+		{kind: gpt.RootX64, uuid: 0xaa, label: "lwc_1.2.3", content: root},
 		{kind: gpt.VerityX64, uuid: 0xbb, label: "lwc_1.2.3", content: bytes.Repeat([]byte("hash"), 1024)},
 	}, more...)
 	file := filepath.Join(t.TempDir(), "image.raw")
@@ -233,7 +238,8 @@ func TestSignedTwice(t *testing.T) {
 }
 
 func TestRelease(t *testing.T) {
-	file, dir := image(t, goodLine), keys(t)
+	dir := keys(t)
+	file := believing(t, goodLine, dir)
 	out := filepath.Join(t.TempDir(), "r.tar")
 	words := Words{Floor: "1.0.0", Security: true, Notes: "A note.", Created: time.Unix(1750000000, 5)}
 	if _, err := Release(t.Context(), file, dir, out, words); err != nil {
@@ -248,8 +254,9 @@ func TestRelease(t *testing.T) {
 			t.Errorf("the %s goes to partition %s instead of %s", role, got, want)
 		}
 	}
-	if size := m.File(release.Root).Size; size != 4*4096 {
-		t.Errorf("the root has %d bytes", size)
+	d, err := openDisk(file)
+	if size := m.File(release.Root).Size; err != nil || size != d.root.Size {
+		t.Errorf("the root has %d bytes, in the image %d: %v", size, d.root.Size, err)
 	}
 }
 
@@ -278,7 +285,8 @@ func readBundle(t *testing.T, file, dir string) release.Manifest {
 
 // While a key is replaced both sign: boxes that know only one of them take the release.
 func TestTwoReleaseKeys(t *testing.T) {
-	file, dir, next := image(t, goodLine), keys(t), keys(t)
+	dir, next := keys(t), keys(t)
+	file := believing(t, goodLine, dir, next)
 	text, err := os.ReadFile(filepath.Join(next, ReleaseKey))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, "release-2.key.pem"), text, 0o600)
@@ -296,13 +304,16 @@ func TestTwoReleaseKeys(t *testing.T) {
 
 func TestRefusedImages(t *testing.T) {
 	second := part{kind: gpt.RootX64, uuid: 0xcc, label: "_empty", content: make([]byte, sector)}
+	dir := keys(t)
 	for name, c := range map[string]struct{ file, want string }{
-		"kernel of another root": {image(t, "roothash="+strings.Repeat("00", 32)), "roothash="},
-		"no command line":        {image(t, ""), "no unified kernel"},
+		"kernel of another root": {believing(t, "roothash="+strings.Repeat("00", 32), dir), "roothash="},
+		"no command line":        {believing(t, "", dir), "no unified kernel"},
+		"no file system":         {image(t, goodLine), "reading the release keys in the image"},
+		"no release keys":        {imageOf(t, rootWith(t, nil), goodLine), "reading the release keys in the image"},
 		"a disk that has run":    {image(t, goodLine, second), "instead of one"},
 	} {
 		out := filepath.Join(t.TempDir(), "r.tar")
-		_, err := Release(t.Context(), c.file, keys(t), out, Words{Created: time.Now()})
+		_, err := Release(t.Context(), c.file, dir, out, Words{Created: time.Now()})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -335,7 +346,8 @@ func TestKeysStay(t *testing.T) {
 }
 
 func TestStopped(t *testing.T) {
-	file, dir := image(t, goodLine), keys(t)
+	dir := keys(t)
+	file := believing(t, goodLine, dir)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	out := filepath.Join(t.TempDir(), "r.tar")

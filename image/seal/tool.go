@@ -17,7 +17,7 @@ const patience = 2 * time.Minute
 // packages say what to install when a program is missing.
 var packages = map[string]string{
 	"sbsign": "sbsigntool", "sbverify": "sbsigntool", "sbsiglist": "sbsigntool", "sbvarsign": "sbsigntool",
-	"mdir": "mtools", "mcopy": "mtools", "mmd": "mtools",
+	"mdir": "mtools", "mcopy": "mtools", "mmd": "mtools", "fsck.erofs": "erofs-utils",
 }
 
 // tool runs a program to its end and returns what it said.

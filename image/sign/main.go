@@ -18,6 +18,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -26,8 +28,19 @@ import (
 
 const usage = `usage: sign keys DIR
        sign image --keys DIR --out FILE IMAGE
-       sign release --keys DIR --out FILE [--security] [--floor VERSION] [--notes TEXT] IMAGE
+       sign release --keys DIR --out FILE [--security] [--floor VERSION] [--notes TEXT] [--rotate] IMAGE
+
+keys makes the keys that are missing in a folder. image copies an image and signs the
+copy for Secure Boot. release takes the release out of an image and signs it, for
+lwc-cloud release add.
+
 IMAGE is a raw image or one packed with zstd; an --out that ends with .zst is packed.
+--security  boxes take it that put updates off
+--floor     the oldest version that may take this step
+--notes     text for the administrator
+--rotate    make the release although the image believes none of the keys in DIR: the
+            next release has to be signed by a key that is in this image
+docs/signing.md says which key is for what.
 `
 
 func main() {
@@ -44,6 +57,9 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) > 0 {
 		switch args[0] {
+		case "help", "-h", "-help", "--help":
+			_, err := fmt.Fprint(stdout, usage)
+			return err
 		case "keys":
 			return runKeys(ctx, args[1:], stdout, stderr)
 		case "image":
@@ -84,6 +100,10 @@ func (c *command) image(args []string) (string, error) {
 }
 
 func runKeys(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+		fmt.Fprint(stdout, usage)
+		return flag.ErrHelp
+	}
 	if len(args) != 1 || args[0] == "" || args[0][0] == '-' {
 		fmt.Fprint(stderr, usage)
 		return errors.New("keys needs one folder")
@@ -119,6 +139,7 @@ func runRelease(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	c.BoolVar(&words.Security, "security", false, "boxes take it that defer updates")
 	c.StringVar(&words.Floor, "floor", "", "oldest version that may take this step")
 	c.StringVar(&words.Notes, "notes", "", "text for the administrator")
+	c.BoolVar(&words.Rotate, "rotate", false, "the image is the first that believes other keys")
 	from, err := c.image(args)
 	if err != nil {
 		return err
@@ -128,10 +149,29 @@ func runRelease(ctx context.Context, args []string, stdout, stderr io.Writer) er
 		return err
 	}
 	defer done()
+	if words.Rotate {
+		if err := warn(ctx, raw, c.keys, stderr); err != nil {
+			return err
+		}
+	}
 	m, err := seal.Release(ctx, raw, c.keys, c.out, words)
+	if errors.Is(err, seal.ErrStranded) {
+		return fmt.Errorf("%w\nbuild the image anew with RELEASE_KEYS=%s, or, where its keys are to take over, add --rotate",
+			err, filepath.Join(c.keys, seal.ReleasePublic))
+	}
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(stdout, "release %s: %d MB to download, in %s\n", m.Version, m.PackedSize()/1e6, c.out)
 	return nil
+}
+
+// warn says what a release that replaces the keys of its boxes does to them.
+func warn(ctx context.Context, raw, keys string, stderr io.Writer) error {
+	err := seal.Believed(ctx, raw, keys)
+	if !errors.Is(err, seal.ErrStranded) {
+		return err
+	}
+	_, err = fmt.Fprintf(stderr, "WARNING: %v\nWARNING: have the private key of one in the image at hand before you publish this: there is no way back\n", err)
+	return err
 }
