@@ -126,7 +126,7 @@ func loadBoxes(ctx context.Context, q querier) ([]BoxRow, error) {
 		if b.Online && hello.Before(decided) {
 			b.Hello.Trial = false
 		}
-		b.Running, b.Trial, b.OwnPolicy = b.Hello.Image, b.Hello.Trial, !b.Policy.IsZero()
+		b.Running, b.Trial, b.OwnPolicy, b.Unseen = b.Hello.Image, b.Hello.Trial, !b.Policy.IsZero(), b.LastSeen.IsZero()
 		if !b.OwnPolicy {
 			b.Policy = standard
 		}

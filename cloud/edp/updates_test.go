@@ -91,6 +91,27 @@ func TestWhatCountsAsAFailure(t *testing.T) {
 	})
 }
 
+// A collector that has enrolled and never connected may well be an appliance.
+func TestWhatRunsIsNotKnownBeforeTheFirstHello(t *testing.T) {
+	s := open(t)
+	enrol(t, s, site)
+	unseen := func() bool {
+		t.Helper()
+		rows, _, err := s.Boxes(t.Context())
+		if err != nil || len(rows) != 1 {
+			t.Fatalf("%+v, %v", rows, err)
+		}
+		return rows[0].Unseen
+	}
+	if !unseen() {
+		t.Error("before it has connected")
+	}
+	box(t, s, site, "boot-1", wire.Box{})
+	if unseen() {
+		t.Error("after it has connected")
+	}
+}
+
 // openHere opens a store that a bubble can wait for.
 func openHere(t testing.TB) *edp.Store {
 	t.Helper()

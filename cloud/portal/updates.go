@@ -36,7 +36,7 @@ func (v *visit) updatesData() (d updatesData, err error) {
 		return d, err
 	}
 	for _, p := range plans {
-		if p.Running == "" {
+		if p.Running == "" && !p.Unseen {
 			d.Others++
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -94,6 +95,16 @@ func TestTheBoxInABrowser(t *testing.T) {
 	must(t, err)
 	if !slices.ContainsFunc(jobs, func(j edp.Job) bool { return j.Kind == wire.JobFactoryReset && j.By == "ada" }) {
 		t.Errorf("%+v", jobs)
+	}
+}
+
+// What has never connected is not counted with the systems of somebody's own.
+func TestABoxThatHasNeverConnected(t *testing.T) {
+	c := apitest.Start(t)
+	must(t, c.Store.Enrolled(t.Context(), edp.Enrolment{Collector: "site-0009", SPKI: "c2l0ZS0wMDA5", Serial: "09", NotAfter: time.Now().Add(time.Hour)}))
+	_, body := user(t, c, edp.RoleAdmin).get("/updates")
+	if !strings.Contains(body, "site-0009") || !strings.Contains(body, "not known yet: it has never connected") || strings.Contains(body, "somebody&#39;s own") || strings.Contains(body, "somebody's own") {
+		t.Errorf("%s", body)
 	}
 }
 

@@ -20,6 +20,7 @@ type Release struct {
 type Box struct {
 	Collector string
 	Running   string // the release; empty: it is no appliance, and nothing is planned for it
+	Unseen    bool   // it has never connected, so that nobody knows what runs there
 	Trial     bool   // the release that runs has not proved itself yet
 	Online    bool
 	Policy    Policy
@@ -67,6 +68,8 @@ const (
 // Judge says what becomes of one box, by what is published and by its policy alone.
 func Judge(now time.Time, b Box, list []Release) Verdict {
 	switch {
+	case b.Unseen:
+		return Verdict{Why: "not known yet: it has never connected"}
 	case release.CheckVersion(b.Running) != nil:
 		return Verdict{Why: "no appliance: it is updated by its own means"}
 	case b.Busy != "":

@@ -49,6 +49,7 @@ func TestJudge(t *testing.T) {
 		"an older version":                   {box: box(all), list: []Release{published("0.9.9", day)}, why: "newest"},
 		"a newer one, by number":             {box: box(all), list: []Release{published("1.0.10", day), published("1.0.9", day)}, send: "1.0.10"},
 		"no appliance":                       {box: with(box(all), func(b *Box) { b.Running = "" }), list: []Release{published("1.1.0", day)}, why: "no appliance"},
+		"never seen":                         {box: with(box(all), func(b *Box) { b.Running, b.Unseen = "", true }), list: []Release{published("1.1.0", day)}, why: "not known yet"},
 		"a version that is none":             {box: with(box(all), func(b *Box) { b.Running = "dev" }), list: []Release{published("1.1.0", day)}, why: "no appliance"},
 		"on trial":                           {box: with(box(all), func(b *Box) { b.Trial = true }), list: []Release{published("1.1.0", day)}, why: "on trial"},
 		"at it already":                      {box: with(box(all), func(b *Box) { b.Busy = "1.1.0" }), list: []Release{published("1.2.0", day)}, why: "1.1.0 is under way"},

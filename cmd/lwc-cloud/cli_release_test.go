@@ -106,6 +106,9 @@ func TestAReleaseOfARealCloud(t *testing.T) {
 	if got, body := fetch(t, box, p.ready.URL+"/releases/1.1.0/manifest.json"); got != http.StatusOK || !strings.Contains(body, "payload") {
 		t.Errorf("%d %s", got, body)
 	}
+	if out, _, _ := command(t, "updates"); !strings.Contains(out, "not known yet: it has never connected") || strings.Contains(out, "no appliance") {
+		t.Errorf("of a collector that has never connected: %s", out)
+	}
 	if got, _ := fetch(t, p.browser(), p.ready.URL+"/releases/1.1.0/manifest.json"); got != http.StatusForbidden {
 		t.Errorf("without a certificate: %d", got)
 	}

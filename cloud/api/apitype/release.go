@@ -81,6 +81,8 @@ type Appliance struct {
 // Runs is what runs on the box, in a word.
 func (b Appliance) Runs() string {
 	switch {
+	case b.LastSeen.IsZero():
+		return "not known yet"
 	case b.Box.Image == "":
 		return "no appliance"
 	case b.Box.Trial:
