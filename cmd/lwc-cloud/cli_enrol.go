@@ -92,7 +92,7 @@ func enrolFile(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, s *s
 	}
 	next := "it is complete: docs/field-guide.md tells where it goes"
 	if !complete {
-		next = "fill in what is marked FILL IN, then check it: lwcd check-config " + *s.file
+		next = "fill in what is marked FILL IN, then check it: lwc-cloud image check --config " + *s.file
 	}
 	_, err = fmt.Fprintf(c.stdout, "%s written with token %s, good until %s\n%s\n", *s.file, t.ID, t.Expires.Format(time.RFC3339), next)
 	return err

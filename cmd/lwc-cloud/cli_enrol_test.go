@@ -86,7 +86,7 @@ func TestEnrolFileFromAnother(t *testing.T) {
 func TestEnrolFileToFillIn(t *testing.T) {
 	s := newShell(t, edp.RoleAdmin)
 	path := filepath.Join(s.dir, "lwc.toml")
-	if out := s.ok("enrol-token", "--file", path); !strings.Contains(out, "fill in what is marked FILL IN, then check it: lwcd check-config "+path) {
+	if out := s.ok("enrol-token", "--file", path); !strings.Contains(out, "fill in what is marked FILL IN, then check it: lwc-cloud image check --config "+path) {
 		t.Errorf("it says: %s", out)
 	}
 	text, err := os.ReadFile(path)
@@ -99,7 +99,7 @@ func TestEnrolFileToFillIn(t *testing.T) {
 			t.Errorf("nothing asks for %s: %v", want, err)
 		}
 	}
-	if strings.Count(string(text), "FILL IN") != 2 {
+	if strings.Count(string(text), "   # FILL IN") != 3 {
 		t.Errorf("the file:\n%s", text)
 	}
 }

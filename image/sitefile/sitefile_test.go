@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -53,6 +54,44 @@ func TestAnEmptyTemplateNamesWhatIsToBeFilledIn(t *testing.T) {
 	}
 	if got := strings.Join(keys, " "); got != "token internal.mac internal.addresses external.mac" {
 		t.Errorf("problems are of %s:\n%v", got, err)
+	}
+}
+
+// example is a setting behind # in a template.
+var example = regexp.MustCompile(`(?m)^# ([a-z_]+ = )`)
+
+// Who does what the template says, in any way that it says, has a good file: fills in,
+// and takes the # away from one setting or from all.
+func TestDoingWhatTheTemplateSays(t *testing.T) {
+	fill := strings.NewReplacer(`token = ""`, "token = "+quote(string(testToken().Reveal())), "addresses = []", `addresses = ["10.1.0.2/24"]`)
+	text := fill.Replace(string(Template(File{})))
+	text = strings.Replace(text, `mac = ""`, `mac = "52:54:00:12:34:56"`, 1)
+	text = strings.Replace(text, `mac = ""`, `mac = "52:54:00:12:34:57"`, 1)
+	inner, outer, _ := strings.Cut(text, "[external]\n")
+	static := regexp.MustCompile(`(?m)^dhcp = true .*\n`).ReplaceAllString(outer, "")
+	all := func(s string) string { return example.ReplaceAllString(s, "$1") }
+	for name, s := range map[string]string{
+		"filled in":                    text,
+		"all of the internal port":     all(inner) + "[external]\n" + outer,
+		"all, and no dhcp outside":     all(inner) + "[external]\n" + all(static),
+		"dhcp inside and no addresses": strings.Replace(strings.Replace(text, `addresses = ["10.1.0.2/24"]`, "addresses = []", 1), "# dhcp = true", "dhcp = true", 1),
+	} {
+		if _, err := Parse(Name, []byte(s)); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, s)
+		}
+	}
+	// One alone is good, unless it makes no sense alone, which its own line says.
+	depends := regexp.MustCompile(`external\.gateway: .*\(dhcp = true\)|external\.proxy_(user|password): stands here without`)
+	for _, at := range example.FindAllStringIndex(text, -1) {
+		s := text[:at[0]] + text[at[0]+2:]
+		if _, err := Parse(Name, []byte(s)); err != nil && !depends.MatchString(err.Error()) {
+			t.Errorf("%s: %v", s[at[0]:at[0]+20], err)
+		}
+	}
+	for _, want := range []string{"lwc-cloud image check --config lwc.toml", "lwcd check-config lwc.toml"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q", want)
+		}
 	}
 }
 
@@ -154,8 +193,8 @@ func TestAFileMaySavedByAnySystem(t *testing.T) {
 	for name, raw := range inForms(strings.Replace(text, "vlan = 20", "vlan = 5000", 1)) {
 		_, err := Parse(Name, raw)
 		var found Problems
-		if !errors.As(err, &found) || found[0].Line != 13 || found[0].Column != 8 {
-			t.Errorf("%s: error is %v, want line 13, column 8", name, err)
+		if !errors.As(err, &found) || found[0].Line != 15 || found[0].Column != 8 {
+			t.Errorf("%s: error is %v, want line 15, column 8", name, err)
 		}
 	}
 }

@@ -15,13 +15,15 @@ func Template(f File) []byte {
 	w.remark("\nThe port towards the devices.")
 	w.line("[internal]")
 	w.machine("internal", f.Internal.Port)
-	w.fixed(f.Internal.Port, `addresses = []`, "of this box, with the length of the subnet: [\"10.1.0.2/24\"]")
+	w.fixed(f.Internal.Port, inside, "addresses = []   # FILL IN the address of this box, with the length of the subnet: [\"10.1.0.2/24\"]\n"+
+		"# dhcp = true   # instead, where the network gives it")
 	w.options(f.Internal.Port, inside)
 	w.choice("ports", f.Internal.Ports, `["22", "830", "2200-2299"]`, "of devices, where 22 and 830 are not all")
 	w.remark("\nThe port towards the cloud.")
 	w.line("[external]")
 	w.machine("external", f.External.Port)
-	w.fixed(f.External.Port, "dhcp = true", "the network gives address, gateway and dns; or remove this, and give them:")
+	w.fixed(f.External.Port, outside, "dhcp = true   # the network gives address, gateway and dns; or remove this line, and give them:\n"+
+		"# addresses = "+outside.addresses)
 	w.options(f.External.Port, outside)
 	w.outside(f.External)
 	return []byte(w.String())
@@ -48,8 +50,10 @@ func (w *form) remark(text string) {
 
 func (w *form) top(f File) {
 	w.remark("lwc.toml: copy this file to the volume LWCCONF of the box, or to a USB stick of that")
-	w.remark("name, and start the box. \"lwcd check-config lwc.toml\" checks it before. A line that")
-	w.remark("begins with # is a remark: take the # away to use it.")
+	w.remark("name, and start the box. Check it before: \"lwc-cloud image check --config lwc.toml\" on")
+	w.remark("Linux, Windows or macOS, or \"lwcd check-config lwc.toml\" on Linux. What is marked")
+	w.remark("FILL IN has to be there. A line that begins with # is a remark; where it is a setting")
+	w.remark("like # key = value, take that # away to use it.")
 	w.line("")
 	w.remark("The one-time token. It says where the cloud is, too; the box overwrites it once it was used.")
 	token := string(f.Token.Reveal())
@@ -78,8 +82,9 @@ func (w *form) machine(side string, p Port) {
 }
 
 // fixed writes how the port gets its address; unknown is what stands there when
-// nothing is known.
-func (w *form) fixed(p Port, unknown, note string) {
+// nothing is known. No key stands there twice, not even behind #: a key that is given
+// a second time makes the file wrong.
+func (w *form) fixed(p Port, e examples, unknown string) {
 	switch {
 	case len(p.Addresses) > 0:
 		w.list("addresses", p.Addresses)
@@ -88,15 +93,13 @@ func (w *form) fixed(p Port, unknown, note string) {
 		}
 	case p.DHCP:
 		w.line("dhcp = true   # the network gives address, gateway and dns")
+		w.line("# addresses = " + e.addresses)
 	default:
-		w.line(unknown + "   # " + note)
+		w.line(unknown)
 	}
 }
 
 func (w *form) options(p Port, e examples) {
-	if len(p.Addresses) == 0 {
-		w.line("# addresses = " + e.addresses)
-	}
 	w.option("gateway", p.Gateway, e.gateway, "")
 	w.choice("routes", p.Routes, e.routes, "")
 	w.choice("dns", p.DNS, e.dns, "name servers")
@@ -108,8 +111,8 @@ func (w *form) options(p Port, e examples) {
 func (w *form) outside(e External) {
 	w.choice("ntp", e.NTP, `["192.0.2.123"]`, "time servers")
 	w.option("proxy", e.Proxy, `"http://proxy.example:3128"`, "where the cloud is reached through an HTTP proxy")
-	w.option("proxy_user", e.ProxyUser, `"site"`, "")
-	w.option("proxy_password", string(e.ProxyPassword.Reveal()), `"..."`, "")
+	w.option("proxy_user", e.ProxyUser, `"site"`, "with proxy, where it wants a log-in")
+	w.option("proxy_password", string(e.ProxyPassword.Reveal()), `"..."`, "with proxy_user")
 	if e.ProxyCA != "" {
 		w.line("proxy_ca = '''\n" + strings.ReplaceAll(e.ProxyCA, "'''", "") + "'''")
 	}
