@@ -71,7 +71,8 @@ func restartDaemon(ctx context.Context) error {
 const resetVariable = "FactoryReset-8cf2644b-4b0b-428f-9387-6d876050dc67"
 
 // forgetState is the subcommand of a factory reset: it overwrites the state partition
-// before anything is mounted (lwc-forget.service). systemd-repart makes it anew.
+// before anything is mounted (lwc-forget.service), and takes the wish for it back. The
+// mount of /state makes a file system anew where it finds zeros.
 func forgetState(ctx context.Context, args []string, _, stderr io.Writer) int {
 	if len(args) > 0 {
 		fmt.Fprintln(stderr, "usage: lwcd forget\nErases all that an appliance knows; it takes no arguments.")
@@ -84,18 +85,17 @@ func forgetState(ctx context.Context, args []string, _, stderr io.Writer) int {
 		return exitFailed
 	}
 	err = (provision.Kernel{Sys: "/sys", Dev: "/dev"}).Erase(ctx, provision.StatePartition)
-	if errors.Is(err, provision.ErrNothing) {
+	switch {
+	case errors.Is(err, provision.ErrNothing):
 		fmt.Fprintln(stderr, "lwcd: factory reset: there is nothing to erase")
-		// systemd-repart takes the wish back only where it removed something. One that
-		// stays is carried out at the next start.
-		if err = dropVariable(filepath.Join(trial.Variables, resetVariable)); err != nil {
-			fmt.Fprintf(stderr, "lwcd: factory reset: the next start does it again: %v\n", err)
-		}
-		return exitStopped
-	}
-	if err != nil {
+	case err != nil:
 		fmt.Fprintf(stderr, "lwcd: factory reset: %v\n", err)
 		return exitFailed
+	}
+	// Only now, when all is gone. systemd-repart takes the wish back in an initrd alone;
+	// one that stays is carried out at each start.
+	if err = dropVariable(filepath.Join(trial.Variables, resetVariable)); err != nil {
+		fmt.Fprintf(stderr, "lwcd: factory reset: the next start does it again: %v\n", err)
 	}
 	return exitStopped
 }
