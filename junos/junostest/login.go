@@ -110,6 +110,9 @@ func (l login) judge(ctx context.Context, good bool) (*ssh.Permissions, error) {
 		return nil, errRefused
 	case SlowAuth:
 		pause(ctx, l.fault.duration(10*time.Second))
+		if ctx.Err() != nil {
+			return nil, errRefused // a device that goes away has let nobody in
+		}
 	case RefuseAuth:
 		return nil, errRefused
 	case Lockout:
