@@ -69,12 +69,15 @@ func enrolToken(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, out
 // enrolFile makes lwc.toml. What is known of the site is checked before the token
 // is made.
 func enrolFile(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, s *siteFlags) error {
-	known, err := s.known()
+	known, doubts, err := s.known()
 	if err != nil {
 		return err
 	}
-	if err := issue.CheckSite(c.URL(), known); err != nil {
-		return fmt.Errorf("no token was made; the settings are wrong:\n%w", err)
+	if ask.Collector != "" {
+		known.CollectorID = "" // the token says it
+	}
+	if err := s.judge(c.URL(), known, doubts); err != nil {
+		return err
 	}
 	if _, err := os.Lstat(*s.file); !errors.Is(err, fs.ErrNotExist) && !sameFile(*s.file, *s.from) {
 		return fmt.Errorf("%s exists: name another file, or add --from %s to keep its settings", *s.file, *s.file)
@@ -107,22 +110,40 @@ type siteFlags struct {
 	changes    []func(*sitefile.File) // what they say, in their order
 }
 
-// known is what the file that --from names says, changed by the flags.
-func (s *siteFlags) known() (sitefile.File, error) {
-	var f sitefile.File
+// known is what the file that --from names says, changed by the flags. Doubts are what
+// is wrong with the values of that file, before the change.
+func (s *siteFlags) known() (f sitefile.File, doubts sitefile.Problems, err error) {
 	if *s.from != "" {
 		text, err := os.ReadFile(*s.from)
 		if err != nil {
-			return f, fmt.Errorf("reading the settings: %w", err)
+			return f, nil, fmt.Errorf("reading the settings: %w", err)
 		}
-		old, err := sitefile.ParseSettings(*s.from, text)
+		old, wrong, err := sitefile.Draft(*s.from, text)
 		if err != nil {
-			return f, fmt.Errorf("no token was made; %s is wrong:\n%w", *s.from, err)
+			return f, nil, fmt.Errorf("no token was made; %s is wrong:\n%w", *s.from, err)
 		}
-		f = *old
+		f, doubts = *old, wrong
+		f.CAPin = "" // the new token's counts
 	}
 	for _, change := range slices.Concat(s.forgets, s.changes) {
 		change(&f)
 	}
-	return f, nil
+	return f, doubts, nil
+}
+
+// judge says what is wrong with the settings as a whole: with its place in the file of
+// --from, where the flags have not put it right.
+func (s *siteFlags) judge(url string, known sitefile.File, doubts sitefile.Problems) error {
+	err := issue.CheckSite(url, known)
+	var wrong sitefile.Problems
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	stays := slices.DeleteFunc(doubts, func(d sitefile.Problem) bool {
+		return !slices.ContainsFunc(wrong, func(w sitefile.Problem) bool { return w.Key == d.Key && w.Text == d.Text })
+	})
+	if len(stays) == len(wrong) {
+		return fmt.Errorf("no token was made; %s is wrong:\n%w", *s.from, stays)
+	}
+	return fmt.Errorf("no token was made; the settings are wrong:\n%w", wrong)
 }

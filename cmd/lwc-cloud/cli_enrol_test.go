@@ -82,6 +82,34 @@ func TestEnrolFileFromAnother(t *testing.T) {
 	}
 }
 
+// The flags supply what a file leaves to fill in, and put right what is wrong in it;
+// what neither has stands there to be filled in again.
+func TestEnrolFileFromOneToFillIn(t *testing.T) {
+	s := newShell(t, edp.RoleAdmin)
+	old, path := filepath.Join(s.dir, "old.toml"), filepath.Join(s.dir, "lwc.toml")
+	s.ok("enrol-token", "--file", old, "--ntp", "192.0.2.123")
+	args := []string{"enrol-token", "--from", old, "--file", path, "--internal-mac", "02:00:00:00:00:0a", "--internal-address", "10.1.0.2/24"}
+	if out := s.ok(args...); !strings.Contains(out, "fill in what is marked FILL IN") {
+		t.Errorf("it says: %s", out)
+	}
+	s.ok("enrol-token", "--from", path, "--file", path, "--external-mac", "02:00:00:00:00:0b")
+	if f := s.site(path); f.Internal.MAC != "02:00:00:00:00:0a" || f.External.MAC != "02:00:00:00:00:0b" || !f.External.DHCP || !slices.Equal(f.External.NTP, []string{"192.0.2.123"}) {
+		t.Errorf("the file: %+v", f)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := s.file("wrong.toml", strings.Replace(string(text), "02:00:00:00:00:0b", "02:00", 1))
+	if out, errs, code := s.run("enrol-token", "--from", wrong, "--file", path+".2"); code != exitFailed || out != "" || !strings.Contains(errs, wrong+" is wrong:\nline ") || !strings.Contains(errs, "external.mac") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	s.ok("enrol-token", "--from", wrong, "--file", path+".2", "--external-mac", "02:00:00:00:00:0c")
+	if f := s.site(path + ".2"); f.External.MAC != "02:00:00:00:00:0c" {
+		t.Errorf("the file: %+v", f)
+	}
+}
+
 // What is not known stands there to be filled in, and the box would say so.
 func TestEnrolFileToFillIn(t *testing.T) {
 	s := newShell(t, edp.RoleAdmin)

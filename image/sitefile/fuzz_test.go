@@ -31,6 +31,9 @@ func FuzzParse(f *testing.F) {
 	seed(f)
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		file, err := Parse(Name, raw)
+		if _, doubts, wrong := Draft(Name, raw); err == nil && (wrong != nil || len(doubts) > 0) {
+			t.Errorf("a good file as a draft: %v, %v", doubts, wrong)
+		}
 		if (file == nil) == (err == nil) {
 			t.Fatalf("file is %v, error %v", file, err)
 		}

@@ -15,7 +15,24 @@ func Parse(name string, text []byte) (*File, error) { return parse(name, text, t
 // token may be missing, or used.
 func ParseSettings(name string, text []byte) (*File, error) { return parse(name, text, false) }
 
-func parse(name string, raw []byte, fresh bool) (*File, error) {
+// Draft reads a file that is not whole yet. The error is of what stands at no value: a
+// line that cannot be read, a key that is none. Doubts are about values; they may be
+// replaced by better ones, and what is missing is none.
+func Draft(name string, raw []byte) (f *File, doubts Problems, err error) {
+	c, err := assigned(name, raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(c.problems) > 0 {
+		return nil, nil, c.problems.sorted()
+	}
+	c.check(false)
+	doubts = slices.DeleteFunc(c.problems, func(p Problem) bool { return p.Kind == KindMissing })
+	return c.file, doubts.sorted(), nil
+}
+
+// assigned puts each value where it belongs, and does not look at what it means.
+func assigned(name string, raw []byte) (*checker, error) {
 	s, _, p := decode(raw)
 	if p == nil {
 		p = notOurs(name, s)
@@ -26,6 +43,14 @@ func parse(name string, raw []byte, fresh bool) (*File, error) {
 	entries, problems := scan(s)
 	c := checker{s: s, excused: map[string]bool{}, file: &File{at: map[string]mark{}}, problems: problems, broken: len(problems) > 0}
 	c.assign(entries)
+	return &c, nil
+}
+
+func parse(name string, raw []byte, fresh bool) (*File, error) {
+	c, err := assigned(name, raw)
+	if err != nil {
+		return nil, err
+	}
 	c.check(fresh)
 	if len(c.problems) > 0 {
 		found := c.problems.sorted()
