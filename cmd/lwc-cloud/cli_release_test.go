@@ -90,6 +90,9 @@ func TestAReleaseOfARealCloud(t *testing.T) {
 	p := startServe(t, dir)
 	keys := filepath.Join(t.TempDir(), "keys.pem")
 	shelftest.Trust(t, keys, shelftest.Key(1))
+	if out, errs, code := command(t, "release-keys", "--data", dir); code != 0 || !strings.HasPrefix(out, "none") {
+		t.Errorf("before there is one: %d %s%s", code, out, errs)
+	}
 	if out, errs, code := command(t, "release-keys", "--data", dir, "--add", keys); code != 0 || len(strings.TrimSpace(out)) != 16 {
 		t.Fatalf("%d %s%s", code, out, errs)
 	}

@@ -41,6 +41,10 @@ func releaseKeysCommand(ctx context.Context, args []string, stdout, _ io.Writer)
 		if err != nil {
 			return err
 		}
+		if len(keys) == 0 {
+			_, err := fmt.Fprintln(stdout, "none: no release can be added before --add FILE")
+			return err
+		}
 		for _, k := range keys {
 			if _, err := fmt.Fprintln(stdout, release.KeyID(k)); err != nil {
 				return err

@@ -21,6 +21,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
@@ -28,6 +29,9 @@ const usage = `usage: update            hand the order on standard input to the 
        update work       carry out the order on standard input
        update restart    restart the machine when an installed release is due
        update blessed    note that the running release is good
+
+This is the updater of the appliance: lwcd and systemd start it. docs/lwcd.md,
+"Updates of the appliance", has its steps.
 `
 
 func main() {
@@ -48,6 +52,9 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	switch {
 	case len(args) == 0:
 		return relay(ctx, socket, in, out)
+	case slices.Contains([]string{"help", "-h", "-help", "--help"}, role):
+		_, err := fmt.Fprint(out, usage)
+		return err
 	case role == "work", role == "restart", role == "blessed":
 	default:
 		fmt.Fprint(out, usage)

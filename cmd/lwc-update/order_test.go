@@ -32,6 +32,19 @@ func FuzzOrder(f *testing.F) {
 	})
 }
 
+// Who asks what this program is gets an answer, on any machine.
+func TestHelp(t *testing.T) {
+	for _, arg := range []string{"help", "-h", "--help"} {
+		var out strings.Builder
+		if err := run(t.Context(), []string{arg}, strings.NewReader(""), &out); err != nil || out.String() != usage {
+			t.Errorf("%s: %v, %q", arg, err, &out)
+		}
+	}
+	if err := run(t.Context(), []string{"--what"}, strings.NewReader(""), io.Discard); err == nil {
+		t.Error("--what is taken")
+	}
+}
+
 func TestOrders(t *testing.T) {
 	now := time.Now()
 	id := wire.NewID()
