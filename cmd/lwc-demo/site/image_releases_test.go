@@ -149,7 +149,7 @@ func (a *appliance) publishes(ctx context.Context, b bundle) {
 
 // updateTime is for one release to be loaded, verified, written, and read back by an
 // emulated machine, and for the starts after it.
-const updateTime = 12 * time.Minute
+const updateTime = 25 * time.Minute
 
 // update has the cloud update the box, and waits for the end. The words are all that
 // the cloud was told meanwhile.
