@@ -23,6 +23,10 @@ func TestImageProvision(t *testing.T) {
 		t.Fatal(err)
 	}
 	token := regexp.MustCompile(`lwce1_[\w-]{40}`).Find(text)
+	setting := []byte("52:54:00:12:34:57") // of the External Port; the other one is an example in the program
+	if !bytes.Contains(text, setting) || holds(t, disk, setting) {
+		t.Fatal("the image holds what is looked for, or the file does not")
+	}
 	stick := boottest.MakeVolume(t, "LWCCONF", map[string][]byte{"lwc.toml": text})
 	vm := boottest.Start(t, boottest.Machine{Disk: disk, Volumes: []boottest.Volume{{ID: "stick", File: stick}}})
 	wait := func(words string) {
@@ -41,7 +45,7 @@ func TestImageProvision(t *testing.T) {
 	}
 	restart()
 	wait(`plug\s+the\s+volume\s+with\s+lwc.toml\s+in\s+again`)
-	if !holds(t, disk, []byte(`mac = "52:54:00:12:34:56"`)) {
+	if !holds(t, disk, setting) {
 		t.Error("the disk does not hold the settings")
 	}
 	if holds(t, disk, token) {
@@ -55,7 +59,7 @@ func TestImageProvision(t *testing.T) {
 	}
 	wait(`WAITING FOR SETTINGS`)
 	vm.Kill()
-	if holds(t, disk, []byte("52:54:00:12:34:56")) {
+	if holds(t, disk, setting) {
 		t.Error("the disk still holds the settings")
 	}
 }
