@@ -9,8 +9,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"lwc/image/contents"
 )
@@ -31,5 +36,28 @@ func run(root, out string) error {
 	if _, err := os.Lstat(filepath.Join(root, "etc/initrd-release")); err == nil {
 		p.tree = contents.Initrd()
 	}
-	return p.prune()
+	if err := p.prune(); err != nil {
+		return err
+	}
+	return oneTime(root, os.Getenv("SOURCE_DATE_EPOCH"))
+}
+
+// oneTime gives every file the time of the build. mkosi takes those back that are
+// newer than it; but a file made by a cached first part of a build is older, and
+// would tell when that was.
+func oneTime(root, epoch string) error {
+	seconds, err := strconv.ParseInt(epoch, 10, 64)
+	if err != nil {
+		return fmt.Errorf("SOURCE_DATE_EPOCH, which mkosi sets: %w", err)
+	}
+	at := unix.NsecToTimespec(time.Unix(seconds, 0).UnixNano())
+	return filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if err := unix.UtimesNanoAt(unix.AT_FDCWD, path, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return fmt.Errorf("setting the time of %s: %w", path, err)
+		}
+		return nil
+	})
 }

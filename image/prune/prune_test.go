@@ -178,3 +178,26 @@ func TestOnlyPackagesThatLeftSomethingAreRecorded(t *testing.T) {
 		t.Errorf("recorded %+v, want %+v", got, want)
 	}
 }
+
+// A file that a cached first part of a build made bears the time of the build too, a
+// link itself and not what it points to.
+func TestOneTime(t *testing.T) {
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "old"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/nowhere", filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := oneTime(root, "2000000000"); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", "old", "link"} {
+		if info, err := os.Lstat(filepath.Join(root, name)); err != nil || info.ModTime().Unix() != 2000000000 {
+			t.Errorf("%q: %v, %v", name, info, err)
+		}
+	}
+	if err := oneTime(root, ""); err == nil {
+		t.Error("a build without a time is taken")
+	}
+}
