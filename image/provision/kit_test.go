@@ -154,4 +154,10 @@ func site(id, address string) string {
 	return strings.ReplaceAll(string(sitefile.Template(f)), "token = \"\"\n", "")
 }
 
+// place is where part begins in text, in the words of a problem.
+func place(text, part string) string {
+	before, _, _ := strings.Cut(text, part)
+	return fmt.Sprintf("line %d, column %d", strings.Count(before, "\n")+1, len(before)-strings.LastIndex(before, "\n"))
+}
+
 func mkfifo(path string) error { return syscall.Mkfifo(path, 0o600) }

@@ -20,8 +20,9 @@ const addressA, addressB = "10.1.0.2/24", "10.2.0.2/24"
 func TestTheLifeOfABox(t *testing.T) {
 	b := newBox(t)
 	b.want(Waiting, "no-volume", "there is no volume with the name LWCCONF: copy lwc.toml to a USB stick")
-	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": strings.Replace(site("t1", addressA), "52:54:00:12:34:56", "52:54", 1)})
-	s := b.want(Refused, "mac", "line 11, column 7: internal.mac:")
+	bad := strings.Replace(site("t1", addressA), "52:54:00:12:34:56", "52:54", 1)
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": bad})
+	s := b.want(Refused, "mac", place(bad, `"52:54"`)+": internal.mac:")
 	if s.Source != "lwc.toml on LWCCONF (sdb1)" || b.read(b.RAM, daemonFile) != "" || b.read(b.Settings, settingsFile) != "" || b.hasToken() {
 		t.Errorf("a bad file changed something: %+v", s)
 	}
@@ -194,8 +195,9 @@ func TestWhatLwcdObjectsTo(t *testing.T) {
 	b.Check = func(f *sitefile.File) []sitefile.Problem {
 		return []sitefile.Problem{f.Problem(KindPorts, "internal.addresses", "is no good", "use another")}
 	}
-	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
-	b.want(Refused, "ports", "line 13, column 13: internal.addresses: is no good: use another")
+	text := site("t1", addressA)
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": text})
+	b.want(Refused, "ports", place(text, `["`+addressA)+": internal.addresses: is no good: use another")
 	if b.read(b.RAM, daemonFile) != "" || b.hasToken() {
 		t.Error("lwcd got it all the same")
 	}
