@@ -53,7 +53,7 @@ type chaosRun struct {
 // every document of every run is stored exactly once, as the device sent it, or
 // named with the reason.
 func TestChaos(t *testing.T) {
-	length, devices, patience := 25*time.Second, 24, 6*time.Minute
+	length, devices, patience := 25*time.Second, 24, maxOwed
 	if s := os.Getenv(chaosTime); s != "" {
 		var err error
 		length, err = time.ParseDuration(s)
