@@ -51,11 +51,14 @@ func (m *membership) withheld(err error, told string) string {
 // newKey returns the key to enrol with. The error is about this box, or ctx ended.
 func (m *membership) newKey(ctx context.Context) (crypto.Signer, error) {
 	for told := ""; ; {
-		key, why, err := pendingKey(m.conf.stateDir, m.conf.tpm)
+		key, err := pendingKey(m.conf.stateDir, m.conf.tpm)
 		switch {
 		case err == nil:
-			m.tellPlace(key, why)
-			return key, nil
+			if key.lost != nil {
+				m.log.Warn("the key of an enrolment that was cut off cannot be used: a new one takes its place", "error", key.lost)
+			}
+			m.tellPlace(key.Signer, key.whyFile)
+			return key.Signer, nil
 		case !lacksTPM(err):
 			return nil, &stateError{err}
 		}

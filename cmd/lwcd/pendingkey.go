@@ -4,9 +4,11 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
+	"lwc/image/trial"
 	"lwc/transport/boxkey"
 )
 
@@ -15,34 +17,47 @@ import (
 // saved, the same key may ask again with the same token, and no other.
 const pendingFile = "enrolling.key"
 
+// enrolKey is the key to enrol with.
+type enrolKey struct {
+	crypto.Signer
+	// whyFile is what kept a new key out of the TPM; nil: nothing, or it is no new one.
+	whyFile error
+	// lost is why the key of an enrolment that was cut off is given up; nil: it is this
+	// one, or there was none.
+	lost error
+}
+
 // pendingKey reads the key of an enrolment that was cut off, or makes one: in the
-// TPM where there is one. why tells what kept a new key out of it. One that is in a
-// TPM which is not there now is waited for (boxkey.ErrNoTPM): it may have used the
-// token up.
-func pendingKey(dir, tpm string) (key crypto.Signer, why, err error) {
-	key, err = readPending(dir, tpm)
-	if err == nil || errors.Is(err, boxkey.ErrNoTPM) {
-		return key, nil, err
+// TPM where there is one. A key may have used the token up, so that it is given up only
+// where it is gone for good: its text is damaged, or another TPM made it. One that
+// cannot be read now, and one in a TPM that cannot be used now (boxkey.ErrNoTPM), is an
+// error and stays.
+func pendingKey(dir, tpm string) (enrolKey, error) {
+	text, err := os.ReadFile(filepath.Join(dir, pendingFile))
+	defer clear(text)
+	var lost error
+	switch {
+	case err == nil:
+		var key crypto.Signer
+		if key, lost = boxkey.Parse(tpm, text); lost == nil || errors.Is(lost, boxkey.ErrNoTPM) {
+			return enrolKey{Signer: key}, lost
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return enrolKey{}, fmt.Errorf("reading the key of the enrolment that is under way: %w", err)
 	}
-	if key, why = boxkey.Create(tpm); key == nil {
-		return nil, nil, why
+	key, why := boxkey.Create(tpm)
+	if key == nil {
+		return enrolKey{}, why
 	}
 	if err := writePending(dir, key); err != nil {
-		return nil, nil, fmt.Errorf("keeping the new identity key in %s: %w", dir, err)
+		return enrolKey{}, fmt.Errorf("keeping the new identity key in %s: %w", dir, err)
 	}
-	return key, why, nil
+	return enrolKey{key, why, lost}, nil
 }
 
-func readPending(dir, tpm string) (crypto.Signer, error) {
-	b, err := os.ReadFile(filepath.Join(dir, pendingFile))
-	if err != nil {
-		return nil, err
-	}
-	defer clear(b)
-	return boxkey.Parse(tpm, b)
-}
-
-func writePending(dir string, key crypto.Signer) error {
+// writePending replaces the file so that after a power cut the old key is there or the
+// new one, whole.
+func writePending(dir string, key crypto.Signer) (err error) {
 	text, err := boxkey.Marshal(key)
 	if err != nil {
 		return err
@@ -51,12 +66,19 @@ func writePending(dir string, key crypto.Signer) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, pendingFile), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := os.CreateTemp(dir, "."+pendingFile+"-*") // mode 0600
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(text)
-	return errors.Join(err, f.Sync(), f.Close())
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, pendingFile))
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return trial.SyncFolder(dir)
 }
 
 // dropPending removes the key when it is part of the identity.

@@ -3,12 +3,18 @@ package main
 import (
 	"bytes"
 	"crypto/ecdsa"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
+	"lwc/transport/boxkey"
 	"lwc/transport/boxkey/boxkeytest"
 )
 
@@ -64,16 +70,70 @@ func TestIdentityInTPM(t *testing.T) {
 // key asks again.
 func TestPendingKeyInTPM(t *testing.T) {
 	tpm, dir := boxkeytest.Start(t), t.TempDir()
-	first, why, err := pendingKey(dir, tpm.Device)
-	if err != nil || why != nil {
-		t.Fatal(err, why)
+	first, err := pendingKey(dir, tpm.Device)
+	if err != nil || first.whyFile != nil {
+		t.Fatalf("%+v, %v", first, err)
 	}
-	again, why, err := pendingKey(dir, tpm.Device)
-	if err != nil || why != nil || !again.Public().(*ecdsa.PublicKey).Equal(first.Public()) {
-		t.Errorf("another key: %v, %v", err, why)
+	again, err := pendingKey(dir, tpm.Device)
+	if err != nil || again.whyFile != nil || again.lost != nil || !again.Public().(*ecdsa.PublicKey).Equal(first.Public()) {
+		t.Errorf("another key: %+v, %v", again, err)
 	}
 	tpm.Off()
-	if key, _, err := pendingKey(dir, tpm.Device); !lacksTPM(err) || key != nil {
-		t.Errorf("without the TPM: %v, %v", key, err)
+	if key, err := pendingKey(dir, tpm.Device); !lacksTPM(err) || key.Signer != nil {
+		t.Errorf("without the TPM: %+v, %v", key, err)
 	}
+	tpm.On()
+	if key, err := pendingKey(dir, tpm.Device); err != nil || !key.Public().(*ecdsa.PublicKey).Equal(first.Public()) {
+		t.Errorf("with the TPM back: %+v, %v", key, err)
+	}
+	// The disk was moved before it enrolled: the key is gone for good.
+	tpm.Clear()
+	if key, err := pendingKey(dir, tpm.Device); err != nil || !errors.Is(key.lost, boxkey.ErrForeign) {
+		t.Errorf("with another TPM: %+v, %v", key, err)
+	}
+}
+
+// Regression: a TPM that fails at that moment is no reason for another key.
+func TestPendingKeyInTPMThatFails(t *testing.T) {
+	tpm, dir := boxkeytest.Start(t), t.TempDir()
+	first, err := pendingKey(dir, tpm.Device)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := must[[]byte](t)(os.ReadFile(filepath.Join(dir, pendingFile)))
+	failing := filepath.Join(t.TempDir(), "tpm")
+	answering(t, failing, 0x101) // TPM_RC_FAILURE (TPM 2.0 Library, part 2, section 6.6.3)
+	if key, err := pendingKey(dir, failing); !errors.Is(err, boxkey.ErrNoTPM) || key.Signer != nil {
+		t.Errorf("%+v, %v", key, err)
+	}
+	if now := must[[]byte](t)(os.ReadFile(filepath.Join(dir, pendingFile))); !bytes.Equal(now, text) {
+		t.Error("the key was replaced")
+	}
+	if key, err := pendingKey(dir, tpm.Device); err != nil || !key.Public().(*ecdsa.PublicKey).Equal(first.Public()) {
+		t.Errorf("when the TPM is well again: %+v, %v", key, err)
+	}
+}
+
+// answering is a TPM that has but one answer, until the test ends.
+func answering(t *testing.T, path string, code uint32) {
+	t.Helper()
+	l := must[net.Listener](t)(net.Listen("unix", path))
+	var serving sync.WaitGroup
+	t.Cleanup(func() { l.Close(); serving.Wait() })
+	serving.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			header := make([]byte, 10) // tag, size and code (part 1, section 18.2)
+			_, _ = io.ReadFull(c, header)
+			_, _ = io.CopyN(io.Discard, c, int64(binary.BigEndian.Uint32(header[2:]))-int64(len(header)))
+			binary.BigEndian.PutUint16(header, 0x8001) // TPM_ST_NO_SESSIONS
+			binary.BigEndian.PutUint32(header[2:], uint32(len(header)))
+			binary.BigEndian.PutUint32(header[6:], code)
+			_, _ = c.Write(header) // who has gone wants no answer
+			c.Close()
+		}
+	})
 }

@@ -25,7 +25,8 @@ const (
 )
 
 var (
-	// ErrNoTPM: there is no TPM, or none that answers, or this user may not use it.
+	// ErrNoTPM: there is no TPM, or none that answers, or one that fails at this moment,
+	// or this user may not use it.
 	ErrNoTPM = errors.New("there is no TPM that can be used")
 	// ErrForeign: the TPM that is there did not make this key, or was cleared since.
 	ErrForeign = errors.New("this TPM does not know the key: " +

@@ -102,7 +102,7 @@ func (k *tpmKey) loadInto(t transport.TPM) (tpm2.NamedHandle, error) {
 		return tpm2.NamedHandle{}, ErrForeign
 	}
 	if err != nil {
-		return tpm2.NamedHandle{}, fmt.Errorf("loading the key: %w", err)
+		return tpm2.NamedHandle{}, fmt.Errorf("%w: loading the key: %w", ErrNoTPM, err)
 	}
 	return tpm2.NamedHandle{Handle: loaded.ObjectHandle, Name: loaded.Name}, nil
 }
@@ -134,7 +134,7 @@ func storageRoot(t transport.TPM) (tpm2.NamedHandle, error) {
 		return tpm2.NamedHandle{}, fmt.Errorf("%w: its owner hierarchy has a password, or is switched off (clear the TPM in the firmware's set-up): %w", ErrNoTPM, err)
 	}
 	if err != nil {
-		return tpm2.NamedHandle{}, fmt.Errorf("making the storage root key: %w", err)
+		return tpm2.NamedHandle{}, fmt.Errorf("%w: making the storage root key: %w", ErrNoTPM, err)
 	}
 	return tpm2.NamedHandle{Handle: made.ObjectHandle, Name: made.Name}, nil
 }
