@@ -50,12 +50,15 @@ func (k Kernel) find(partition string) (string, error) {
 		return "", err
 	}
 	own, found := k.ownDisk(), []string(nil)
+	if own == "" {
+		return "", fmt.Errorf("%w: it is not known which disk is the box's own", ErrPartition)
+	}
 	for _, d := range devices {
-		if k.partName(d.Name()) == partition && (own == "" || k.diskOf(d.Name()) == own) {
+		if k.partName(d.Name()) == partition && k.diskOf(d.Name()) == own {
 			found = append(found, d.Name())
 		}
 	}
-	if len(found) == 0 && own != "" {
+	if len(found) == 0 {
 		return "", ErrNothing
 	}
 	if len(found) != 1 {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -115,29 +116,58 @@ func (k Kernel) diskOf(name string) string {
 	return filepath.Base(at)
 }
 
+// Owns tells whether a disk or partition, by the kernel's name, is of the disk that the
+// box runs from.
+func (k Kernel) Owns(name string) bool {
+	own := k.ownDisk()
+	if own == "" || name != filepath.Base(name) {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(k.Sys, "class/block", name))
+	return err == nil && k.diskOf(name) == own
+}
+
 // ownDisk is the disk below the root file system, through device mapper. Empty: it
-// cannot be told, and no volume counts as the box's own.
+// cannot be told, or the root is of more than one, and no volume counts as the box's own.
 func (k Kernel) ownDisk() string {
 	var st unix.Stat_t
 	if err := unix.Stat("/", &st); err != nil {
 		return ""
 	}
 	dev := strconv.Itoa(int(unix.Major(st.Dev))) + ":" + strconv.Itoa(int(unix.Minor(st.Dev)))
-	at, err := filepath.EvalSymlinks(filepath.Join(k.Sys, "dev/block", dev))
-	if err != nil {
+	const deepest = 4 // verity on a partition is one
+	disks, err := k.disksBelow(filepath.Join(k.Sys, "dev/block", dev), deepest)
+	if err != nil || len(disks) != 1 {
 		return ""
 	}
-	const deepest = 4 // verity on a partition is one
-	for range deepest {
-		below, err := os.ReadDir(filepath.Join(at, "slaves"))
-		if err != nil || len(below) == 0 {
-			break
-		}
-		if at, err = filepath.EvalSymlinks(filepath.Join(at, "slaves", below[0].Name())); err != nil {
-			return ""
-		}
+	return disks[0]
+}
+
+// disksBelow names the disks that a device is made of. dm-verity has two partitions
+// below it, the data and the hashes: those of two disks that carry the same release
+// have the same names, and any of them fit together.
+func (k Kernel) disksBelow(at string, deepest int) ([]string, error) {
+	at, err := filepath.EvalSymlinks(at)
+	if err != nil {
+		return nil, err
 	}
-	return k.diskOf(filepath.Base(at))
+	below, err := os.ReadDir(filepath.Join(at, "slaves"))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(below) == 0 {
+		return []string{k.diskOf(filepath.Base(at))}, nil
+	}
+	if err != nil || deepest == 0 {
+		return nil, errors.Join(err, ErrPartition)
+	}
+	var all []string
+	for _, b := range below {
+		disks, err := k.disksBelow(filepath.Join(at, "slaves", b.Name()), deepest-1)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, disks...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
 }
 
 // mountOptions give whoever wrote the volume no rights and no names: files are

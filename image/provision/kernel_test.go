@@ -43,6 +43,60 @@ func machine(t *testing.T, devices map[string]string) Kernel {
 	return k
 }
 
+// runsFrom has the root lie on device mapper over these, or on the only one of them;
+// each is a place below the devices of sysfs.
+func runsFrom(t *testing.T, k Kernel, parts ...string) {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Stat("/", &st); err != nil {
+		t.Fatal(err)
+	}
+	root, at := filepath.Join(k.Sys, "dev/block", fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev))), filepath.Join(k.Sys, "devices", parts[0])
+	if len(parts) > 1 {
+		at = filepath.Join(k.Sys, "devices/virtual/dm-0")
+		err := os.MkdirAll(filepath.Join(at, "slaves"), 0o755)
+		for _, p := range parts {
+			err = errors.Join(err, os.Symlink(filepath.Join(k.Sys, "devices", p), filepath.Join(at, "slaves", strings.ReplaceAll(p, "/", "!"))))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(root), 0o755), os.RemoveAll(root), os.Symlink(at, root)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Two disks with the same release: what counts is where the root came from, and that is
+// no disk at all where its data came from one and its hashes from the other.
+func TestOwnsTheDiskOfTheRootAlone(t *testing.T) {
+	all := map[string]string{"sda": "x", "sda3": "x", "sda4": "x", "sda7:lwc-state": "x", "sdb": "x", "sdb3": "x", "sdb4": "x", "sdb7:lwc-state": "x"}
+	for _, c := range []struct {
+		root []string
+		own  string
+	}{
+		{[]string{"sda/sda3", "sda/sda4"}, "sda"}, {[]string{"sdb/sdb3", "sdb/sdb4"}, "sdb"}, {[]string{"sdb/sdb3"}, "sdb"},
+		{[]string{"sda/sda3", "sdb/sdb4"}, ""}, {[]string{"sda/sda3", "sda/sda9"}, ""},
+	} {
+		k := machine(t, all)
+		runsFrom(t, k, c.root...)
+		for name := range all {
+			name, _, _ = strings.Cut(name, ":")
+			if want := c.own != "" && strings.HasPrefix(name, c.own); k.Owns(name) != want {
+				t.Errorf("a root on %v: %s is its own: %v", c.root, name, !want)
+			}
+		}
+		for _, name := range []string{"", ".", "..", "sdc1", "../block/sda7"} {
+			if k.Owns(name) {
+				t.Errorf("a root on %v: %q is its own", c.root, name)
+			}
+		}
+	}
+	if k := machine(t, all); k.Owns("sda7") {
+		t.Error("a partition is the box's own although nobody knows where the root lies")
+	}
+}
+
 func TestListFindsWhatIsMeant(t *testing.T) {
 	conf, other := formatted(t, "16", "LWCCONF", "16"), formatted(t, "16", "BACKUP", "16")
 	blank := filepath.Join(t.TempDir(), "blank")
@@ -110,7 +164,11 @@ func TestEraseLeavesNothingOfThePartition(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k := machine(t, map[string]string{"sda": other, "sda5:lwc-state": state, "sda6:lwc_1.2.3": other})
+	k := machine(t, map[string]string{"sda": other, "sda5:lwc-state": state, "sda6:lwc_1.2.3": other, "sdb5:lwc-state": other})
+	if err := k.Erase(t.Context(), StatePartition); !errors.Is(err, ErrPartition) {
+		t.Errorf("of a disk that is not known to be the box's own: %v", err)
+	}
+	runsFrom(t, k, "sda/sda6")
 	if err := k.Erase(t.Context(), StatePartition); err != nil {
 		t.Fatal(err)
 	}
@@ -119,11 +177,13 @@ func TestEraseLeavesNothingOfThePartition(t *testing.T) {
 			t.Errorf("%s has %d bytes, beginning with %.8q (%v)", path, len(text), text, err)
 		}
 	}
-	twice := machine(t, map[string]string{"sda5:lwc-state": state, "sdb5:lwc-state": other})
+	twice := machine(t, map[string]string{"sda5:lwc-state": state, "sda6:lwc-state": other})
+	runsFrom(t, twice, "sda/sda5")
 	if err := twice.Erase(t.Context(), StatePartition); !errors.Is(err, ErrPartition) {
 		t.Errorf("of two it took one: %v", err)
 	}
 	huge := machine(t, map[string]string{"sda5:lwc-state": other})
+	runsFrom(t, huge, "sda/sda5")
 	if err := os.WriteFile(filepath.Join(huge.Sys, "class/block/sda5/size"), []byte("99999999999\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -143,14 +203,7 @@ func TestEraseOfADiskThatHasNoState(t *testing.T) {
 	if err := k.Erase(t.Context(), "lwc-else"); !errors.Is(err, ErrPartition) {
 		t.Errorf("of a disk that is not known to be the box's own: %v", err)
 	}
-	var st unix.Stat_t
-	if err := unix.Stat("/", &st); err != nil {
-		t.Fatal(err)
-	}
-	root := filepath.Join(k.Sys, "dev/block", fmt.Sprintf("%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)))
-	if err := errors.Join(os.MkdirAll(filepath.Dir(root), 0o755), os.Symlink(filepath.Join(k.Sys, "devices/sda/sda3"), root)); err != nil {
-		t.Fatal(err)
-	}
+	runsFrom(t, k, "sda/sda3")
 	if err := k.Erase(t.Context(), StatePartition); !errors.Is(err, ErrNothing) {
 		t.Errorf("%v", err)
 	}
