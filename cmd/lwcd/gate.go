@@ -63,6 +63,9 @@ func (g gate) judge(ctx context.Context) (words string, err error) {
 	if problem == "" {
 		return fmt.Sprintf("release %s is good: %s", g.version, words), nil
 	}
+	// An error that comes of a power-off does not turn it into a restart: systemd takes no
+	// FailureAction= while it shuts down (emergency-action.c). No error would be a good
+	// verdict for whatever else ends the gate.
 	if ctx.Err() != nil {
 		return "", errors.New("the machine stops before there is a verdict")
 	}

@@ -104,6 +104,22 @@ func TestGateOfNoTrial(t *testing.T) {
 	}
 }
 
+// Who ends the gate gets no verdict: neither a good one, nor one that condemns.
+func TestGateThatIsEnded(t *testing.T) {
+	g, dir := onTrial(t)
+	g.limit = time.Minute
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if words, err := g.judge(ctx); err == nil || words != "" || !strings.Contains(err.Error(), "before there is a verdict") {
+		t.Errorf("%q, %v", words, err)
+	}
+	for _, name := range []string{"log", "trial.json"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("there is a %s: it was condemned", name)
+		}
+	}
+}
+
 // A release that is not good is condemned, and the reason outlives the restart.
 func TestGateCondemns(t *testing.T) {
 	settled := func(t *testing.T, g gate) {
