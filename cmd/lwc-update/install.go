@@ -27,7 +27,14 @@ func (b *box) install(ctx context.Context, o order, m mouth) (said, error) {
 		return said{}, errors.New("nothing was changed: the window closed while the release was loading: it goes on in the next one")
 	}
 	m.say(running, "release %s is verified, clearing the free slot", manifest.Version)
+	// The restart for a release that was installed before would cut this one off.
+	if err := call(ctx, b.systemctl, "stop", restartUnit); err != nil {
+		return said{}, fmt.Errorf("nothing was changed: %w", err)
+	}
 	if err := b.clear(ctx); err != nil {
+		return said{}, err
+	}
+	if err := trial.DropFault(b.state); err != nil {
 		return said{}, err
 	}
 	p := pending{V: 1, Job: o.Job, Version: manifest.Version, From: b.version, Boot: b.boot, RebootAt: o.RebootAt.Unix()}

@@ -28,8 +28,13 @@ const (
 )
 
 // reset overwrites the identity and the settings, has the next boot do so with the
-// whole state partition, and restarts the machine.
+// whole state partition, and restarts the machine. It waits for the end of a trial: a
+// release that does not find the state that it was installed beside is found bad, and
+// the box would be reset and fall back to the release before.
 func (b *box) reset(ctx context.Context, m mouth) (said, error) {
+	if err := b.settled(ctx, m); err != nil {
+		return said{}, fmt.Errorf("nothing was changed: the factory reset waited for the trial of a release to end: %w", err)
+	}
 	// The variable first: what is begun then ends with an empty state, whatever happens.
 	if err := b.askReset(); err != nil {
 		return said{}, fmt.Errorf("asking for a factory reset: %w", err)

@@ -35,11 +35,11 @@ func (b *box) serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	signal.Ignore(syscall.SIGPIPE)
 	ctx, cancel := context.WithTimeoutCause(ctx, workLimit, fmt.Errorf("it took longer than %v", workLimit))
 	defer cancel()
-	if f, ok := in.(*os.File); ok {
-		_ = f.SetReadDeadline(time.Now().Add(orderLimit)) // a file that cannot wait needs none
-	}
 	m := mouth{out}
-	o, err := readOrder(in, time.Now())
+	o, err := readWithin(in, orderLimit)
+	if err == nil {
+		err = o.inTime(ctx, m)
+	}
 	if err != nil {
 		m.say(failed, "%v", err)
 		return err
@@ -158,23 +158,29 @@ func (b *box) outcome(ctx context.Context, p pending, m mouth) (last said, known
 
 // proven waits for the verdict on the running release.
 func (b *box) proven(ctx context.Context, m mouth) (said, error) {
+	if err := b.settled(ctx, m); err != nil {
+		return said{}, err
+	}
+	return said{done, "release " + b.version + " runs, and was found good"}, b.raise()
+}
+
+// settled waits until the running release is no trial any more. One that is found bad
+// restarts the machine meanwhile.
+func (b *box) settled(ctx context.Context, m mouth) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, trialLimit, fmt.Errorf("release %s runs, but was not found good within %v", b.version, trialLimit))
 	defer cancel()
 	told := false
 	for {
 		tried, err := b.onTrial()
-		if err != nil {
-			return said{}, err
-		}
-		if !tried {
-			return said{done, "release " + b.version + " runs, and was found good"}, b.raise()
+		if err != nil || !tried {
+			return err
 		}
 		if !told {
 			m.say(running, "release %s runs on trial", b.version)
 			told = true
 		}
 		if !sleep(ctx, trialPoll) {
-			return said{}, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }
@@ -200,7 +206,7 @@ func (b *box) schedule(ctx context.Context, p pending) (said, error) {
 	if time.Until(at) <= 0 {
 		return said{waiting, fmt.Sprintf("release %s is installed, the machine restarts now", p.Version)}, nil
 	}
-	return said{waiting, fmt.Sprintf("release %s is installed, the machine restarts at %s", p.Version, at.Format(time.RFC3339))}, nil
+	return said{waiting, fmt.Sprintf("release %s is installed, the machine restarts at %s", p.Version, stamp(at))}, nil
 }
 
 // sleep returns false when ctx ended first.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -39,6 +40,22 @@ func SaveFault(folder string, f Fault) error {
 func LoadFault(folder string) (Fault, error) {
 	var f Fault
 	return f, Load(folder, faultFile, &f)
+}
+
+// DropFault forgets the one that was kept: before another trial, so that its own
+// fault is told of it, and none of an earlier one.
+func DropFault(folder string) error {
+	err := os.Remove(filepath.Join(folder, faultFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = SyncFolder(folder)
+	}
+	if err != nil {
+		return fmt.Errorf("forgetting the fault of an earlier trial: %w", err)
+	}
+	return nil
 }
 
 // maxNote bounds a file that is read.

@@ -53,6 +53,14 @@ func TestNotes(t *testing.T) {
 	if list, err := os.ReadDir(folder); err != nil || len(list) != 1 {
 		t.Errorf("%v, %v", list, err)
 	}
+	for range 2 { // one that is gone is no error
+		if err := DropFault(folder); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadFault(folder); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v", err)
+		}
+	}
 	if err := os.WriteFile(filepath.Join(folder, faultFile), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
