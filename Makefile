@@ -10,7 +10,7 @@ export LWC_BIN := $(CURDIR)/$(BIN)
 FUZZTIME ?= 1m
 
 # What the tests use beside Go: real peers, and the programs that judge.
-TEST_DEPS := openssh-server openssh-client mosquitto chromium python3-junos-eznc nftables netbase iproute2 dnsmasq-base tinyproxy-bin squid chrony erofs-utils sbsigntool mtools dosfstools
+TEST_DEPS := openssh-server openssh-client mosquitto chromium python3-junos-eznc nftables netbase iproute2 dnsmasq-base tinyproxy-bin squid chrony erofs-utils sbsigntool mtools dosfstools e2fsprogs
 
 # What running tests under other kernels needs besides, and whose kernels: Debian 12
 # has 6.1, without tables that outlive their owner; Debian 13 has the appliance's.
@@ -118,7 +118,7 @@ image-scan: ## what can be executed in the image, and why
 	$(GO) run ./image/scan -all $(or $(IMG),dist/lwc_$(IMAGE_VERSION).img)
 
 # What booting an image needs: a machine, its firmware, a TPM, and what makes sticks.
-IMAGE_TEST_DEPS := qemu-system-x86 ovmf swtpm mtools dosfstools sbsigntool
+IMAGE_TEST_DEPS := qemu-system-x86 ovmf swtpm mtools dosfstools sbsigntool e2fsprogs
 IMG ?= $(CURDIR)/dist/lwc_$(IMAGE_VERSION).img
 IMAGE_TEST = LWC_IMAGE_TEST=$(IMG) LWC_TEST_STRICT=1 $(GO) test -count=1 -v -timeout 60m
 
@@ -142,7 +142,7 @@ $(IMAGE_TEST_PARTS): build
 	  awk '{ print } /^--- PASS: TestImage/ { n++ } END { if (!n) { print "no test of the image passed"; exit 1 } }'
 
 IMAGE_TEST_PKGS := ./cmd/lwc-update ./cmd/lwc-demo/site ./image/boottest ./image/build ./image/seal ./image/provision
-image-test-boot: IMAGE_TESTS := ^Test(Machine|VolumeKeeps|ExposureOfUnits|ImageBoot|ImageProvision) ## first boot, thirty bad lwc.toml, READY, a run of 50 devices, scans: 8 minutes
+image-test-boot: IMAGE_TESTS := ^Test(Machine|VolumeKeeps|ExposureOfUnits|State|ImageBoot|ImageProvision) ## first boot, thirty bad lwc.toml, READY, a run of 50 devices, scans: 8 minutes
 image-test-volatile: IMAGE_TESTS := ^TestImagePowerCut ## power cut in a run, the whole disk searched: 4 minutes
 image-test-update: IMAGE_TESTS := ^Test(ImageUpdate|Install|RollBack|CutOff|DiskThatForgets|RestartAt)$$ ## bad bundles, 1 to 2 with ten power cuts, a broken 3: 16 minutes
 image-test-secureboot: IMAGE_TESTS := ^TestImage(SecureBoot|TamperedRoot) ## own keys enrol, unsigned is refused, a tampered root panics: 3 minutes

@@ -30,6 +30,7 @@ usage:
   lwcd check-config FILE        the same for the lwc.toml of an appliance
   lwcd provision                give an appliance its settings (lwc-provision.service)
   lwcd forget                   ERASE all that an appliance knows (lwc-forget.service)
+  lwcd tidy                     remove what is not lwcd's from the state folder of an appliance (lwc-state.service)
   lwcd own DEVICE               tell whether a partition is of the disk that an appliance runs from
   lwcd gate                     judge a new release in its first start (lwc-gate.service)
   lwcd screen                   show how an appliance stands on its consoles (lwc-screen.service)
@@ -132,6 +133,8 @@ func subcommand(name string) func(ctx context.Context, args []string, stdout, st
 		return provisionBox
 	case "forget":
 		return forgetState
+	case "tidy":
+		return tidyState
 	case "own":
 		return ownDevice
 	case "gate":

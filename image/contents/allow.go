@@ -29,6 +29,7 @@ func Root() Tree {
 		"usr/lib/systemd/system-generators/systemd-bless-boot-generator": "brings it into the boot of a release on trial",
 		"usr/lib/systemd/systemd-makefs":                                 "formats /state when a factory reset was cut off",
 		"usr/sbin/mke2fs":                                                "systemd-repart formats /state by it",
+		"usr/sbin/tune2fs":                                               "keeps a part of /state for root",
 		"usr/sbin/e2fsck":                                                "checks /state after a power cut",
 		"usr/sbin/fsck.fat":                                              "checks the partition of the boot loader",
 	})}
