@@ -35,6 +35,9 @@ func (a *API) registerReleases() {
 	huma.Register(a.huma, write(http.MethodPost, "withdraw-release", "/releases/{version}/withdraw", "Keep a release from the boxes that do not run it", "updates"), a.withdrawRelease)
 	approve := write(http.MethodPost, "approve-release", "/releases/{version}/approve", "Let boxes take a release whose policy asks for an approval", "updates")
 	huma.Register(a.huma, approve, a.approveRelease)
+	resume := write(http.MethodPost, "resume-release", "/releases/{version}/resume", "Let a release go on that is held back", "updates")
+	resume.Description = "What failed with it so far does not count against it any more. A box that it failed on is not sent it again for that: ask for it there by hand."
+	huma.Register(a.huma, resume, a.resumeRelease)
 	boxes := read("list-boxes", "/boxes", "Who runs what, and what comes next", "updates")
 	huma.Register(a.huma, boxes, a.listBoxes)
 	put := write(http.MethodPut, "put-update-policy", "/update-policy", "Change when boxes may change their release, where their fleet does not say", "updates")
@@ -131,6 +134,20 @@ type withdrawal struct {
 func (a *API) withdrawRelease(ctx context.Context, in *withdrawal) (*answer[apitype.Release], error) {
 	r, err := a.cfg.Shelf.Withdraw(ctx, in.Version, caller(ctx).Name, in.Body.Reason)
 	return a.showRelease(ctx, "withdraw-release", r, err)
+}
+
+// resumption is the request of that operation.
+type resumption struct {
+	Version string `path:"version" maxLength:"40" doc:"MAJOR.MINOR.PATCH."`
+	Body    apitype.ReleaseResumption
+}
+
+func (a *API) resumeRelease(ctx context.Context, in *resumption) (*answer[apitype.Release], error) {
+	if err := a.cfg.Store.ResumeRelease(ctx, in.Version, caller(ctx).Name, in.Body.Reason); err != nil {
+		return nil, a.fail("resume-release", err)
+	}
+	a.cfg.Planner.Look()
+	return a.getRelease(ctx, &oneRelease{in.Version})
 }
 
 // releaseDecision is the request of that operation.

@@ -72,6 +72,44 @@ func TestReleases(t *testing.T) {
 	}
 }
 
+// A release that is held back goes on when an admin says so, and why.
+func TestResumeARelease(t *testing.T) {
+	cloud := apitest.Start(t)
+	cloud.Fill()
+	cloud.Box(apitest.Collector, "1.0.0")
+	cloud.Publish("1.1.0", nil)
+	admin, reader := as(t, cloud, edp.RoleAdmin), as(t, cloud, edp.RoleStandard)
+	resume := apitype.ReleaseResumption{Reason: "a bad batch of disks"}
+	if text := admin.call("POST", "/releases/1.1.0/resume", resume, nil, 409); !strings.Contains(text, "it is not held back") {
+		t.Errorf("%s", text)
+	}
+	cloud.FailUpdates("1.1.0")
+	var r apitype.Release
+	reader.call("GET", "/releases/1.1.0", nil, &r, 200)
+	if !r.Halted || r.HaltedWhy != "it failed on 3 boxes" {
+		t.Errorf("%+v", r)
+	}
+	if text := admin.call("POST", "/collectors/"+apitest.Collector+"/jobs", apitype.MachineJob{Kind: "update"}, nil, 409); !strings.Contains(text, "1.1.0 is held back") {
+		t.Errorf("by hand: %s", text)
+	}
+	reader.call("POST", "/releases/1.1.0/resume", resume, nil, 403)
+	admin.call("POST", "/releases/9.9.9/resume", resume, nil, 404)
+	admin.call("POST", "/releases/1.1.0/resume", apitype.ReleaseResumption{}, nil, 422)
+	r = apitype.Release{}
+	admin.call("POST", "/releases/1.1.0/resume", resume, &r, 200)
+	if r.Halted || r.Failed != 3 || r.ResumedReason != resume.Reason || !strings.HasPrefix(r.ResumedBy, "test-admin") || r.ResumedAt.IsZero() {
+		t.Errorf("%+v", r)
+	}
+	var events apitype.Events
+	reader.call("GET", "/events", nil, &events, 200)
+	if e := events.Events[0]; e.Kind != edp.EventReleaseResumed || e.Collector != "" || !strings.Contains(e.Text, resume.Reason) {
+		t.Errorf("%+v", e)
+	}
+	if told := cloud.Hub.Told(); told[len(told)-1] != "look" {
+		t.Errorf("told: %q", told)
+	}
+}
+
 // Updates by hand: what is published, for the box as it is, one at a time.
 func TestUpdateByHand(t *testing.T) {
 	cloud := apitest.Start(t)

@@ -81,6 +81,13 @@ func (c *Client) WithdrawRelease(ctx context.Context, version, reason string) (a
 	return out, err
 }
 
+// ResumeRelease lets a release go on that is held back.
+func (c *Client) ResumeRelease(ctx context.Context, version, reason string) (apitype.Release, error) {
+	var out apitype.Release
+	err := c.call(ctx, http.MethodPost, "/releases/"+esc(version)+"/resume", nil, apitype.ReleaseResumption{Reason: reason}, &out)
+	return out, err
+}
+
 // ApproveRelease lets boxes take a release whose policy asks for an approval.
 func (c *Client) ApproveRelease(ctx context.Context, version string, d apitype.ReleaseDecision) (apitype.Release, error) {
 	var out apitype.Release

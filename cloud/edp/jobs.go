@@ -61,9 +61,9 @@ func createJob(ctx context.Context, t *sql.Tx, n NewJob, now time.Time) (Job, er
 	if err != nil {
 		return Job{}, err
 	}
-	_, err = exec(ctx, t, `INSERT INTO jobs (id, collector, kind, run, devices, asked_by, state, total, created_at, expires_at, release, source, reboot_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`, j.ID, j.Collector, j.Kind, j.Run, devices,
-		j.By, j.State, j.Total, micros(j.Created), micros(j.Expires), j.Release, j.Source, micros(j.RebootAt))
+	_, err = exec(ctx, t, `INSERT INTO jobs (id, collector, kind, run, devices, asked_by, state, total, created_at, expires_at, release, source, reboot_at, detail)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`, j.ID, j.Collector, j.Kind, j.Run, devices,
+		j.By, j.State, j.Total, micros(j.Created), micros(j.Expires), j.Release, j.Source, micros(j.RebootAt), j.Detail)
 	return j, err
 }
 

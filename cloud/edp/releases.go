@@ -1,6 +1,7 @@
 package edp
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -8,8 +9,17 @@ import (
 	"slices"
 	"time"
 
+	"lwc/cloud/rollout"
 	"lwc/image/release"
 	"lwc/transport/wire"
+)
+
+// The kinds of events that tell what admins do with releases.
+const (
+	EventReleasePublished = "release-published"
+	EventReleaseWithdrawn = "release-withdrawn"
+	EventReleaseApproved  = "release-approval" // given or taken back
+	EventReleaseResumed   = "release-resumed"
 )
 
 // ReleaseState is whether boxes get a release.
@@ -30,6 +40,15 @@ type Release struct {
 	PublishedBy, WithdrawnBy string
 	Reason                   string // why it was withdrawn
 	Approvals                []ReleaseApproval
+	// ResumedAt is when an admin last let it go on although it was held back: what began
+	// before does not count against it.
+	ResumedAt                time.Time
+	ResumedBy, ResumedReason string
+}
+
+// Plan is what the planner of updates has to know of the release.
+func (r Release) Plan() rollout.Release {
+	return rollout.Release{Version: r.Version, Floor: r.Floor, Security: r.Security, Published: r.PublishedAt, Resumed: r.ResumedAt}
 }
 
 // ReleaseApproval lets the boxes of a policy with approvals take a release.
@@ -65,11 +84,12 @@ func (s *Store) Release(ctx context.Context, version string) (Release, error) {
 	return r, nil
 }
 
-const releaseColumns = `manifest, state, digest, published_at, published_by, withdrawn_at, withdrawn_by, reason`
+const releaseColumns = `manifest, state, digest, published_at, published_by, withdrawn_at, withdrawn_by, reason,
+	resumed_at, resumed_by, resume_reason`
 
 func scanRelease(r row) (x Release, err error) {
 	return x, r.Scan(jsonColumn{&x.Manifest}, &x.State, &x.Digest, moment{&x.PublishedAt}, &x.PublishedBy,
-		moment{&x.WithdrawnAt}, &x.WithdrawnBy, &x.Reason)
+		moment{&x.WithdrawnAt}, &x.WithdrawnBy, &x.Reason, moment{&x.ResumedAt}, &x.ResumedBy, &x.ResumedReason)
 }
 
 func loadReleases(ctx context.Context, q querier) ([]Release, error) {
@@ -109,7 +129,7 @@ func (s *Store) PublishRelease(ctx context.Context, m release.Manifest, digest, 
 		case errors.Is(err, ErrNotFound):
 			_, err = exec(ctx, t, `INSERT INTO releases (version, state, digest, manifest, published_at, published_by)
 				VALUES ($1, $2, $3, $4, $5, $6)`, m.Version, ReleasePublished, digest, body, micros(time.Now()), by)
-			return err
+			return told(ctx, t, err, EventReleasePublished, "", "release %s was published by %s", m.Version, by)
 		case err != nil:
 			return err
 		case old.Digest != digest:
@@ -119,7 +139,7 @@ func (s *Store) PublishRelease(ctx context.Context, m release.Manifest, digest, 
 		}
 		_, err = exec(ctx, t, `UPDATE releases SET state = $1, published_at = $2, published_by = $3,
 			withdrawn_at = 0, withdrawn_by = '', reason = '' WHERE version = $4`, ReleasePublished, micros(time.Now()), by, m.Version)
-		return err
+		return told(ctx, t, err, EventReleasePublished, "", "release %s was published again by %s", m.Version, by)
 	})
 	if err != nil {
 		return fmt.Errorf("publishing release %.40q: %w", m.Version, err)
@@ -148,7 +168,7 @@ func (s *Store) WithdrawRelease(ctx context.Context, version, by, reason string)
 		}
 		_, err = exec(ctx, t, `UPDATE jobs SET state = $1, error = 'the release was withdrawn', finished_at = $2
 			WHERE kind = $3 AND release = $4 AND source = '' AND state = $5`, wire.JobFailed, now, wire.JobUpdate, version, JobQueued)
-		return err
+		return told(ctx, t, err, EventReleaseWithdrawn, "", "release %s was withdrawn by %s: %s", version, by, reason)
 	})
 	if err != nil {
 		return fmt.Errorf("withdrawing release %.40q: %w", version, err)
@@ -157,7 +177,8 @@ func (s *Store) WithdrawRelease(ctx context.Context, version, by, reason string)
 }
 
 // ApproveRelease lets these collectors take a release, or all where none is named;
-// without approve, it takes back just that. Updates that were sent stay.
+// without approve, it takes back just that: ErrConflict when there is no such approval.
+// Updates that were sent stay.
 func (s *Store) ApproveRelease(ctx context.Context, version string, collectors []string, approve bool, by string) error {
 	if len(collectors) == 0 {
 		collectors = []string{""}
@@ -185,15 +206,77 @@ func (s *Store) ApproveRelease(ctx context.Context, version string, collectors [
 
 func decideRelease(ctx context.Context, t *sql.Tx, version, collector string, approve bool, by string) error {
 	if !approve {
-		_, err := exec(ctx, t, `DELETE FROM release_approvals WHERE version = $1 AND collector = $2`, version, collector)
-		return err
+		return unapprove(ctx, t, version, collector, by)
 	}
 	if collector != "" {
 		if _, err := one(ctx, t, scanString, `SELECT id FROM collectors WHERE id = $1`, collector); err != nil {
 			return fmt.Errorf("collector %.80q: %w", collector, err)
 		}
 	}
-	_, err := exec(ctx, t, `INSERT INTO release_approvals (version, collector, approved_by, approved_at)
+	n, err := exec(ctx, t, `INSERT INTO release_approvals (version, collector, approved_by, approved_at)
 		VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, version, collector, by, micros(time.Now()))
-	return err
+	if err != nil || n == 0 { // approved before
+		return err
+	}
+	return told(ctx, t, nil, EventReleaseApproved, collector, "release %s was approved for %s by %s", version, forWhom(collector), by)
+}
+
+// unapprove takes one approval back. Who names a box that may take the release with all
+// the others is told so, instead of that it is done.
+func unapprove(ctx context.Context, t *sql.Tx, version, collector, by string) error {
+	n, err := exec(ctx, t, `DELETE FROM release_approvals WHERE version = $1 AND collector = $2`, version, collector)
+	if err != nil || n > 0 {
+		return told(ctx, t, err, EventReleaseApproved, collector, "the approval of release %s for %s was taken back by %s", version, forWhom(collector), by)
+	}
+	of, err := loadApprovals(ctx, t, version)
+	switch {
+	case err != nil:
+		return err
+	case len(of) > 0 && of[0].Collector == "":
+		return fmt.Errorf("it is approved for all boxes, not for %.80s by itself: take the approval for all back, then approve it for those that may take it: %w", collector, ErrConflict)
+	case collector == "" && len(of) > 0:
+		return fmt.Errorf("it is approved for some boxes, not for all: name those whose approval is to be taken back: %w", ErrConflict)
+	}
+	return fmt.Errorf("it is not approved for %.80s: %w", forWhom(collector), ErrConflict)
+}
+
+func forWhom(collector string) string { return cmp.Or(collector, "all boxes") }
+
+// ResumeRelease lets a release go on that was held back: what failed with it so far does
+// not count against it any more. A box that it failed on is not sent it again for that.
+func (s *Store) ResumeRelease(ctx context.Context, version, by, reason string) error {
+	err := s.tx(ctx, func(t *sql.Tx) error {
+		r, err := loadRelease(ctx, t, version)
+		if err != nil {
+			return err
+		}
+		if r.State == ReleaseWithdrawn {
+			return fmt.Errorf("it is withdrawn: publish it again with lwc-cloud release add: %w", ErrConflict)
+		}
+		boxes, _, err := loadUpdates(ctx, t)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		w := waveOf(now, r, boxes)
+		if !w.Halted() {
+			return fmt.Errorf("it is not held back: %w", ErrConflict)
+		}
+		_, err = exec(ctx, t, `UPDATE releases SET resumed_at = $1, resumed_by = $2, resume_reason = $3 WHERE version = $4`,
+			micros(now), by, reason, version)
+		return told(ctx, t, err, EventReleaseResumed, "", "release %s was held back (%s), and %s let it go on: %s", version, w.Reason(), by, reason)
+	})
+	if err != nil {
+		return fmt.Errorf("resuming release %.40q: %w", version, err)
+	}
+	return nil
+}
+
+// told keeps the event of what was done to a release, unless that failed. Of all boxes
+// it is an event of no collector.
+func told(ctx context.Context, t *sql.Tx, err error, kind, collector, format string, args ...any) error {
+	if err != nil {
+		return err
+	}
+	return addEvent(ctx, t, wire.Event{V: wire.Version, Collector: collector, Time: time.Now().UTC(), Kind: kind, Text: fmt.Sprintf(format, args...)})
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,29 +90,51 @@ const failuresFor = 90 * 24 * time.Hour
 // releases that they may have, all as of one moment.
 func (s *Store) Boxes(ctx context.Context) ([]BoxRow, []rollout.Release, error) {
 	var boxes []BoxRow
-	var published []rollout.Release
-	err := s.snapshot(ctx, func(t *sql.Tx) error {
-		list, err := loadReleases(ctx, t)
-		if err != nil {
-			return err
-		}
-		if boxes, err = loadBoxes(ctx, t); err != nil {
-			return err
-		}
-		since := map[string]time.Time{}
-		for _, r := range list {
-			since[r.Version] = r.PublishedAt
-			if r.State == ReleasePublished {
-				published = append(published, rollout.Release{Version: r.Version, Floor: r.Floor, Security: r.Security, Published: r.PublishedAt})
-				approve(boxes, r)
-			}
-		}
-		return enterJobs(ctx, t, boxes, since)
+	var list []Release
+	err := s.snapshot(ctx, func(t *sql.Tx) (err error) {
+		boxes, list, err = loadUpdates(ctx, t)
+		return err
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("listing the boxes: %w", err)
 	}
+	var published []rollout.Release
+	for _, r := range list {
+		if r.State == ReleasePublished {
+			published = append(published, r.Plan())
+		}
+	}
 	return boxes, published, nil
+}
+
+// loadUpdates returns all boxes with what their updates tell, and all releases, the
+// newest first.
+func loadUpdates(ctx context.Context, q querier) ([]BoxRow, []Release, error) {
+	list, err := loadReleases(ctx, q)
+	if err != nil {
+		return nil, nil, err
+	}
+	boxes, err := loadBoxes(ctx, q)
+	if err != nil {
+		return nil, nil, err
+	}
+	since := map[string]time.Time{}
+	for _, r := range list {
+		since[r.Version] = r.PublishedAt
+		if r.State == ReleasePublished {
+			approve(boxes, r)
+		}
+	}
+	return boxes, list, enterJobs(ctx, q, boxes, since)
+}
+
+// waveOf counts how far a release has come.
+func waveOf(now time.Time, r Release, rows []BoxRow) rollout.Wave {
+	boxes := make([]rollout.Box, len(rows))
+	for i, b := range rows {
+		boxes[i] = b.Box
+	}
+	return rollout.WaveOf(now, r.Plan(), boxes)
 }
 
 func loadBoxes(ctx context.Context, q querier) ([]BoxRow, error) {
@@ -181,9 +204,9 @@ func enterJobs(ctx context.Context, q querier, boxes []BoxRow, since map[string]
 		b.Job = &job
 		switch {
 		case !over(job.State):
-			b.Busy = busyWith(job)
+			b.Busy, b.BusyFrom, b.Begun, b.Heard = busyWith(job), job.Created, e.taken, later(b.LastSeen, job.Created, job.RebootAt)
 		case job.State != wire.JobDone && e.taken && !strings.Contains(job.Error, windowClosed):
-			f := rollout.Failure{Version: job.Release, At: job.Finished, RolledBack: strings.Contains(job.Error, rolledBack)}
+			f := rollout.Failure{Version: job.Release, Began: job.Created, At: job.Finished, RolledBack: strings.Contains(job.Error, rolledBack)}
 			if f.RolledBack || !f.At.Before(since[f.Version]) {
 				b.Failures = append(b.Failures, f)
 			}
@@ -191,6 +214,8 @@ func enterJobs(ctx context.Context, q querier, boxes []BoxRow, since map[string]
 	}
 	return nil
 }
+
+func later(times ...time.Time) time.Time { return slices.MaxFunc(times, time.Time.Compare) }
 
 // busyWith names what a box is at: without a version, its updater's own.
 func busyWith(j Job) string {
@@ -211,7 +236,7 @@ func (a alsoBool) Scan(dest ...any) error { return a.row.Scan(append(dest, a.las
 
 // chooseRelease checks an update before it is made. Where the box runs the appliance
 // and no source is given, the release is one that is published; none means the newest
-// that the box can go to.
+// that the box can go to and that is not held back.
 func chooseRelease(ctx context.Context, t *sql.Tx, j *Job) error {
 	open, err := one(ctx, t, scanString, `SELECT id FROM jobs WHERE collector = $1 AND kind = 'update'
 		AND (state IN ($2, $3) OR (state = $4 AND expires_at > $5)) LIMIT 1`,
@@ -226,44 +251,12 @@ func chooseRelease(ctx context.Context, t *sql.Tx, j *Job) error {
 	if err != nil || j.Source != "" || release.CheckVersion(box.Image) != nil {
 		return err
 	}
-	list, err := loadReleases(ctx, t)
-	if err != nil {
+	c := choice{running: box.Image, wanted: j.Release, now: j.Created}
+	if c.boxes, c.list, err = loadUpdates(ctx, t); err != nil {
 		return err
 	}
-	j.Release, err = pick(list, box.Image, j.Release)
+	j.Release, j.Detail, err = c.pick()
 	return err
-}
-
-// pick returns the version that a box goes to from where it is. list begins with the
-// newest.
-func pick(list []Release, running, wanted string) (string, error) {
-	known := false
-	for _, r := range list {
-		if wanted != "" && r.Version != wanted {
-			continue
-		}
-		known = true
-		switch {
-		case r.State == ReleaseWithdrawn && wanted != "":
-			return "", fmt.Errorf("release %s was withdrawn: %w", wanted, ErrConflict)
-		case r.State == ReleaseWithdrawn:
-		case release.Compare(r.Version, running) <= 0 && wanted != "":
-			return "", fmt.Errorf("the box runs %s, and no box goes back: %w", running, ErrConflict)
-		case release.Compare(r.Version, running) <= 0:
-		case r.Floor != "" && release.Compare(running, r.Floor) < 0 && wanted != "":
-			return "", fmt.Errorf("release %s needs %s at least, and the box runs %s: update it to one in between first: %w", wanted, r.Floor, running, ErrConflict)
-		case r.Floor != "" && release.Compare(running, r.Floor) < 0:
-		default:
-			return r.Version, nil
-		}
-	}
-	switch {
-	case wanted != "" && !known:
-		return "", fmt.Errorf("no release %s is here: publish it with lwc-cloud release add: %w", wanted, ErrConflict)
-	case len(list) == 0:
-		return "", fmt.Errorf("no release is published: add one with lwc-cloud release add: %w", ErrConflict)
-	}
-	return "", fmt.Errorf("the box runs %s, and no newer release is published for it: %w", running, ErrConflict)
 }
 
 // tellUpdate keeps the event of an update that ended, and that a release which was

@@ -103,14 +103,14 @@ func tone(word string) string {
 		return "good"
 	case "lost":
 		return "bad"
-	case "ok", "complete", "done", "online", "open", "active", "published", "updated":
+	case "ok", "complete", "done", "online", "open", "active", "published", "updated", "release-published":
 		return "good"
 	case "failed", "refused", "denied", "blocked", "malformed", "interrupted", "device-error", "rejected", "revoked",
 		"port-violation", "host-key-changed", "credential-refused",
 		"over-privileged", "half-restarted", "dial-refused", "update-failed", "held back":
 		return "bad"
 	case "partial", "retry-later", "down", "config-rejected", "unknown-item", "host-key-first-use", "clock-step", "job-refused",
-		"legacy-algorithms", "skipped", "unsupported", "withheld", "declined", "waiting", "awaited", "withdrawn":
+		"legacy-algorithms", "skipped", "unsupported", "withheld", "declined", "waiting", "awaited", "withdrawn", "release-withdrawn", "release-resumed":
 		return "warn"
 	case "running", "accepted", "queued":
 		return "busy"

@@ -1,6 +1,8 @@
 package portal
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"lwc/cloud/api/apitype"
@@ -78,7 +80,7 @@ func (p *Portal) putPolicy(v *visit) error {
 // releaseData is the data of the page "release".
 type releaseData struct {
 	R       apitype.Release
-	Boxes   []apitype.Appliance // that run it, are at it, or wait for it
+	Boxes   []apitype.Appliance // that run it, are at it, or wait for it, or that it failed on
 	Pending []apitype.Appliance // whose policy asks for an approval that is not there
 }
 
@@ -103,7 +105,7 @@ func (v *visit) releaseData() (d releaseData, err error) {
 	d.R = view.Release(r, plans)
 	for _, p := range plans {
 		b := view.Appliance(p)
-		if p.Running == r.Version || p.Wanted == r.Version {
+		if p.Running == r.Version || p.Wanted == r.Version || failedOn(p, r.Version) {
 			d.Boxes = append(d.Boxes, b)
 		}
 		if p.Wanted == r.Version && p.Policy.Mode == rollout.Approval && !approved(r, p.Collector) {
@@ -111,6 +113,10 @@ func (v *visit) releaseData() (d releaseData, err error) {
 		}
 	}
 	return d, nil
+}
+
+func failedOn(p conductor.Planned, version string) bool {
+	return slices.ContainsFunc(p.Failures, func(f rollout.Failure) bool { return f.Version == version })
 }
 
 func approved(r edp.Release, collector string) bool {
@@ -143,6 +149,43 @@ func (p *Portal) approveRelease(v *visit) error {
 	p.cfg.Planner.Look()
 	p.log.Info("a release was approved", "version", version, "collectors", chosen, "user", v.user.Name)
 	return v.done("/releases/"+version, "Release "+version+" was approved.")
+}
+
+// unapproveRelease takes one approval back; no collector stands for all.
+func (p *Portal) unapproveRelease(v *visit) error {
+	version, collector := v.r.PathValue("version"), v.form("collector")
+	if err := p.cfg.Store.ApproveRelease(v.r.Context(), version, []string{collector}, false, v.user.Name); err != nil {
+		return err
+	}
+	p.cfg.Planner.Look()
+	p.log.Info("an approval of a release was taken back", "version", version, "collector", collector, "user", v.user.Name)
+	return v.done("/releases/"+version, "The approval of release "+version+" for "+cmp.Or(collector, "all boxes")+" was taken back.")
+}
+
+func (p *Portal) showResume(v *visit) error {
+	d, err := v.releaseData()
+	if err != nil {
+		return err
+	}
+	return v.render("resume", "updates", d.R)
+}
+
+// resume lets a release go on that is held back.
+func (p *Portal) resume(v *visit) error {
+	d, err := v.releaseData()
+	if err != nil {
+		return err
+	}
+	reason := v.form("reason")
+	if reason == "" || len(reason) > 500 {
+		return v.wrong("resume", "updates", d.R, fleet.Problems{{Path: "reason", Text: "say in a few words why, for those who look after the boxes"}})
+	}
+	if err := p.cfg.Store.ResumeRelease(v.r.Context(), d.R.Version, v.user.Name, reason); err != nil {
+		return v.wrong("resume", "updates", d.R, err)
+	}
+	p.cfg.Planner.Look()
+	p.log.Info("a release that was held back goes on", "version", d.R.Version, "reason", reason, "user", v.user.Name)
+	return v.done("/releases/"+d.R.Version, "Release "+d.R.Version+" goes on.")
 }
 
 func (p *Portal) showWithdraw(v *visit) error {

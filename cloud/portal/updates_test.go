@@ -53,11 +53,50 @@ func TestUpdatesInABrowser(t *testing.T) {
 	if err != nil || len(r.Approvals) != 1 || r.Approvals[0].Collector != apitest.Collector || r.Approvals[0].By != "ada" {
 		t.Errorf("%+v, %v", r.Approvals, err)
 	}
+	b.do(click("#approvals .unapprove"), seen("#pending"))
+	if r, err = c.Store.Release(t.Context(), "1.1.0"); err != nil || len(r.Approvals) != 0 {
+		t.Errorf("taken back: %+v, %v", r.Approvals, err)
+	}
+	b.picture("release-unapproved")
 	b.do(chromedp.Click(`//a[text()="Withdraw"]`), keys("input[name=reason]", "it is slow"), click("button.danger"), seen("#withdrawn"))
 	if s := b.text("#withdrawn"); !strings.Contains(s, "it is slow") {
 		t.Errorf("withdrawn: %s", s)
 	}
 	b.picture("release-withdrawn")
+}
+
+// An admin lets a release go on that is held back: after a look at why, and with a reason.
+func TestResumeInABrowser(t *testing.T) {
+	c := apitest.Start(t)
+	c.Fill()
+	c.Box(apitest.Collector, "1.0.0")
+	c.Publish("1.1.0", nil)
+	c.FailUpdates("1.1.0")
+	b := open(t)
+	b.logIn(c)
+	b.visit(c.URL+"/releases/1.1.0", "#halted")
+	if s := b.text("#halted"); !strings.Contains(s, "It is held back: it failed on 3 boxes.") {
+		t.Errorf("held back: %s", s)
+	}
+	b.picture("release-halted")
+	if s := b.text("main"); !strings.Contains(s, "site-bad-02") || !strings.Contains(s, "it did not start") {
+		t.Errorf("the boxes that it failed on: %s", s)
+	}
+	b.do(chromedp.Click(`//a[text()="Let it go on"]`), seen("#resume"))
+	b.picture("release-resume")
+	b.do(keys("input[name=reason]", "a bad batch of disks"), click("#resume"), seen("#resumed"))
+	if s := b.text("#resumed"); !strings.Contains(s, "ada let it go on") || !strings.Contains(s, "a bad batch of disks") {
+		t.Errorf("resumed: %s", s)
+	}
+	b.picture("release-resumed")
+	b.visit(c.URL+"/events", "table")
+	if s := b.text("table"); !strings.Contains(s, "release-resumed") {
+		t.Errorf("events: %s", s)
+	}
+	_, body := user(t, c, edp.RoleStandard).get("/releases/1.1.0")
+	if strings.Contains(body, "/withdraw") || strings.Contains(body, "unapprove") {
+		t.Error("a standard user sees buttons of admins")
+	}
 }
 
 // The box of a collector is shown; an update is asked for by hand, for a time, and is

@@ -14,6 +14,9 @@ type Release struct {
 	Version, Floor string
 	Security       bool
 	Published      time.Time
+	// Resumed is when an admin last let it go on although it was held back: what began
+	// before does not count against it. Zero: never.
+	Resumed time.Time
 }
 
 // Box is the box of one collector.
@@ -24,14 +27,27 @@ type Box struct {
 	Trial     bool   // the release that runs has not proved itself yet
 	Online    bool
 	Policy    Policy
-	Approved  []string // versions that were approved for this box
-	Busy      string   // the version of an update under way; empty: none
-	Failures  []Failure
+	Approved  []string  // versions that were approved for this box
+	Busy      string    // the version of an update under way; empty: none
+	BusyFrom  time.Time // when that one was asked for
+	Begun     bool      // the box has begun it
+	// Heard is when the box was heard last, or the start that it waits for, where that
+	// is later.
+	Heard    time.Time
+	Failures []Failure
+}
+
+// lost tells whether the box has begun an update and fell silent over it.
+func (b Box) lost(now time.Time) bool { return b.Begun && b.silent(now) }
+
+func (b Box) silent(now time.Time) bool {
+	return b.Busy != "" && !b.Online && now.Sub(b.Heard) > silence
 }
 
 // Failure is an update that the box began and that did not succeed.
 type Failure struct {
 	Version string
+	Began   time.Time // when it was asked for
 	At      time.Time
 	// RolledBack says that the release was started and the box went back: it is not
 	// tried again there.
@@ -57,6 +73,9 @@ const (
 	maxFailures = 2
 	// retryAfter is how long a box is left alone after a failure.
 	retryAfter = time.Hour
+	// silence is how long a box may not be heard in an update. A slow one that starts a
+	// release three times in vain and goes back needs half of it.
+	silence = time.Hour
 	// ahead is how long before its window a box may download and install.
 	ahead = time.Hour
 	// enough is what must be left of a window to begin in it.
@@ -72,6 +91,8 @@ func Judge(now time.Time, b Box, list []Release) Verdict {
 		return Verdict{Why: "not known yet: it has never connected"}
 	case release.CheckVersion(b.Running) != nil:
 		return Verdict{Why: "no appliance: it is updated by its own means"}
+	case b.lost(now):
+		return Verdict{Wanted: b.Busy, Ask: true, Why: fmt.Sprintf("it began the update to %s and was heard last at %s: see to the box", b.Busy, clock(b.Heard))}
 	case b.Busy != "":
 		return Verdict{Wanted: b.Busy, Why: "the update to " + b.Busy + " is under way"}
 	case b.Trial:

@@ -21,29 +21,61 @@ type Wave struct {
 	Have   int // boxes that run it, or a newer one, and have proved it
 	Busy   int // boxes that are at it
 	Failed int // boxes that it failed on, and that do not run it
+	Lost   int // boxes that began it, and are not heard any more
+	// Excused are the boxes that it failed on before an admin let it go on.
+	Excused int
 }
 
 // Halted tells whether the release is held back: it failed on several boxes, and on
-// more than a tenth of those that tried it.
-func (w Wave) Halted() bool { return w.Failed >= haltAfter && 10*w.Failed > w.Have+w.Failed }
+// more than a tenth of those that tried it; or a box is lost over it, and none has
+// proved it. A box that is lost counts as one that it failed on.
+func (w Wave) Halted() bool {
+	bad := w.Failed + w.Lost
+	return bad >= haltAfter && 10*bad > w.Have+bad || w.Lost > 0 && w.Have == 0
+}
+
+// Reason says in words what a release that is held back is held back for.
+func (w Wave) Reason() string {
+	switch {
+	case w.Lost == 0:
+		return "it failed on " + boxesAre(w.Failed)
+	case w.Failed == 0:
+		return boxesAre(w.Lost) + " began it, and fell silent"
+	}
+	return fmt.Sprintf("it failed on %s, and %s began it, and fell silent", boxesAre(w.Failed), boxesAre(w.Lost))
+}
 
 // room is how many boxes may be at it: one at first, then twice as many as have it.
 func (w Wave) room() int { return min(max(1, 2*w.Have), maxAtOnce) }
 
-// WaveOf counts how far a version has come.
-func WaveOf(version string, boxes []Box) (w Wave) {
+// WaveOf counts how far a release has come.
+func WaveOf(now time.Time, r Release, boxes []Box) (w Wave) {
 	for _, b := range boxes {
-		failed, _ := b.failed(version)
 		switch {
-		case b.Busy == version:
+		case b.Busy == r.Version && b.silent(now): // it takes nobody's turn
+			if b.Begun && b.BusyFrom.After(r.Resumed) {
+				w.Lost++
+			}
+		case b.Busy == r.Version:
 			w.Busy++
-		case release.CheckVersion(b.Running) == nil && !b.Trial && release.Compare(b.Running, version) >= 0:
+		case release.CheckVersion(b.Running) == nil && !b.Trial && release.Compare(b.Running, r.Version) >= 0:
 			w.Have++
-		case failed > 0:
+		case !b.failedOn(r.Version, time.Time{}):
+		case b.failedOn(r.Version, r.Resumed):
 			w.Failed++
+		default:
+			w.Excused++
 		}
 	}
 	return w
+}
+
+// failedOn tells whether an update to that version failed that began after then; zero:
+// at any time.
+func (b Box) failedOn(version string, then time.Time) bool {
+	return slices.ContainsFunc(b.Failures, func(f Failure) bool {
+		return f.Version == version && (then.IsZero() || f.Began.After(then))
+	})
 }
 
 // Orders says what becomes of all boxes, in their order: each is judged, and those
@@ -51,7 +83,7 @@ func WaveOf(version string, boxes []Box) (w Wave) {
 func Orders(now time.Time, boxes []Box, list []Release) []Verdict {
 	waves := map[string]Wave{}
 	for _, r := range list {
-		waves[r.Version] = WaveOf(r.Version, boxes)
+		waves[r.Version] = WaveOf(now, r, boxes)
 	}
 	free := going(list, waves)
 	out := make([]Verdict, len(boxes))
@@ -100,7 +132,11 @@ func held(v *Verdict, b Box, list []Release, waves map[string]Wave) {
 	}
 	for _, r := range b.steps(list) {
 		if w := waves[r.Version]; w.Halted() && release.Compare(r.Version, v.Wanted) > 0 {
-			v.Ask, v.Why = true, fmt.Sprintf("%s is held back: it failed on %s; %s", r.Version, boxesAre(w.Failed), v.Why)
+			why := r.Version + " is held back: " + w.Reason()
+			if v.Wanted != "" { // what else there is
+				why += "; " + v.Why
+			}
+			v.Ask, v.Why = true, why
 			return
 		}
 	}

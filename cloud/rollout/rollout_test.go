@@ -339,19 +339,81 @@ func TestWaveOf(t *testing.T) {
 		"an older one":              {Box{Running: "1.0.0"}, Wave{}},
 		"an older one, failed":      {Box{Running: "1.0.0", Failures: bad}, Wave{Failed: 1}},
 		"another one failed":        {Box{Running: "1.0.0", Failures: []Failure{{Version: "1.0.9"}}}, Wave{}},
-		"at it":                     {Box{Running: "1.0.0", Busy: "1.1.0", Failures: bad}, Wave{Busy: 1}},
-		"at it, on trial":           {Box{Running: "1.1.0", Trial: true, Busy: "1.1.0"}, Wave{Busy: 1}},
+		"at it":                     {Box{Running: "1.0.0", Busy: "1.1.0", Failures: bad, Online: true}, Wave{Busy: 1}},
+		"at it, on trial":           {Box{Running: "1.1.0", Trial: true, Busy: "1.1.0", Online: true}, Wave{Busy: 1}},
 		"on trial":                  {Box{Running: "1.1.0", Trial: true}, Wave{}},
 		"it":                        {Box{Running: "1.1.0"}, Wave{Have: 1}},
 		"it, after a failure":       {Box{Running: "1.1.0", Failures: bad}, Wave{Have: 1}},
 		"a newer one":               {Box{Running: "1.2.0"}, Wave{Have: 1}},
 		"it, at the next one":       {Box{Running: "1.1.0", Busy: "1.2.0"}, Wave{Have: 1}},
+		"at it, offline":            {lost(30 * time.Minute), Wave{Busy: 1}},
+		"at it, and silent":         {lost(2 * time.Hour), Wave{Lost: 1}},
+		"asked, and silent":         {with(lost(2*time.Hour), func(b *Box) { b.Begun = false }), Wave{}},
 		"no appliance":              {Box{Running: "dev"}, Wave{}},
 		"no appliance, and failure": {Box{Failures: bad}, Wave{Failed: 1}},
 	} {
-		if got := WaveOf("1.1.0", []Box{c.box}); got != c.want {
+		if got := WaveOf(noon, published("1.1.0", day), []Box{c.box}); got != c.want {
 			t.Errorf("%s: %+v", name, got)
 		}
+	}
+}
+
+// lost is a box that began 1.1.0, and was heard last so long ago.
+func lost(ago time.Duration) Box {
+	return Box{Collector: "site-lost", Running: "1.0.0", Busy: "1.1.0", BusyFrom: noon.Add(-ago), Begun: true, Heard: noon.Add(-ago), Policy: Policy{Mode: Automatic}}
+}
+
+// A box that dies in an update is not followed by others until somebody has looked; but
+// it takes nobody's turn once others have proved the release.
+func TestABoxThatDies(t *testing.T) {
+	boxes, list := append(fleet(5, Policy{Mode: Automatic}), lost(30*time.Minute)), []Release{published("1.1.0", day)}
+	if vs := Orders(noon, boxes, list); sentTo(vs) != 0 || vs[5].Ask || !strings.Contains(vs[0].Why, "waits for its turn") {
+		t.Errorf("half an hour: %+v", vs)
+	}
+	boxes[5] = lost(2 * time.Hour)
+	vs := Orders(noon, boxes, list)
+	if sentTo(vs) != 0 || !vs[0].Ask || vs[0].Why != "1.1.0 is held back: 1 box began it, and fell silent" {
+		t.Errorf("the first box: %+v", vs[0])
+	}
+	if !vs[5].Ask || !strings.Contains(vs[5].Why, "heard last at 2026-01-14 10:00 UTC: see to the box") {
+		t.Errorf("the box itself: %+v", vs[5])
+	}
+	resumed := list[0]
+	resumed.Resumed = noon
+	if n := sentTo(Orders(noon, boxes, []Release{resumed})); n != 1 {
+		t.Errorf("resumed, it is sent to %d", n)
+	}
+	boxes[0].Running = "1.1.0"
+	if n := sentTo(Orders(noon, boxes, list)); n != 2 {
+		t.Errorf("proved by one, it is sent to %d", n)
+	}
+	boxes = append(boxes, lost(2*time.Hour), lost(2*time.Hour))
+	if vs := Orders(noon, boxes, list); sentTo(vs) != 0 || !strings.Contains(vs[1].Why, "3 boxes began it, and fell silent") {
+		t.Errorf("three that died: %+v", vs[1])
+	}
+}
+
+// Once an admin has let a release go on, what failed before counts no more; what fails
+// then does, and the boxes that it failed on are left alone.
+func TestAResumedRelease(t *testing.T) {
+	boxes, list := fleet(30, Policy{Mode: Automatic}), []Release{published("1.1.0", day)}
+	fail := func(n int, began time.Time) {
+		for i := range n {
+			boxes[i].Failures = append(boxes[i].Failures, Failure{Version: "1.1.0", Began: began, At: noon.Add(-2 * time.Hour), RolledBack: true})
+		}
+	}
+	fail(3, noon.Add(-4*time.Hour))
+	if n := sentTo(Orders(noon, boxes, list)); n != 0 {
+		t.Fatalf("held back, and sent to %d", n)
+	}
+	list[0].Resumed = noon.Add(-3 * time.Hour) // and one of them told only afterwards that it had failed
+	vs := Orders(noon, boxes, list)
+	if sentTo(vs) != 1 || vs[0].Send || !strings.Contains(vs[0].Why, "was rolled back here") {
+		t.Errorf("resumed: sent to %d, %+v", sentTo(vs), vs[0])
+	}
+	fail(3, noon.Add(-150*time.Minute))
+	if n := sentTo(Orders(noon, boxes, list)); n != 0 {
+		t.Errorf("it failed three times more, and is sent to %d", n)
 	}
 }
 

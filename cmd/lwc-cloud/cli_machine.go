@@ -22,7 +22,7 @@ func machineCmd(kind wire.JobKind, summary, details string) clientCmd {
 			r := apitype.MachineJob{Kind: string(kind)}
 			at, sure := "", kind != wire.JobFactoryReset
 			if kind == wire.JobUpdate {
-				fs.StringVar(&r.Release, "release", "", "the `VERSION` wanted (default: the newest)")
+				fs.StringVar(&r.Release, "release", "", "the `VERSION` wanted (default: the newest that is not held back)")
 				fs.StringVar(&r.Source, "source", "", "https `URL` of the release (default: the cloud's own)")
 				fs.StringVar(&at, "at", "", "`TIME` to start what was installed, as 2026-01-31T02:00:00Z (default: at once)")
 			}
@@ -63,12 +63,24 @@ func machine(ctx context.Context, c *call, collector string, r apitype.MachineJo
 		sayOffline(c.stderr, at, job, wait.on)
 	}
 	if !wait.on {
-		_, err := fmt.Fprintf(c.stdout, "job %s\n", job.ID)
+		_, err := fmt.Fprintln(c.stdout, jobWords(job))
 		return err
 	}
 	ctx, cancel := wait.context(ctx)
 	defer cancel()
 	return followMachine(ctx, c, job)
+}
+
+// jobWords names a job; of an update also the release, and why it is not a newer one.
+func jobWords(j apitype.Job) string {
+	text := "job " + j.ID
+	if j.Release != "" {
+		text += ": release " + j.Release
+	}
+	if j.Detail != "" {
+		text += "\n" + j.Detail
+	}
+	return text
 }
 
 // followMachine prints each word of progress once, until the job is over.

@@ -15,7 +15,7 @@ import (
 )
 
 func releaseCmds() []clientCmd {
-	return []clientCmd{releaseAddCmd(), releaseListCmd(), releaseShowCmd(), releaseWithdrawCmd(), releaseApproveCmd()}
+	return []clientCmd{releaseAddCmd(), releaseListCmd(), releaseShowCmd(), releaseWithdrawCmd(), releaseResumeCmd(), releaseApproveCmd()}
 }
 
 func releaseAddCmd() clientCmd {
@@ -111,7 +111,13 @@ func showRelease(c *call, r apitype.Release) error {
 	if !r.WithdrawnAt.IsZero() {
 		fmt.Fprintf(t, "withdrawn\t%s by %s: %s\n", r.WithdrawnAt.UTC().Format(time.RFC3339), r.WithdrawnBy, r.Reason)
 	}
-	fmt.Fprintf(t, "boxes\t%d run it, %d are at it, it failed on %d\nmanifest\t%s\n", r.Running, r.Updating, r.Failed, r.Digest)
+	if r.Halted && r.State == "published" {
+		fmt.Fprintf(t, "held back\t%s\n", r.HaltedWhy)
+	}
+	if !r.ResumedAt.IsZero() {
+		fmt.Fprintf(t, "resumed\t%s by %s: %s\n", r.ResumedAt.UTC().Format(time.RFC3339), r.ResumedBy, r.ResumedReason)
+	}
+	fmt.Fprintf(t, "boxes\t%s\nmanifest\t%s\n", r.Tally(), r.Digest)
 	for _, f := range r.Files {
 		fmt.Fprintf(t, "%s\t%s, %s, %s\n", f.Role, f.Name, humanize.Bytes(uint64(f.Size)), f.SHA256)
 	}
@@ -146,10 +152,32 @@ func releaseWithdrawCmd() clientCmd {
 	}
 }
 
+func releaseResumeCmd() clientCmd {
+	return clientCmd{
+		name: "release resume", args: "VERSION", summary: "Let a release go on that is held back",
+		details: "What failed with it so far does not count against it any more; it goes on in waves, and is held back again when it\n" +
+			"fails again. A box that it failed on is not sent it again for that: lwc-cloud update COLLECTOR --release VERSION.",
+		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
+			why := fs.String("why", "", "`REASON`, as others read it")
+			return func(ctx context.Context, c *call) error {
+				if *why == "" {
+					return usageErrorf("release resume: say why with --why REASON")
+				}
+				r, err := c.ResumeRelease(ctx, c.args[0], *why)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(c.stdout, "release %s goes on: %s\n", r.Version, r.Tally())
+				return err
+			}
+		},
+	}
+}
+
 func releaseApproveCmd() clientCmd {
 	return clientCmd{
 		name: "release approve", args: "VERSION [COLLECTOR…]", many: true, summary: "Let boxes take a release whose policy asks for an approval",
-		details: "Without COLLECTOR, all of them.",
+		details: "Without COLLECTOR, all of them. --undo takes back what was approved under the same name.",
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			undo := fs.Bool("undo", false, "take that approval back; an update that was sent stays")
 			return func(ctx context.Context, c *call) error {

@@ -46,12 +46,33 @@ func TestReleaseCommands(t *testing.T) {
 		apitest.Collector+": on sat at 22:00 UTC within 3h, 2 days after")
 	contains(t, "updates then", s.ok("updates"), "on sat at 22:00", "after an approval")
 	contains(t, "approve", s.ok("release", "approve", "1.1.0", apitest.Collector), "approved for: "+apitest.Collector)
+	if _, errs, code := s.run("release", "approve", "1.1.0", "--undo"); code != exitFailed || !strings.Contains(errs, "approved for some boxes, not for all") {
+		t.Errorf("undo what is not: %d %s", code, errs)
+	}
 	contains(t, "undo", s.ok("release", "approve", "1.1.0", apitest.Collector, "--undo"), "approved for: none")
 	contains(t, "update-policy --default", s.ok("update-policy", apitest.Collector, "--default"), apitest.Collector+": the cloud's default")
-	contains(t, "update", s.ok("update", apitest.Collector, "--at", time.Now().Add(time.Hour).UTC().Format(time.RFC3339)), "job ")
+	contains(t, "update", s.ok("update", apitest.Collector, "--at", time.Now().Add(time.Hour).UTC().Format(time.RFC3339)), "job ", ": release 1.1.0\n")
 	contains(t, "withdraw", s.ok("release", "withdraw", "1.1.0", "--why", "it is slow"), "release 1.1.0 is withdrawn; 0 boxes run it")
 	contains(t, "show then", s.ok("release", "show", "1.1.0"), "withdrawn", "it is slow")
 	contains(t, "factory-reset", s.ok("factory-reset", apitest.Collector, "--yes"), "job ")
+}
+
+// A release that is held back is passed over, and goes on when somebody says so.
+func TestResumeCommand(t *testing.T) {
+	s := newShell(t, edp.RoleAdmin)
+	s.cloud.Box(apitest.Collector, "1.0.0")
+	s.cloud.Publish("1.1.0", nil)
+	s.cloud.Publish("1.2.0", nil)
+	s.cloud.FailUpdates("1.2.0")
+	contains(t, "list", s.ok("release", "list"), "held back")
+	contains(t, "show", s.ok("release", "show", "1.2.0"), "held back  it failed on 3 boxes", "0 run it, 0 are at it, it failed on 3")
+	contains(t, "update", s.ok("update", apitest.Collector), ": release 1.1.0\n1.1.0 was chosen: 1.2.0 is held back, it failed on 3 boxes")
+	contains(t, "resume", s.ok("release", "resume", "1.2.0", "--why", "their disks were full"), "release 1.2.0 goes on: 0 run it, 0 are at it, it failed on 3")
+	contains(t, "show then", s.ok("release", "show", "1.2.0"), "state      published", "resumed", "their disks were full")
+	contains(t, "events", s.ok("events"), "release-resumed", "release 1.2.0 was held back (it failed on 3 boxes), and ")
+	if _, errs, code := s.run("release", "resume", "1.2.0", "--why", "again"); code != exitFailed || !strings.Contains(errs, "it is not held back") {
+		t.Errorf("once more: %d %s", code, errs)
+	}
 }
 
 func TestReleaseCommandErrors(t *testing.T) {
@@ -67,6 +88,7 @@ func TestReleaseCommandErrors(t *testing.T) {
 		"opening the bundle":      {[]string{"release", "add", "/nope.tar"}, exitFailed},
 		"is not a file":           {[]string{"release", "add", s.dir}, exitUsage},
 		"say why":                 {[]string{"release", "withdraw", "1.1.0"}, exitUsage},
+		"resume: say why":         {[]string{"release", "resume", "1.1.0"}, exitUsage},
 		"not found":               {[]string{"release", "show", "1.1.0"}, exitFailed},
 		"needs one of: add, list": {[]string{"release"}, exitUsage},
 		"give --mode":             {[]string{"update-policy"}, exitUsage},

@@ -126,6 +126,19 @@ func (c *Cloud) Publish(version string, change func(*release.Manifest)) {
 	c.check(err)
 }
 
+// FailUpdates makes three boxes that a published release fails on, so that it is held back.
+func (c *Cloud) FailUpdates(version string) {
+	c.tb.Helper()
+	for i := range 3 {
+		id := fmt.Sprintf("site-bad-%02d", i)
+		c.check(c.Store.Enrolled(c.ctx(), edp.Enrolment{Collector: id, SPKI: "key of " + id, Serial: id, NotAfter: time.Now().Add(time.Hour)}))
+		c.Box(id, "1.0.0")
+		j, err := c.Store.CreateJob(c.ctx(), edp.NewJob{Collector: id, Kind: wire.JobUpdate, Release: version})
+		c.check(err)
+		c.check(c.Store.SawJobStatus(c.ctx(), wire.JobStatus{ID: j.ID, Collector: id, State: wire.JobFailed, Error: "rolled back to 1.0.0: it did not start"}))
+	}
+}
+
 // Work does a collect job as a collector would: its documents, the results of
 // its devices, its manifest. edge-3 fails.
 func (c *Cloud) Work(job edp.Job) {

@@ -1,6 +1,7 @@
 package apitype
 
 import (
+	"fmt"
 	"time"
 
 	"lwc/cloud/rollout"
@@ -27,7 +28,29 @@ type Release struct {
 	Running     int               `json:"running" doc:"Boxes that run it."`
 	Updating    int               `json:"updating" doc:"Boxes that are at it."`
 	Failed      int               `json:"failed" doc:"Boxes that it failed on, and that run an older one."`
-	Halted      bool              `json:"halted,omitempty" doc:"It is held back: it failed on several boxes, and on more than a tenth of those that tried it."`
+	Lost        int               `json:"lost,omitempty" doc:"Boxes that began it and have not been heard for an hour."`
+	Halted      bool              `json:"halted,omitempty" doc:"It is held back: it failed on several boxes, and on more than a tenth of those that tried it; or a box is lost over it, and none has proved it."`
+	HaltedWhy   string            `json:"halted_why,omitempty" doc:"What it is held back for, in words."`
+
+	ResumedAt     time.Time `json:"resumed_at,omitzero" doc:"When an admin last let it go on although it was held back: what failed before does not count against it."`
+	ResumedBy     string    `json:"resumed_by,omitempty"`
+	ResumedReason string    `json:"resumed_reason,omitempty"`
+}
+
+// Tally says in words how far the release has come.
+func (r Release) Tally() string {
+	text := fmt.Sprintf("%s it, %s at it, it failed on %d", count(r.Running, "runs", "run"), count(r.Updating, "is", "are"), r.Failed)
+	if r.Lost > 0 {
+		text += fmt.Sprintf(", %s not heard since they began it", count(r.Lost, "is", "are"))
+	}
+	return text
+}
+
+func count(n int, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
 }
 
 // ReleaseFile is one file of a release.
@@ -55,10 +78,15 @@ type ReleaseWithdrawal struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"Why, for those who look after the boxes."`
 }
 
+// ReleaseResumption lets a release go on that is held back.
+type ReleaseResumption struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"Why, for those who look after the boxes."`
+}
+
 // ReleaseDecision approves a release.
 type ReleaseDecision struct {
 	Collectors []string `json:"collectors,omitempty" maxItems:"10000" doc:"For these; none: for all."`
-	Undo       bool     `json:"undo,omitempty" doc:"Take that approval back. An update that was sent stays."`
+	Undo       bool     `json:"undo,omitempty" doc:"Take that approval back; it is an error when there is none. An update that was sent stays."`
 }
 
 // Appliance is the box of a collector: what runs on it, and what comes next.

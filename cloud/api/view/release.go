@@ -1,6 +1,8 @@
 package view
 
 import (
+	"time"
+
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/edp"
 	"lwc/cloud/rollout"
@@ -14,6 +16,7 @@ func Release(r edp.Release, boxes []conductor.Planned) apitype.Release {
 	out := apitype.Release{
 		Version: r.Version, State: string(r.State), Security: r.Security, Floor: r.Floor, Notes: r.Notes, Created: r.Created,
 		PublishedAt: r.PublishedAt, PublishedBy: r.PublishedBy, WithdrawnAt: r.WithdrawnAt, WithdrawnBy: r.WithdrawnBy,
+		ResumedAt: r.ResumedAt, ResumedBy: r.ResumedBy, ResumedReason: r.ResumedReason,
 		Reason: r.Reason, Digest: r.Digest, Bytes: r.PackedSize(),
 		Files: Each(r.Files, func(f release.File) apitype.ReleaseFile {
 			return apitype.ReleaseFile{Role: string(f.Role), Name: f.Name, Size: f.Size, SHA256: f.SHA256}
@@ -28,8 +31,11 @@ func Release(r edp.Release, boxes []conductor.Planned) apitype.Release {
 			out.Running++
 		}
 	}
-	w := rollout.WaveOf(r.Version, list)
-	out.Updating, out.Failed, out.Halted = w.Busy, w.Failed, w.Halted()
+	w := rollout.WaveOf(time.Now(), r.Plan(), list)
+	out.Updating, out.Failed, out.Lost = w.Busy, w.Failed+w.Excused, w.Lost
+	if out.Halted = w.Halted(); out.Halted {
+		out.HaltedWhy = w.Reason()
+	}
 	return out
 }
 

@@ -2,6 +2,7 @@ package conductor_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -283,4 +284,40 @@ func TestAManifestSurvives(t *testing.T) {
 	if err != nil || r.Version != m.Version || r.Floor != m.Floor || r.Notes != m.Notes || !r.Security || !r.Created.Equal(m.Created) {
 		t.Errorf("%+v, %v", r, err)
 	}
+}
+
+// A first box that dies over a release is told of after an hour, and an admin lets the
+// others have it, or not.
+func TestTheFirstBoxDies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, "site-a-01", "site-b-02")
+		defer s.store.Close()
+		ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}))
+		s.publish("1.1.0", nil)
+		s.step()
+		jobs, words := s.jobs()
+		if words != "site-a-01:1.1.0" {
+			t.Fatal(words)
+		}
+		if err := s.store.ResumeRelease(t.Context(), "1.1.0", "ada", "too early"); !errors.Is(err, edp.ErrConflict) {
+			t.Errorf("one that is not held back: %v", err)
+		}
+		s.status(jobs[0], wire.JobRunning, "installed")
+		ok(t, s.store.SawBye(t.Context(), "site-a-01", jobs[0].Collector+"-1", false))
+		time.Sleep(61 * time.Minute)
+		s.step()
+		if why := s.why("site-b-02"); why != "1.1.0 is held back: 1 box began it, and fell silent" {
+			t.Fatalf("site-b-02: %s", why)
+		}
+		ok(t, s.store.ResumeRelease(t.Context(), "1.1.0", "ada", "its power supply had died"))
+		s.step()
+		if _, words = s.jobs(); words != "site-a-01:1.1.0 site-b-02:1.1.0" {
+			t.Errorf("then: %s; %s", words, s.why("site-b-02"))
+		}
+		events, err := s.store.Events(t.Context(), "", 10)
+		i := slices.IndexFunc(events, func(e wire.Event) bool { return e.Kind == edp.EventReleaseResumed })
+		if err != nil || i < 0 || !strings.Contains(events[i].Text, "held back (1 box began it, and fell silent), and ada let it go on: its power supply had died") {
+			t.Errorf("%+v, %v", events, err)
+		}
+	})
 }
