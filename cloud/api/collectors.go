@@ -26,6 +26,9 @@ func (a *API) registerCollectors() {
 	huma.Register(a.huma, read("get-collector", "/collectors/{collector}", "One collector", "collectors"), a.getCollector)
 	huma.Register(a.huma, write(http.MethodPost, "revoke-collector", "/collectors/{collector}/revoke", "Shut a collector out and end its session", "collectors"), a.revokeCollector)
 	huma.Register(a.huma, write(http.MethodPost, "make-enrol-token", "/enrol-tokens", "Make a token that enrols collectors; shown once", "collectors"), a.makeEnrolToken)
+	revoke := write(http.MethodDelete, "revoke-enrol-token", "/enrol-tokens/{id}", "Make a token that enrols collectors worthless", "collectors")
+	revoke.Description = "A collector that enrolled with it stays."
+	huma.Register(a.huma, revoke, a.revokeEnrolToken)
 	huma.Register(a.huma, read("list-events", "/events", "What collectors report for an operator to know", "collectors"), a.listEvents)
 }
 
@@ -59,6 +62,10 @@ func (a *API) makeEnrolToken(ctx context.Context, in *request[apitype.EnrolToken
 		return nil, a.fail("make-enrol-token", err)
 	}
 	return &answer[apitype.EnrolToken]{t}, nil
+}
+
+func (a *API) revokeEnrolToken(ctx context.Context, in *one) (*struct{}, error) {
+	return nil, a.fail("revoke-enrol-token", a.cfg.Store.RevokeEnrolToken(ctx, in.ID))
 }
 
 // eventsQuery chooses events.

@@ -46,6 +46,11 @@ func (c *Client) EnrolToken(ctx context.Context, r apitype.EnrolTokenRequest) (a
 	return out, err
 }
 
+// RevokeEnrolToken makes a token that enrols collectors worthless.
+func (c *Client) RevokeEnrolToken(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodDelete, "/enrol-tokens/"+esc(id), nil, nil, nil)
+}
+
 // Apply makes s the desired configuration of a collector, secrets included.
 func (c *Client) Apply(ctx context.Context, collector string, s fleet.Spec, dryRun bool) (apitype.Changes, error) {
 	body, err := reveal(s)

@@ -36,6 +36,13 @@ func (s *Store) NewEnrolToken(ctx context.Context, spec EnrolTokenSpec) (id stri
 	return id, secret.New(raw), nil
 }
 
+// RevokeEnrolToken makes an enrolment token worthless. A collector that enrolled with it
+// stays.
+func (s *Store) RevokeEnrolToken(ctx context.Context, id string) error {
+	n, err := exec(ctx, s.write, `DELETE FROM enrol_tokens WHERE id = $1`, id)
+	return touched(n, err, "revoking enrolment token", id)
+}
+
 func (spec EnrolTokenSpec) check() error {
 	if spec.Uses < 1 || spec.TTL < 0 {
 		return fmt.Errorf("uses and life must be positive: %w", ErrInvalid)

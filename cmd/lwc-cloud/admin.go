@@ -95,7 +95,9 @@ func apiTokenCommand(ctx context.Context, args []string, stdout, _ io.Writer) er
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintln(stdout, text)
+		if _, err = fmt.Fprintln(stdout, text); err != nil { // nobody has it
+			err = errors.Join(fmt.Errorf("writing the token: %w", err), d.store.DeleteAPIToken(context.WithoutCancel(ctx), t.ID))
+		}
 		return err
 	})
 }

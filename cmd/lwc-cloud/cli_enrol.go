@@ -30,6 +30,7 @@ func enrolTokenCmd() clientCmd {
 			uses := fs.Int("uses", 1, "how many collectors it enrols")
 			ttl := fs.Duration("ttl", 0, "how `long` it lives (default 24h; with --file 168h, for the way to the site)")
 			out := fs.String("out", "", "write the token alone to this `FILE`")
+			revoke := fs.String("revoke", "", "make none: revoke the token with this `ID`")
 			site := addSiteFlags(fs)
 			return func(ctx context.Context, c *call) error {
 				ask := apitype.EnrolTokenRequest{Collector: *collector, Uses: *uses, TTLSeconds: int64(ttl.Seconds())}
@@ -37,6 +38,10 @@ func enrolTokenCmd() clientCmd {
 					ask.TTLSeconds = int64(fileTTL.Seconds())
 				}
 				switch {
+				case *revoke != "" && (*site.file != "" || *out != "" || *collector != ""):
+					return usageErrorf("--revoke makes no token: give it alone")
+				case *revoke != "":
+					return revokeToken(ctx, c, *revoke)
 				case *site.file != "" && *out != "":
 					return usageErrorf("--out is for a token alone, --file for lwc.toml: give one of them")
 				case *site.file != "":
@@ -51,18 +56,55 @@ func enrolTokenCmd() clientCmd {
 }
 
 func enrolToken(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, out string) error {
-	t, err := c.EnrolToken(ctx, ask)
-	if err != nil {
-		return err
-	}
 	if out == "" {
-		_, err = fmt.Fprintln(c.stdout, t.Token)
+		_, err := newToken(ctx, c, ask, func(t apitype.EnrolToken) error {
+			_, err := fmt.Fprintln(c.stdout, t.Token)
+			return err
+		})
 		return err
 	}
-	if err := writePrivate(out, []byte(t.Token+"\n")); err != nil {
-		return fmt.Errorf("writing the token: %w", err)
+	p, err := reserve(out, tokenRoom)
+	if err != nil {
+		return fmt.Errorf("no token was made: %w", err)
+	}
+	t, err := newToken(ctx, c, ask, func(t apitype.EnrolToken) error { return p.write([]byte(t.Token + "\n")) })
+	if err != nil {
+		return errors.Join(err, p.leave())
 	}
 	_, err = fmt.Fprintf(c.stdout, "token %s written to %s, good until %s\n", t.ID, out, t.Expires.Format(time.RFC3339))
+	return err
+}
+
+// tokenRoom is more than a token has.
+const tokenRoom = 4 << 10
+
+// revokeWithin is how long a token that nobody has may take to be revoked.
+const revokeWithin = 20 * time.Second
+
+// newToken makes a token and has it kept. Where that fails nobody has it, so it is
+// revoked: also when the command is being ended.
+func newToken(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, keep func(apitype.EnrolToken) error) (apitype.EnrolToken, error) {
+	t, err := c.EnrolToken(ctx, ask)
+	if err != nil {
+		return t, err
+	}
+	kept := keep(t)
+	if kept == nil {
+		return t, nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeWithin)
+	defer cancel()
+	if err := c.RevokeEnrolToken(ctx, t.ID); err != nil {
+		return t, fmt.Errorf("writing the token: %w\nit is good until %s, and could not be revoked (%w): lwc-cloud enrol-token --revoke %s", kept, t.Expires.Format(time.RFC3339), err, t.ID)
+	}
+	return t, fmt.Errorf("writing the token: %w\nit was revoked, since nobody has it", kept)
+}
+
+func revokeToken(ctx context.Context, c *call, id string) error {
+	if err := c.RevokeEnrolToken(ctx, id); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(c.stdout, "token %s is revoked; who enrolled with it stays\n", id)
 	return err
 }
 
@@ -82,16 +124,21 @@ func enrolFile(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, s *s
 	if _, err := os.Lstat(*s.file); !errors.Is(err, fs.ErrNotExist) && !sameFile(*s.file, *s.from) {
 		return fmt.Errorf("%s exists: name another file, or add --from %s to keep its settings", *s.file, *s.file)
 	}
-	t, err := c.EnrolToken(ctx, ask)
+	p, err := reserve(*s.file, sitefile.MaxSize)
 	if err != nil {
-		return err
+		return fmt.Errorf("no token was made: %w", err)
 	}
-	text, complete, err := issue.SiteFile(t, known)
+	complete := false
+	t, err := newToken(ctx, c, ask, func(t apitype.EnrolToken) error {
+		text, whole, err := issue.SiteFile(t, known)
+		complete = whole
+		if err != nil {
+			return err
+		}
+		return p.write(text)
+	})
 	if err != nil {
-		return err
-	}
-	if err := writePrivate(*s.file, text); err != nil {
-		return fmt.Errorf("writing the file: %w", err)
+		return errors.Join(err, p.leave())
 	}
 	next := "it is complete: docs/field-guide.md tells where it goes"
 	if !complete {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -11,22 +10,6 @@ import (
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/fleet"
 )
-
-// writePrivate replaces a file by one that only its owner can read.
-func writePrivate(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".lwc-token-*") // made with 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
-}
 
 func applyCmd() clientCmd {
 	return clientCmd{
