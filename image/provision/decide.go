@@ -11,7 +11,7 @@ import (
 
 // decide takes the one file that counts, and acts on it.
 func (p *Provisioner) decide(ctx context.Context, k knowledge, all []found) (Status, error) {
-	one, problems := pick(all)
+	one, problems := pick(k, all)
 	var s Status
 	var err error
 	switch {
@@ -25,6 +25,7 @@ func (p *Provisioner) decide(ctx context.Context, k knowledge, all []found) (Sta
 	if err != nil {
 		return s, err
 	}
+	s.Problems = append(s.Problems, k.unused(all)...)
 	if s.State == Enrolled {
 		s.Problems = append(s.Problems, p.scrub(ctx, k, all)...)
 		err = p.sweepToken()
@@ -33,12 +34,13 @@ func (p *Provisioner) decide(ctx context.Context, k knowledge, all []found) (Sta
 }
 
 // pick chooses among the volumes: an attached one before that of the box itself,
-// because somebody has just plugged it in.
-func pick(all []found) (found, []sitefile.Problem) {
+// because somebody has just plugged it in; and on each kind one that was not taken yet
+// before the one that was.
+func pick(k knowledge, all []found) (found, []sitefile.Problem) {
 	for _, own := range []bool{false, true} {
-		var files []found
+		var files, fresh []found
 		for _, f := range all {
-			if f.volume.Own != own {
+			if f.volume.Own != own || k.over(f) {
 				continue
 			}
 			if f.blocks() {
@@ -47,6 +49,12 @@ func pick(all []found) (found, []sitefile.Problem) {
 			if f.hasFile() {
 				files = append(files, f)
 			}
+			if f.hasFile() && !k.taken.newest(f.raw) {
+				fresh = append(fresh, f)
+			}
+		}
+		if k.file != nil && len(fresh) > 0 {
+			files = fresh
 		}
 		for _, f := range files {
 			if !bytes.Equal(f.raw, files[0].raw) {
@@ -102,7 +110,7 @@ func (p *Provisioner) consider(ctx context.Context, k knowledge, one found) (Sta
 		return s, nil
 	}
 	id := tokenID(f)
-	if err := p.keep(k, f, id); err != nil {
+	if err := p.keep(k, f, id, one.raw); err != nil {
 		return Status{}, err
 	}
 	if !k.enrolled {

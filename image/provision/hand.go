@@ -13,10 +13,16 @@ import (
 )
 
 // keep writes the settings, without the token, to the state partition, where they
-// are others than those there.
-func (p *Provisioner) keep(k knowledge, f *sitefile.File, id string) error {
+// are others than those there. That the file was taken is noted first: a power cut
+// between the two leaves the settings before it, and not a file before it that counts.
+func (p *Provisioner) keep(k knowledge, f *sitefile.File, id string, raw []byte) error {
 	if err := p.makeSettings(); err != nil {
 		return err
+	}
+	if !k.taken.newest(raw) {
+		if err := replace(filepath.Join(p.Settings, takenFile), k.taken.with(raw).text(), 0o600); err != nil {
+			return err
+		}
 	}
 	if id != "" && id != k.tokenID {
 		if err := replace(filepath.Join(p.Settings, tokenIDFile), []byte(id), 0o600); err != nil {

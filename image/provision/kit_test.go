@@ -19,10 +19,11 @@ import (
 
 // shelf is volumes that are folders.
 type shelf struct {
-	volumes  []Volume
-	folders  map[string]string // by device
-	readOnly bool              // as a medium is
-	opened   int               // for writing
+	volumes   []Volume
+	folders   map[string]string // by device
+	readOnly  bool              // as a medium is
+	opened    int               // for writing
+	meanwhile func()            // somebody else does this before it is opened for writing; nil: nothing
 }
 
 func (s *shelf) List(context.Context) ([]Volume, error) { return s.volumes, nil }
@@ -30,6 +31,9 @@ func (s *shelf) List(context.Context) ([]Volume, error) { return s.volumes, nil 
 func (s *shelf) Open(_ context.Context, v Volume, writable bool, use func(*os.Root) error) error {
 	if writable {
 		s.opened++
+		if s.meanwhile != nil {
+			s.meanwhile()
+		}
 		if s.readOnly {
 			return fmt.Errorf("%w: %w", ErrVolume, syscall.EROFS)
 		}

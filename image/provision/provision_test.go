@@ -157,39 +157,6 @@ func TestAResetBoxWaits(t *testing.T) {
 	b.want(Ready, "", "")
 }
 
-func TestATokenThatCannotBeOverwritten(t *testing.T) {
-	b := newBox(t)
-	b.shelf.readOnly = true
-	b.plug("sr0", "cidata", false, map[string]string{"user-data": site("t1", addressA), "meta-data": "instance-id: x\n"})
-	b.want(Ready, "", "")
-	b.enrol()
-	for range 3 {
-		b.want(Enrolled, "token-not-erased", "take the volume out and delete lwc.toml on it")
-	}
-	if b.shelf.opened != 1 {
-		t.Errorf("it was tried %d times", b.shelf.opened)
-	}
-	b.unplugAll()
-	b.want(Enrolled, "", "")
-}
-
-func TestALateTokenIsSweptAway(t *testing.T) {
-	b := newBox(t)
-	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
-	b.want(Ready, "", "")
-	if err := os.WriteFile(filepath.Join(b.State, certFile), []byte("cert"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	b.want(Enrolled, "", "")
-	if !b.hasToken() {
-		t.Error("it went before lwcd could erase it")
-	}
-	b.want(Enrolled, "", "")
-	if b.hasToken() {
-		t.Error("it is still there")
-	}
-}
-
 func TestWhatLwcdObjectsTo(t *testing.T) {
 	b := newBox(t)
 	b.Check = func(f *sitefile.File) []sitefile.Problem {
@@ -201,68 +168,6 @@ func TestWhatLwcdObjectsTo(t *testing.T) {
 	if b.read(b.RAM, daemonFile) != "" || b.hasToken() {
 		t.Error("lwcd got it all the same")
 	}
-}
-
-func TestVolumesThatAreNotAsTheyShouldBe(t *testing.T) {
-	good := site("t1", addressA)
-	for _, tt := range []struct {
-		name, label  string
-		files        map[string]string
-		kind, words  string
-		also         string // a second volume with this file
-		alsoState    State
-		problem      string
-		own, waiting bool
-	}{
-		{name: "empty", label: "LWCCONF", kind: "no-file", words: "copy lwc.toml to it, not into a folder", waiting: true},
-		{name: "own, empty", label: "LWCCONF", own: true, kind: "no-file", words: "copy lwc.toml to a USB stick", waiting: true},
-		{name: "in a folder", label: "LWCCONF", files: map[string]string{"lwc/": "", "README.txt": "x", "lwc-example.toml": good}, kind: "no-file", waiting: true},
-		{name: "hidden ending", label: "LWCCONF", files: map[string]string{"lwc.toml.txt": good}, kind: "wrong-name", words: "LWCCONF (sdb1) has lwc.toml.txt, and no lwc.toml"},
-		{name: "second download", label: "LWCCONF", files: map[string]string{"lwc (1).toml": good}, kind: "wrong-name", words: "lwc (1).toml"},
-		{name: "two downloads", label: "LWCCONF", files: map[string]string{"lwc.toml": good, "lwc (1).toml": good}, kind: "two-files", words: "lwc.toml and lwc (1).toml"},
-		{name: "two cases", label: "CIDATA", files: map[string]string{"lwc.toml": good, "LWC.toml": good}, kind: "two-files"},
-		{name: "folder of the name", label: "LWCCONF", files: map[string]string{"lwc.toml/": ""}, kind: "wrong-name", words: "lwc.toml on LWCCONF (sdb1) is a folder, not a file"},
-		{name: "damaged", label: "LWCCONF", problem: "its file system is damaged", kind: "damaged-volume", words: "format it as FAT32"},
-		{name: "own damaged", label: "LWCCONF", own: true, problem: "its file system is damaged", kind: "damaged-volume", words: "flash the image again"},
-		{name: "seed of another kind", label: "cidata", files: map[string]string{"user-data": "#cloud-config\n"}, kind: "other-file", words: "user-data is a cloud-config"},
-		{name: "user-data elsewhere", label: "LWCCONF", files: map[string]string{"user-data": good}, kind: "no-file", waiting: true},
-		{name: "names of terminals", label: "LWC\x1b[2JCONF", files: map[string]string{"lwc.toml.txt": good}, kind: "wrong-name", words: "LWC?[2JCONF"},
-		{name: "two volumes", label: "LWCCONF", files: map[string]string{"lwc.toml": good}, also: site("t2", addressA), kind: "two-volumes", words: "LWCCONF (sdb1) and LWCCONF (sdc1)"},
-		{name: "other system's litter", label: "LWCCONF", files: map[string]string{"._lwc.toml": "x", ".Trashes/": ""}, kind: "no-file", waiting: true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			b := newBox(t)
-			b.plug("sdb1", tt.label, tt.own, tt.files)
-			b.shelf.volumes[0].Problem = tt.problem
-			if tt.also != "" {
-				b.plug("sdc1", "LWCCONF", false, map[string]string{"lwc.toml": tt.also})
-			}
-			state := Refused
-			if tt.waiting {
-				state = Waiting
-			}
-			b.want(state, tt.kind, tt.words)
-			if b.read(b.RAM, daemonFile) != "" || b.hasToken() {
-				t.Error("something was taken all the same")
-			}
-		})
-	}
-}
-
-// A link on a volume leads nowhere, and a device file is not opened.
-func TestLinksAndDevicesOnAVolume(t *testing.T) {
-	b := newBox(t)
-	b.plug("sdb1", "CIDATA", false, nil)
-	outside := filepath.Join(t.TempDir(), "lwc.toml")
-	link := filepath.Join(b.shelf.folders["sdb1"], "lwc.toml")
-	if err := errors.Join(os.WriteFile(outside, []byte(site("t1", addressA)), 0o600), os.Symlink(outside, link)); err != nil {
-		t.Fatal(err)
-	}
-	b.want(Refused, "wrong-name", "is a link, not a file")
-	if err := errors.Join(os.Remove(link), mkfifo(link)); err != nil {
-		t.Fatal(err)
-	}
-	b.want(Refused, "wrong-name", "is a device, not a file")
 }
 
 func TestAStatePartitionThatCannotBeWritten(t *testing.T) {
@@ -344,53 +249,6 @@ func TestAProxysLogInIsForLwcdAlone(t *testing.T) {
 	b.want(Enrolled, "", "")
 	if b.read(b.RAM, passwordFile) != "" || b.restarts != 1 {
 		t.Errorf("the password of a proxy that is no more is there, %d restarts", b.restarts)
-	}
-}
-
-func TestForgetOverwritesAndRemoves(t *testing.T) {
-	dir := t.TempDir()
-	key, other := filepath.Join(dir, "key.pem"), filepath.Join(t.TempDir(), "other")
-	err := errors.Join(os.WriteFile(key, []byte("secret"), 0o600), os.Mkdir(filepath.Join(dir, "sub"), 0o700),
-		os.WriteFile(filepath.Join(dir, "sub", "blob"), make([]byte, 200<<10), 0o600), os.WriteFile(other, []byte("kept"), 0o600), os.Symlink(other, filepath.Join(dir, "link")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	held, err := os.Open(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer held.Close()
-	for range 2 {
-		if err := Forget(t.Context(), dir); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b := make([]byte, 6)
-	if n, _ := held.ReadAt(b, 0); n != 6 || string(b) != "\x00\x00\x00\x00\x00\x00" {
-		t.Errorf("the file's blocks hold %q", b[:n])
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
-		t.Errorf("left are %v (%v)", left, err)
-	}
-	if text, err := os.ReadFile(other); err != nil || string(text) != "kept" {
-		t.Errorf("what a link leads to is %q (%v)", text, err)
-	}
-}
-
-// Who may write to the folder can put a pipe in the place of a file that is about to be
-// overwritten: opening it for writing would wait for ever.
-func TestForgetWaitsForNobody(t *testing.T) {
-	dir := t.TempDir()
-	if err := mkfifo(filepath.Join(dir, "key.pem")); err != nil {
-		t.Fatal(err)
-	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	if err := zero(root, "key.pem"); !errors.Is(err, unix.ENXIO) {
-		t.Error(err)
 	}
 }
 

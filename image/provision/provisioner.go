@@ -146,6 +146,7 @@ type knowledge struct {
 	file     *sitefile.File // nil: no settings
 	text     []byte         // of the settings' file
 	tokenID  string
+	taken    history
 	enrolled bool
 }
 
@@ -175,6 +176,9 @@ func (p *Provisioner) kept() (knowledge, error) {
 		return k, err
 	}
 	k.tokenID = string(id)
+	if k.taken, err = p.readTaken(); err != nil {
+		return k, err
+	}
 	if k.file, err = sitefile.ParseSettings(settingsFile, k.text); err != nil {
 		return k, nil // a file that is whole again replaces them
 	}

@@ -26,6 +26,9 @@ func (p *Provisioner) scrub(ctx context.Context, k knowledge, all []found) []sit
 			continue
 		}
 		err := p.Volumes.Open(ctx, f.volume, true, func(root *os.Root) error { return overwrite(root, f.name, f.raw) })
+		if errors.Is(err, errChanged) {
+			continue // the next look reads what is there now
+		}
 		if err != nil {
 			p.log().Warn("overwriting the used token", "volume", f.volume.String(), "error", err)
 			p.stubborn[f.mark()] = true

@@ -44,13 +44,14 @@ const (
 	KindNoToken    sitefile.Kind = "token-gone"       // settings without a token, and no identity yet
 	KindNotErased  sitefile.Kind = "token-not-erased" // the used token could not be overwritten
 	KindState      sitefile.Kind = "state"            // the state partition cannot be used
+	KindTaken      sitefile.Kind = "taken-before"     // an attached file that was taken once, and another after it
 	KindPorts      sitefile.Kind = "ports"            // lwcd would not take the ports as the file has them
 )
 
 // Kinds is what can be wrong besides sitefile.Kinds, in the order of the field guide.
 func Kinds() []sitefile.Kind {
 	return []sitefile.Kind{KindNoVolume, KindNoFile, KindWrongName, KindTwoFiles, KindTwoVolumes, KindBadVolume,
-		KindOtherBox, KindNoToken, KindNotErased, KindState, KindPorts}
+		KindOtherBox, KindNoToken, KindNotErased, KindTaken, KindState, KindPorts}
 }
 
 // Status is what provisioning found, for the screen.
