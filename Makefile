@@ -18,7 +18,7 @@ KERNEL_DEPS := qemu-system-x86 xz-utils nftables netbase iproute2 dnsmasq-base
 KERNELS ?= bookworm trixie
 KERNEL_PKGS ?= ./netguard/...
 
-.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults test-volatile bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink cli image image-test image-test-boot image-test-volatile image-test-update image-test-secureboot image-test-tpm image-repro image-scan clean
+.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults test-volatile bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink cli image image-test image-test-boot image-test-volatile image-test-update image-test-secureboot image-test-tpm image-repro image-archive image-scan clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -109,9 +109,9 @@ bench-uplink: build ## what delivery costs from memory to the receipt, and the w
 IMAGE_VERSION ?= $(if $(filter command line environment,$(origin VERSION)),$(VERSION),0.1.0)
 IMAGE_DEPS := mmdebstrap python3 util-linux erofs-utils mtools
 
-image: ## build the appliance image into dist/; VERSION=1.2.3, RELEASE_KEYS=FILE, ONLY=1 makes the raw image alone
+image: ## build the appliance image into dist/; VERSION=1.2.3, RELEASE_KEYS=FILE, ONLY=1 makes the raw image alone, PACKAGES=FILE takes an archive's packages
 	@.ci/deps $(IMAGE_DEPS)
-	$(GO) run ./image/build -version $(IMAGE_VERSION) $(if $(RELEASE_KEYS),-release-keys $(RELEASE_KEYS)) $(if $(ONLY),-image-only)
+	$(GO) run ./image/build -version $(IMAGE_VERSION) $(if $(RELEASE_KEYS),-release-keys $(RELEASE_KEYS)) $(if $(ONLY),-image-only) $(if $(PACKAGES),-packages $(PACKAGES))
 	$(GO) run ./image/scan dist/lwc_$(IMAGE_VERSION).img
 
 image-scan: ## what can be executed in the image, and why
@@ -171,6 +171,9 @@ image-repro: ## build the image twice, once from nothing but packages and withou
 	$(GO) run ./image/build -version $(IMAGE_VERSION) $(if $(RELEASE_KEYS),-release-keys $(RELEASE_KEYS)) -clean -offline -scratch $$(mktemp -d) -dist dist/again
 	@cmp dist/lwc_$(IMAGE_VERSION).img dist/again/lwc_$(IMAGE_VERSION).img
 	@cd dist/again && sha256sum --quiet -c ../lwc_$(IMAGE_VERSION).SHA256SUMS && echo "image-repro: every file is the same, byte for byte"
+
+image-archive: ## keep the packages and tools that the image in dist/ was built from, for PACKAGES= in years
+	$(GO) run ./image/build -version $(IMAGE_VERSION) -archive
 
 clean: ## remove what the targets made
 	rm -rf $(BIN) dist

@@ -22,6 +22,8 @@ type build struct {
 	epoch string   // SOURCE_DATE_EPOCH: the time that every file bears
 	dirty bool     // what is built is in no commit
 	lock  *os.File // held while anybody builds in this cache
+	// unpacked is the cache of an archive's packages; empty: there is none.
+	unpacked string
 }
 
 // say tells what the build is at.
@@ -50,6 +52,9 @@ func (b *build) prepare(ctx context.Context) error {
 		return err
 	}
 	b.tree = filepath.Join(b.work, "tree")
+	if b.packages != "" {
+		return b.unpack(ctx)
+	}
 	return b.tools(ctx)
 }
 
@@ -90,6 +95,9 @@ func (b *build) source(ctx context.Context, dir string) error {
 func (b *build) release() {
 	if b.scratch != "" {
 		os.RemoveAll(b.scratch)
+	}
+	if b.unpacked != "" {
+		os.RemoveAll(b.unpacked)
 	}
 	b.lock.Close()
 }

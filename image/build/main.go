@@ -44,9 +44,12 @@ type options struct {
 	keys    string // PEM file of the keys that releases are signed with
 	lwcd    string // program to use as lwcd instead of this tree's
 	scratch string // place of the build itself; empty is in the cache
-	offline bool   // no network at all: packages from the cache only
-	clean   bool   // begin from the packages, not from what the last build left
-	only    bool   // the image alone, not the forms and papers of a release
+	// packages is an archive of a release: the build is given what that one was
+	packages string
+	archive  bool // no build: keep what the one in dist was given
+	offline  bool // no network at all: packages from the cache only
+	clean    bool // begin from the packages, not from what the last build left
+	only     bool // the image alone, not the forms and papers of a release
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -59,6 +62,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.keys, "release-keys", "", "PEM file with the public keys that releases are signed with (default: throw-away keys)")
 	fs.StringVar(&o.lwcd, "lwcd", "", "program to use as lwcd instead of this tree's: a test wants one that is broken")
 	fs.StringVar(&o.scratch, "scratch", "", "folder to build in, removed afterwards (default: one in the cache, kept for the next build)")
+	fs.StringVar(&o.packages, "packages", "", "archive of a release to take the packages and tools from; implies -offline and -clean")
+	fs.BoolVar(&o.archive, "archive", false, "build nothing: write the archive of the release in dist, which -packages takes")
 	fs.BoolVar(&o.offline, "offline", false, "use no network: what is in the cache has to suffice")
 	fs.BoolVar(&o.clean, "clean", false, "use nothing that an earlier build left but downloaded packages")
 	fs.BoolVar(&o.only, "image-only", false, "stop after the raw image and the parts of an update")
@@ -77,6 +82,9 @@ func (o *options) complete() error {
 	if !versionForm.MatchString(o.version) {
 		return fmt.Errorf("version %q: write it as MAJOR.MINOR.PATCH, like 1.2.3", o.version)
 	}
+	if o.packages != "" {
+		o.offline, o.clean = true, true
+	}
 	if o.cache == "" {
 		dir, err := os.UserCacheDir()
 		if err != nil {
@@ -84,7 +92,7 @@ func (o *options) complete() error {
 		}
 		o.cache = filepath.Join(dir, "lwc-image")
 	}
-	for _, p := range []*string{&o.dist, &o.cache, &o.keys, &o.lwcd, &o.scratch} {
+	for _, p := range []*string{&o.dist, &o.cache, &o.keys, &o.lwcd, &o.scratch, &o.packages} {
 		if *p == "" {
 			continue
 		}
@@ -110,5 +118,8 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	defer b.release()
+	if b.archive {
+		return b.keep(ctx)
+	}
 	return b.make(ctx)
 }

@@ -66,15 +66,24 @@ func (b *build) sweep() error {
 	return os.MkdirAll(filepath.Join(b.cache, "packages"), 0o755)
 }
 
-// stageSources writes the package sources under the name that keeps mkosi from
-// adding its own, among them one of debug symbols that a mirror need not have.
+// sourcesFile has the name that keeps mkosi from adding sources of its own, among them
+// one of debug symbols that a mirror need not have.
+const sourcesFile = "mkosi.sources"
+
+// stageSources writes the package sources: this machine's, or those of an archive, whose
+// lists of packages are named after them.
 func (b *build) stageSources(ctx context.Context) error {
-	s, err := packageSources(ctx)
-	if err != nil {
-		return err
+	kept := filepath.Join(b.cache, sourcesFile)
+	if b.unpacked == "" {
+		s, err := packageSources(ctx)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(kept, []byte(s.deb822("main non-free-firmware")), 0o644); err != nil {
+			return err
+		}
 	}
-	path := filepath.Join(b.tree, "mkosi.sandbox/etc/apt/sources.list.d/mkosi.sources")
-	return os.WriteFile(path, []byte(s.deb822("main non-free-firmware")), 0o644)
+	return copyFile(kept, filepath.Join(b.tree, "mkosi.sandbox/etc/apt/sources.list.d", sourcesFile))
 }
 
 // stagePrograms compiles what of ours is in the image, and what the build itself
