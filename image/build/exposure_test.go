@@ -27,7 +27,7 @@ var exposures = map[string]float64{
 	"lwc-restart.service":   1.0,
 	"lwc-screen.service":    1.0,
 	"lwc-state.service":     1.2,
-	"lwc-update@.service":   2.0, // SYS_ADMIN, and the disks
+	"lwc-update@.service":   1.8, // SYS_ADMIN, the disks, and what systemd-sysupdate needs
 	"lwcd.service":          3.3, // docs/lwcd.md says what each right is for
 }
 
