@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"lwc/image/sitefile"
 )
@@ -38,44 +39,64 @@ func (p *Provisioner) keep(k knowledge, f *sitefile.File, id string, raw []byte)
 }
 
 // hand writes lwcd's configuration and what it names. lwcd waits for the file where
-// there was none; where there was another one it is started anew.
+// there was none; where there was another one it is started anew. That it has to be is
+// noted first, so that it happens also where this program ends in between, or where
+// systemd has no time for it: lwcd would go on with the old settings otherwise.
 func (p *Provisioner) hand(ctx context.Context, f *sitefile.File) error {
-	changed := false
-	for _, one := range []struct {
-		name string
-		text []byte
-	}{{passwordFile, f.External.ProxyPassword.Reveal()}, {proxyCAFile, []byte(f.External.ProxyCA)}} {
-		is, err := p.put(one.name, one.text, 0o600)
-		if err != nil {
+	files := []handed{{passwordFile, f.External.ProxyPassword.Reveal()}, {proxyCAFile, []byte(f.External.ProxyCA)}, {daemonFile, f.Daemon()}}
+	_, err := os.Lstat(filepath.Join(p.RAM, daemonFile))
+	differs := slices.ContainsFunc(files, func(h handed) bool { return !p.has(h) })
+	if err == nil && differs && p.Restart != nil {
+		if err := replace(filepath.Join(p.RAM, restartFile), nil, 0o600); err != nil {
 			return err
 		}
-		changed = changed || is
 	}
-	_, err := os.Lstat(filepath.Join(p.RAM, daemonFile))
-	had := err == nil
-	is, err := p.put(daemonFile, f.Daemon(), 0o600)
-	if err != nil || !had || !is && !changed || p.Restart == nil {
-		return err
+	for _, h := range files {
+		if err := p.put(h); err != nil {
+			return err
+		}
 	}
-	p.log().Info("starting lwcd with new settings")
-	return p.Restart(ctx)
+	return p.restartDue(ctx)
 }
 
-// put makes a file in RAM hold the text, or be gone when there is none, and tells
-// whether it did not yet.
-func (p *Provisioner) put(name string, text []byte, mode os.FileMode) (bool, error) {
-	path := filepath.Join(p.RAM, name)
-	old, err := os.ReadFile(path)
-	defer clear(old)
-	switch {
-	case errors.Is(err, fs.ErrNotExist) && len(text) == 0:
-		return false, nil
-	case err == nil && len(text) == 0:
-		return true, os.Remove(path)
-	case err == nil && bytes.Equal(old, text):
-		return false, nil
+// restartDue starts lwcd anew where that is noted.
+func (p *Provisioner) restartDue(ctx context.Context) error {
+	note := filepath.Join(p.RAM, restartFile)
+	if _, err := os.Lstat(note); err != nil {
+		return nil
 	}
-	return true, replace(path, text, mode)
+	p.log().Info("starting lwcd with new settings")
+	if err := p.Restart(ctx); err != nil {
+		return err
+	}
+	return os.Remove(note)
+}
+
+// handed is a file in RAM for lwcd; without a text it is to be gone.
+type handed struct {
+	name string
+	text []byte
+}
+
+// has tells whether the file is as it has to be.
+func (p *Provisioner) has(h handed) bool {
+	old, err := os.ReadFile(filepath.Join(p.RAM, h.name))
+	defer clear(old)
+	if len(h.text) == 0 {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	return err == nil && bytes.Equal(old, h.text)
+}
+
+func (p *Provisioner) put(h handed) error {
+	path := filepath.Join(p.RAM, h.name)
+	switch {
+	case p.has(h):
+		return nil
+	case len(h.text) == 0:
+		return os.Remove(path)
+	}
+	return replace(path, h.text, 0o600)
 }
 
 // handToken puts the token into RAM, once: lwcd erases it when it was used.

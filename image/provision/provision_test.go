@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -179,6 +180,58 @@ func TestAStatePartitionThatCannotBeWritten(t *testing.T) {
 	b.want(Refused, "state", "the box cannot keep its settings")
 	if b.read(b.RAM, daemonFile) != "" {
 		t.Error("lwcd got settings that the next start does not know")
+	}
+}
+
+// Regression: a state partition that is not mounted is told at once, and not only when
+// somebody has brought a file for a box that seems to be new.
+func TestAStatePartitionThatIsNotThere(t *testing.T) {
+	b := newBox(t)
+	b.Settings = filepath.Join(b.Settings, "not mounted", "settings")
+	b.want(Refused, "state", "the box cannot keep its settings")
+}
+
+// Regression: what lies beside the settings may be damaged: lwcd gets them all the same.
+func TestWhatLiesBesideTheSettingsCannotBeRead(t *testing.T) {
+	for _, name := range []string{tokenIDFile, takenFile} {
+		b := newBox(t)
+		b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
+		b.want(Ready, "", "")
+		b.enrol()
+		b.unplugAll()
+		path := filepath.Join(b.Settings, name)
+		if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		b.boot()
+		b.want(Enrolled, "state", "is a directory")
+		if !strings.Contains(b.read(b.RAM, daemonFile), addressA) {
+			t.Errorf("without %s lwcd gets no settings", name)
+		}
+	}
+}
+
+// Regression: a restart of lwcd that does not come is tried again, also by the next
+// start of this program, and when the stick is gone.
+func TestARestartThatDoesNotCome(t *testing.T) {
+	b := newBox(t)
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
+	b.want(Ready, "", "")
+	b.enrol()
+	b.unplugAll()
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("", addressB)})
+	well := b.Restart
+	b.Restart = func(context.Context) error { return errors.New("systemd has no time") }
+	b.want(Enrolled, "state", "systemd has no time")
+	b.unplugAll()
+	b.want(Enrolled, "state", "systemd has no time")
+	ram := b.Provisioner
+	b.Provisioner = &Provisioner{Volumes: b.shelf, Settings: ram.Settings, RAM: ram.RAM, State: ram.State, Check: ram.Check, Restart: well}
+	for range 2 {
+		b.want(Enrolled, "", "")
+		if b.restarts != 1 {
+			t.Errorf("lwcd was started anew %d times", b.restarts)
+		}
 	}
 }
 

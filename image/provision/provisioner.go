@@ -46,6 +46,7 @@ const (
 	tokenFile    = "enrol.token"
 	passwordFile = "proxy.password"
 	proxyCAFile  = "proxy-ca.pem"
+	restartFile  = "restart-due" // lwcd has other settings than those there
 )
 
 // A box that waits looks often: somebody stands before it. One that has enrolled
@@ -92,6 +93,12 @@ func (p *Provisioner) Look(ctx context.Context) (Status, error) {
 		}
 	}
 	k, err := p.kept()
+	if err == nil && k.file == nil {
+		err = p.makeSettings() // a state partition that is not there is told before a file is asked for
+	}
+	if err == nil {
+		err = p.restartDue(ctx)
+	}
 	if err != nil {
 		return p.tell(p.trouble(k, err))
 	}
@@ -113,19 +120,17 @@ func (p *Provisioner) Look(ctx context.Context) (Status, error) {
 	return p.tell(s)
 }
 
-// atStart gives lwcd what the box kept.
+// atStart gives lwcd what the box kept. What goes wrong is told by the look itself.
 func (p *Provisioner) atStart(ctx context.Context) error {
-	if err := p.makeSettings(); err != nil {
-		p.log().Error("preparing the settings' folder", "error", err)
+	k, unread := p.kept()
+	if k.file == nil {
+		return nil
 	}
-	k, err := p.kept()
-	if err != nil || k.file == nil {
-		return nil // told by the look itself
+	s := Status{State: k.state(), Source: kept}
+	if err := errors.Join(p.hand(ctx, k.file), unread); err != nil {
+		s = p.trouble(k, err)
 	}
-	if err := p.hand(ctx, k.file); err != nil {
-		return err
-	}
-	_, err = p.tell(Status{State: k.state(), Source: kept})
+	_, err := p.tell(s)
 	return err
 }
 
@@ -160,7 +165,8 @@ func (k knowledge) state() State {
 	return Ready
 }
 
-// kept reads what the box knows. Settings that are damaged count as none.
+// kept reads what the box knows. Settings that are damaged count as none. With an error
+// they are there all the same, where only something beside them cannot be read.
 func (p *Provisioner) kept() (knowledge, error) {
 	var k knowledge
 	info, err := os.Lstat(filepath.Join(p.State, certFile))
@@ -171,18 +177,16 @@ func (p *Provisioner) kept() (knowledge, error) {
 	if err != nil {
 		return k, err
 	}
+	if k.file, err = sitefile.ParseSettings(settingsFile, k.text); err != nil {
+		k.file = nil // a file that is whole again replaces them
+	}
 	id, err := os.ReadFile(filepath.Join(p.Settings, tokenIDFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return k, err
 	}
 	k.tokenID = string(id)
-	if k.taken, err = p.readTaken(); err != nil {
-		return k, err
-	}
-	if k.file, err = sitefile.ParseSettings(settingsFile, k.text); err != nil {
-		return k, nil // a file that is whole again replaces them
-	}
-	return k, nil
+	k.taken, err = p.readTaken()
+	return k, err
 }
 
 // trouble is the status when the state partition or RAM fails.
