@@ -1,13 +1,21 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"lwc/testdata/need"
 )
 
 // What a half that was taken over may leave, goes; the identity stays, and what a link
@@ -54,5 +62,48 @@ func TestTidyLeavesTheIdentityAlone(t *testing.T) {
 	}
 	if err := (folder{dir: filepath.Join(elsewhere, "none")}).tidy(); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a folder that is not there: %v", err)
+	}
+}
+
+// A partition that is full loses nothing that is kept there, and takes new things again
+// once it is tidied.
+func TestFullStateKeepsWhatIsThere(t *testing.T) {
+	need.Root(t)
+	runtime.LockOSThread() // the thread ends with the test, and its namespace with it
+	if err := errors.Join(unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS), unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")); err != nil {
+		t.Fatal(err)
+	}
+	for _, room := range []string{"size=64k", "nr_inodes=8"} {
+		f := folder{dir: filepath.Join(t.TempDir(), "lwcd")}
+		if err := errors.Join(os.Mkdir(f.dir, 0o700), unix.Mount("none", f.dir, "tmpfs", 0, room)); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(f.dir, 0) }) // or else the folder cannot be removed, which is told
+		first, second := tokenList{Endpoints: []string{"first.example:443"}}, tokenList{Endpoints: []string{"second.example:443"}}
+		key := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+		if err := errors.Join(f.keep(first), writePending(f.dir, key)); err != nil {
+			t.Fatal(err)
+		}
+		before := must[[]byte](t)(os.ReadFile(filepath.Join(f.dir, pendingFile)))
+		var err error
+		for i := 0; err == nil; i++ {
+			err = os.WriteFile(filepath.Join(f.dir, fmt.Sprintf("x%d", i)), make([]byte, 4096), 0o600)
+		}
+		full := len(must[[]os.DirEntry](t)(os.ReadDir(f.dir)))
+		for name, err := range map[string]error{"filling": err, "the list": f.keep(second), "the key": writePending(f.dir, key)} {
+			if !errors.Is(err, unix.ENOSPC) {
+				t.Errorf("%s, %s: %v", room, name, err)
+			}
+		}
+		after := must[[]byte](t)(os.ReadFile(filepath.Join(f.dir, pendingFile)))
+		if list, err := f.list(); err != nil || list.Endpoints[0] != first.Endpoints[0] || !slices.Equal(before, after) {
+			t.Errorf("%s: what was kept is %v (%v)", room, list, err)
+		}
+		if n := len(must[[]os.DirEntry](t)(os.ReadDir(f.dir))); n != full {
+			t.Errorf("%s: %d files, and then %d", room, full, n)
+		}
+		if err := errors.Join(f.tidy(), f.keep(second), writePending(f.dir, key)); err != nil {
+			t.Errorf("%s: after it was tidied: %v", room, err)
+		}
 	}
 }
