@@ -117,18 +117,19 @@ func (id *Identity) saveCertificate() error {
 
 // Load reads the identity that Save wrote; a key in the TPM is asked for at that
 // device. It returns fs.ErrNotExist if the folder holds none, boxkey.ErrNoTPM or
-// boxkey.ErrForeign if the TPM that holds the key is not there, and ErrIdentity if
-// what is in the folder is not usable: damaged, or with a key that others could
-// have read.
+// boxkey.ErrForeign if the TPM that holds the key is not there, an fs.PathError if a
+// file cannot be read at this moment, and ErrIdentity if what is in the folder is not
+// usable: damaged, or with a key that others could have read.
 func Load(dir, tpm string) (Identity, error) {
 	id, err := load(dir, tpm)
+	var disk *fs.PathError
 	switch {
 	case err == nil:
 		return id, nil
 	case errors.Is(err, boxkey.ErrNoTPM), errors.Is(err, boxkey.ErrForeign):
 		// Whatever file is not there for it, the identity is.
 		return Identity{}, err
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrNotExist), errors.As(err, &disk):
 		return id, err
 	}
 	return Identity{}, fmt.Errorf("%w: %w", err, ErrIdentity)

@@ -64,6 +64,28 @@ func TestHalfAnIdentityIsNone(t *testing.T) {
 	}
 }
 
+// Regression: a file that cannot be read at this moment is no reason to enrol anew.
+func TestAnIdentityThatCannotBeRead(t *testing.T) {
+	for _, name := range []string{keyFile, certFile, caFile, bootstrapFile} {
+		dir, id := savedIdentity(t)
+		path := filepath.Join(dir, name)
+		// Reading a folder fails, also for root.
+		if err := errors.Join(os.Rename(path, path+".aside"), os.Mkdir(path, 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		var disk *fs.PathError
+		if _, err := Load(dir, ""); !errors.As(err, &disk) || errors.Is(err, ErrIdentity) || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := errors.Join(os.Remove(path), os.Rename(path+".aside", path)); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := Load(dir, ""); err != nil || again.Collector != id.Collector {
+			t.Errorf("%s, when it can be read again: %+v, %v", name, again, err)
+		}
+	}
+}
+
 func TestSavingOverAnOlderIdentity(t *testing.T) {
 	dir, old := savedIdentity(t)
 	_, pub := configSigner(t)
