@@ -49,7 +49,12 @@ func (b *box) install(ctx context.Context, o order, m mouth) (said, error) {
 	if err := b.compare(ctx, manifest); err != nil {
 		return said{}, errors.Join(err, b.disarm())
 	}
-	return b.schedule(ctx, p)
+	last, err := b.schedule(ctx, p)
+	if err != nil {
+		// The job fails: what it installed may not start with the next power cut.
+		err = errors.Join(err, b.disarm())
+	}
+	return last, err
 }
 
 // verify opens the manifest and unpacks its files from the spool into memory that is

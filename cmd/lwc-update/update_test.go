@@ -190,6 +190,19 @@ func TestDiskThatForgets(t *testing.T) {
 	}
 }
 
+// Regression: a release whose restart cannot be had is not started by the next power cut,
+// after its job has failed.
+func TestInstallWithoutRestart(t *testing.T) {
+	r := newRig(t)
+	r.withSystemd(t)
+	r.spooled(t, "1.1.0", nil)
+	r.systemctl = []string{"/bin/sh", "-c", `[ "$1" = stop ] || { echo no bus; exit 1; }`, "systemctl"}
+	r.wants(t, newOrder("1.1.0"), failed, "no bus")
+	if got := r.kernels(t); got != "lwc_1.0.0.efi other.efi" {
+		t.Error(got)
+	}
+}
+
 // What systemd-sysupdate left when it failed is never started.
 func TestInstallThatFails(t *testing.T) {
 	r := newRig(t)
