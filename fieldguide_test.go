@@ -16,6 +16,7 @@ import (
 	"lwc/cmd/lwcd/screen"
 	"lwc/image/provision"
 	"lwc/image/sitefile"
+	"lwc/image/sums"
 	"lwc/transport/uplink"
 )
 
@@ -189,6 +190,23 @@ func TestFieldGuideHasEveryRefusal(t *testing.T) {
 		if !strings.Contains(even, err.Error()) {
 			t.Errorf("%q is missing in %s", err, fieldGuide)
 		}
+	}
+}
+
+// What may be wrong with a download has its row.
+func TestFieldGuideHasWhatIsWrongWithADownload(t *testing.T) {
+	text, _ := guide(t)
+	_, chapter, _ := strings.Cut(text, "\n## Check the image\n")
+	chapter, _, _ = strings.Cut(chapter, "\n## ")
+	rows := 0
+	for _, err := range []error{sums.ErrDiffers, sums.ErrSignature, sums.ErrUnsigned, sums.ErrNoList} {
+		what, _, _ := strings.Cut(err.Error(), ":")
+		if rows++; !strings.Contains(chapter, "\n| `"+what+"` | ") {
+			t.Errorf("%q has no row in %s", what, fieldGuide)
+		}
+	}
+	if got := strings.Count(chapter, "\n| `"); got != rows {
+		t.Errorf("%s has %d rows, the code says %d things", fieldGuide, got, rows)
 	}
 }
 

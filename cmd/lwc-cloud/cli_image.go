@@ -19,14 +19,23 @@ func imagePrepareCmd() clientCmd {
 		name: "image prepare", args: "IMG", summary: "Put a site's lwc.toml into an image of the appliance, or onto a flashed disk", offline: true,
 		details: "IMG is lwc_VERSION.img, the same packed (.img.zst), or a disk that was flashed and is not mounted. A raw image and a\n" +
 			"disk are changed themselves; of a packed one the raw image is made beside it. The file is checked first.\n" +
-			"The result holds the token: only you can read it, and it is good for one box.",
+			"The result holds the token: only you can read it, and it is good for one box. With --release-keys IMG is checked\n" +
+			"first as lwc-cloud image check does it, and left alone unless it is what was released.",
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			config := fs.String("config", "", "lwc.toml, the `FILE` of the site")
 			out := fs.String("out", "", "leave IMG as it is, and make this `FILE`")
+			origin := addOriginFlags(fs)
 			return func(ctx context.Context, c *call) error {
 				text, err := siteText(*config)
 				if err != nil {
 					return err
+				}
+				if origin.asked() {
+					words, err := origin.check(ctx, c.args[0])
+					if err != nil {
+						return fmt.Errorf("nothing was written: %w", err)
+					}
+					fmt.Fprint(c.stdout, words)
 				}
 				done, err := prepare.Image(ctx, c.args[0], *out, text)
 				if err != nil {
@@ -56,34 +65,6 @@ func imageVolumeCmd() clientCmd {
 					return inSiteFile(*config, err)
 				}
 				_, err = fmt.Fprintf(c.stdout, "%s holds %s: a disk of %d MiB called %s\n", *out, *config, fat.VolumeSize>>20, sitefile.VolumeLabel)
-				return err
-			}
-		},
-	}
-}
-
-func imageCheckCmd() clientCmd {
-	return clientCmd{
-		name: "image check", summary: "Check a site's lwc.toml as the box reads it: line, column, what is wrong, what to do", offline: true,
-		details: "It works wherever lwc-cloud does, so on Windows and macOS too.",
-		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
-			config := fs.String("config", "", "lwc.toml, the `FILE` of the site")
-			enrolled := fs.Bool("enrolled", false, "the token may be missing: the file is for a box that has enrolled")
-			return func(_ context.Context, c *call) error {
-				text, err := siteText(*config)
-				if err != nil {
-					return err
-				}
-				defer clear(text)
-				parse := sitefile.Parse
-				if *enrolled {
-					parse = sitefile.ParseSettings
-				}
-				f, err := parse(sitefile.Name, text)
-				if err != nil {
-					return fmt.Errorf("%s is wrong:\n%w", *config, err)
-				}
-				_, err = fmt.Fprint(c.stdout, siteWords(*config, f))
 				return err
 			}
 		},

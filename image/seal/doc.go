@@ -5,7 +5,8 @@
 // [MakeKeys] makes keys where there are none. [Image] signs the boot loader and the
 // kernel inside a raw image and adds the files that a firmware in setup mode enrols
 // itself from. [Release] takes a release out of a raw image, signed or not, and
-// signs its manifest. The root file system and its hashes are never touched, so
+// signs its manifest. [Sums] signs the checksums of what people download. The root file
+// system and its hashes are never touched, so
 // what was reproducible stays so.
 //
 // It needs the programs of Debian's packages sbsigntool and mtools.

@@ -136,6 +136,24 @@ func writeNew(path string, text []byte, mode fs.FileMode) error {
 // ReleaseKeys returns all keys release*.key.pem of a folder: while a key is being
 // replaced the old and the new one sign.
 func ReleaseKeys(dir string) ([]ed25519.PrivateKey, error) {
+	named, err := namedKeys(dir)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]ed25519.PrivateKey, len(named))
+	for i, k := range named {
+		keys[i] = k.key
+	}
+	return keys, nil
+}
+
+// namedKey is a release key and the name of its file.
+type namedKey struct {
+	file string
+	key  ed25519.PrivateKey
+}
+
+func namedKeys(dir string) ([]namedKey, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "release*.key.pem"))
 	if err != nil {
 		return nil, fmt.Errorf("looking for release keys: %w", err)
@@ -143,13 +161,13 @@ func ReleaseKeys(dir string) ([]ed25519.PrivateKey, error) {
 	if len(files) == 0 {
 		return nil, fmt.Errorf("looking for release keys: there is no %s in %s", ReleaseKey, dir)
 	}
-	var keys []ed25519.PrivateKey
+	var keys []namedKey
 	for _, file := range files {
 		key, err := readReleaseKey(file)
 		if err != nil {
 			return nil, fmt.Errorf("reading release key %s: %w", file, err)
 		}
-		keys = append(keys, key)
+		keys = append(keys, namedKey{filepath.Base(file), key})
 	}
 	return keys, nil
 }

@@ -3,11 +3,13 @@
 //	go run ./image/sign keys DIR
 //	go run ./image/sign image --keys DIR --out SIGNED.img.zst IMAGE
 //	go run ./image/sign release --keys DIR --out lwc_1.2.3.release.tar IMAGE
+//	go run ./image/sign sums --keys DIR lwc_1.2.3.SHA256SUMS
 //
 // The first makes the keys that are missing in a folder. The second copies an image,
 // raw or packed with zstd, and signs the copy for Secure Boot. The third takes the
-// release out of an image and signs it, for lwc-cloud release add. docs/image.md says
-// which key is for what and how a machine gets to know it.
+// release out of an image and signs it, for lwc-cloud release add. The fourth signs the
+// checksums of what people download. docs/signing.md says which key is for what and how
+// a machine gets to know it.
 package main
 
 import (
@@ -29,10 +31,13 @@ import (
 const usage = `usage: sign keys DIR
        sign image --keys DIR --out FILE IMAGE
        sign release --keys DIR --out FILE [--security] [--floor VERSION] [--notes TEXT] [--rotate] IMAGE
+       sign sums --keys DIR SUMS
+       sign sums --keys DIR --out SUMS FILE…
 
 keys makes the keys that are missing in a folder. image copies an image and signs the
 copy for Secure Boot. release takes the release out of an image and signs it, for
-lwc-cloud release add.
+lwc-cloud release add. sums signs a list of checksums, after a look at the files beside
+it, or makes one of these files; lwc-cloud image check is for who downloads them.
 
 IMAGE is a raw image or one packed with zstd; an --out that ends with .zst is packed.
 --security  boxes take it that put updates off
@@ -66,13 +71,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			return runImage(ctx, args[1:], stdout, stderr)
 		case "release":
 			return runRelease(ctx, args[1:], stdout, stderr)
+		case "sums":
+			return runSums(ctx, args[1:], stdout, stderr)
 		}
 	}
 	fmt.Fprint(stderr, usage)
-	return errors.New("say what to do: keys, image or release")
+	return errors.New("say what to do: keys, image, release or sums")
 }
 
-// command is what image and release have in common.
+// command is what all but keys have in common.
 type command struct {
 	*flag.FlagSet
 	keys, out string

@@ -20,7 +20,11 @@ func TestHelp(t *testing.T) {
 	if err := run(t.Context(), []string{"release", "--help"}, io.Discard, io.Discard); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("release --help: %v", err)
 	}
-	for _, args := range [][]string{nil, {"what"}, {"keys"}, {"keys", "--what"}} {
+	if err := run(t.Context(), []string{"sums", "--help"}, io.Discard, io.Discard); !errors.Is(err, flag.ErrHelp) {
+		t.Errorf("sums --help: %v", err)
+	}
+	for _, args := range [][]string{nil, {"what"}, {"keys"}, {"keys", "--what"}, {"sums"}, {"sums", "x.SHA256SUMS"}, {"sums", "--keys", "x"}, {"sums", "--keys", "x", "--out", "x.SHA256SUMS"},
+		{"sums", "--keys", "x", "a", "b"}, {"sums", "--keys", "x", "--out", "x.SHA256SUMS", "elsewhere/a"}} {
 		if err := run(t.Context(), args, io.Discard, io.Discard); err == nil || errors.Is(err, flag.ErrHelp) {
 			t.Errorf("%q is taken: %v", args, err)
 		}
