@@ -40,6 +40,21 @@ func TestALateTokenIsSweptAway(t *testing.T) {
 	}
 }
 
+// Regression: a copy of the file that the box has taken is no other file because its token
+// is there still.
+func TestACopyThatCannotBeOverwritten(t *testing.T) {
+	b := newBox(t)
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
+	b.want(Ready, "", "")
+	b.enrol()
+	b.want(Enrolled, "", "")
+	b.shelf.readOnly = true
+	b.plug("sdc1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
+	for range 2 {
+		b.want(Enrolled, "token-not-erased", "LWCCONF (sdc1)")
+	}
+}
+
 // Somebody else writes to the volume at the moment when the token is overwritten: what
 // they wrote stays whole, and the token goes with the next look.
 func TestATokenInAFileThatChanges(t *testing.T) {
