@@ -144,7 +144,7 @@ $(IMAGE_TEST_PARTS): build
 IMAGE_TEST_PKGS := ./cmd/lwc-update ./cmd/lwc-demo/site ./image/boottest ./image/build ./image/seal ./image/provision
 image-test-boot: IMAGE_TESTS := ^Test(Machine|VolumeKeeps|ExposureOfUnits|State|ImageBoot|ImageProvision) ## first boot, thirty bad lwc.toml, READY, a run of 50 devices, scans: 8 minutes
 image-test-volatile: IMAGE_TESTS := ^TestImagePowerCut ## power cut in a run, the whole disk searched: 4 minutes
-image-test-update: IMAGE_TESTS := ^Test(ImageUpdate|Install|RollBack|CutOff|DiskThatForgets|RestartAt)$$ ## bad bundles, 1 to 2 with ten power cuts, a broken 3: 16 minutes
+image-test-update: IMAGE_TESTS := ^Test(ImageUpdate|Install|InstallWithoutRestart|RollBack|CutOff|DiskThatForgets|RestartAt)$$ ## bad bundles, 1 to 2 with ten power cuts, a broken 3: 16 minutes
 image-test-secureboot: IMAGE_TESTS := ^TestImage(SecureBoot|TamperedRoot) ## own keys enrol, unsigned is refused, a tampered root panics: 3 minutes
 image-test-tpm: IMAGE_TESTS := ^TestImageTPM ## the identity stays on its machine: 4 minutes
 
