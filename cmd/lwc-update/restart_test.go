@@ -39,6 +39,9 @@ func TestWindow(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.wants(t, o, done, "found good")
+	// Also by a clock that has lost the time since.
+	o.RebootAt, o.RebootBefore = time.Now().Add(2*maxAhead), time.Now().Add(2*maxAhead)
+	r.wants(t, o, done, "found good")
 }
 
 // Regression: the restart for a release that was installed before does not cut off the

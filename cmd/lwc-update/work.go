@@ -37,9 +37,6 @@ func (b *box) serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	defer cancel()
 	m := mouth{out}
 	o, err := readWithin(in, orderLimit)
-	if err == nil {
-		err = o.inTime(ctx, m)
-	}
 	if err != nil {
 		m.say(failed, "%v", err)
 		return err
@@ -109,7 +106,12 @@ func (b *box) carryOut(ctx context.Context, o order, m mouth) (said, error) {
 		return said{}, fmt.Errorf("release %s is on trial: nothing else is installed until it has been found good", b.version)
 	case o.Release == b.version:
 		return said{done, "release " + b.version + " runs already"}, nil
-	case o.Files == "":
+	}
+	// What has been done already tells its result by any clock.
+	if err := o.inTime(ctx, m); err != nil {
+		return said{}, err
+	}
+	if o.Files == "" {
 		return said{fetch, "release " + o.Release + " has to be downloaded"}, nil
 	}
 	if err := b.raise(); err != nil {
