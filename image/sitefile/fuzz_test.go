@@ -20,6 +20,9 @@ func seed(f *testing.F) {
 			f.Add(b)
 		}
 	}
+	for _, text := range hostile(2 << 10) {
+		f.Add([]byte(text))
+	}
 	for _, raw := range inForms(string(Template(whole()))) {
 		f.Add(raw)
 	}
@@ -83,7 +86,7 @@ func FuzzScan(f *testing.F) {
 		if p != nil {
 			return
 		}
-		entries, problems := scan(s)
+		entries, problems := scan(newLines(s))
 		if len(problems) > 0 {
 			return
 		}

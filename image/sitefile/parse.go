@@ -24,7 +24,7 @@ func Draft(name string, raw []byte) (f *File, doubts Problems, err error) {
 		return nil, nil, err
 	}
 	if len(c.problems) > 0 {
-		return nil, nil, c.problems.sorted()
+		return nil, nil, c.problems.bounded()
 	}
 	c.check(false)
 	doubts = slices.DeleteFunc(c.problems, func(p Problem) bool { return p.Kind == KindMissing })
@@ -40,8 +40,9 @@ func assigned(name string, raw []byte) (*checker, error) {
 	if p != nil {
 		return nil, Problems{*p}
 	}
-	entries, problems := scan(s)
-	c := checker{s: s, excused: map[string]bool{}, file: &File{at: map[string]mark{}}, problems: problems, broken: len(problems) > 0}
+	text := newLines(s)
+	entries, problems := scan(text)
+	c := checker{lines: text, excused: map[string]bool{}, told: map[string]bool{}, file: &File{at: map[string]mark{}}, problems: problems, broken: len(problems) > 0}
 	c.assign(entries)
 	return &c, nil
 }
@@ -53,13 +54,18 @@ func parse(name string, raw []byte, fresh bool) (*File, error) {
 	}
 	c.check(fresh)
 	if len(c.problems) > 0 {
-		found := c.problems.sorted()
-		if more := len(found) - maxProblems; more > 0 {
-			found = append(found[:maxProblems], Problem{Kind: KindMore, Text: fmt.Sprintf("and %d more problems", more), Do: "correct these first"})
-		}
-		return nil, found
+		return nil, c.problems.bounded()
 	}
 	return c.file, nil
+}
+
+// bounded are the first problems of a file, and how many more there are.
+func (p Problems) bounded() Problems {
+	found := p.sorted()
+	if more := len(found) - maxProblems; more > 0 {
+		found = append(found[:maxProblems], Problem{Kind: KindMore, Text: fmt.Sprintf("and %d more problems", more), Do: "correct these first"})
+	}
+	return found
 }
 
 // notOurs knows files that are something else altogether, whose lines would only
@@ -89,11 +95,12 @@ func notOurs(name, s string) *Problem {
 
 // checker makes the file out of its entries.
 type checker struct {
-	s        string
+	*lines
 	file     *File
 	places   map[string]value
 	problems Problems
 	excused  map[string]bool // keys that are there, in a form that cannot be used
+	told     map[string]bool // sections that are none, and were reported
 	broken   bool            // a part could not be read, so that what is missing may be there
 }
 
@@ -108,7 +115,7 @@ func (c *checker) add(kind Kind, key, text, do string) {
 }
 
 func (c *checker) addAt(kind Kind, pos int, key, text, do string) {
-	m := markAt(c.s, pos)
+	m := c.mark(pos)
 	c.problems = append(c.problems, Problem{Kind: kind, Line: m.line, Column: m.column, Key: key, Text: text, Do: do})
 }
 
@@ -136,7 +143,7 @@ func (c *checker) assign(entries []entry) {
 		case !known:
 			c.strangeKey(e)
 		case twice:
-			c.addAt(KindTwice, e.start, full, fmt.Sprintf("stands here a second time, first on line %d", markAt(c.s, first.start).line), "keep one of the two")
+			c.addAt(KindTwice, e.start, full, fmt.Sprintf("stands here a second time, first on line %d", c.mark(first.start).line), "keep one of the two")
 		case !k.fits(e.value):
 			c.excused[full] = true
 			c.addAt(KindType, e.value.start, full, "the value is "+e.value.kind.words(), "write "+k.kind.example())
@@ -145,7 +152,7 @@ func (c *checker) assign(entries []entry) {
 			c.addAt(KindNetwork, e.value.start, full, fmt.Sprintf("has %d entries", len(e.value.list)), fmt.Sprintf("give %d at most", maxItems))
 		default:
 			c.places[full] = e.value
-			c.file.at[full] = markAt(c.s, e.value.start)
+			c.file.at[full] = c.mark(e.value.start)
 			k.set(c.file, e.value)
 		}
 	}
@@ -164,9 +171,10 @@ func fullKey(table, key string) string {
 // strangeTable reports a section that is none, once.
 func (c *checker) strangeTable(e entry) {
 	text, do := "["+clip(e.table)+"] is not a section of this file", "use [internal] and [external]"
-	if slices.ContainsFunc(c.problems, func(p Problem) bool { return p.Text == text }) {
+	if c.told[text] {
 		return
 	}
+	c.told[text] = true
 	for name := range schema {
 		if name != "" && near(name, e.table) {
 			do = "write it as [" + name + "]"

@@ -41,7 +41,7 @@ type entry struct {
 // takes, TOML takes with the same meaning; what it does not take, it explains. It
 // goes on after an error, so that all are told at once.
 type scanner struct {
-	s        string
+	*lines
 	pos      int
 	table    string
 	tables   map[string]int // where each begins
@@ -61,11 +61,11 @@ const maxProblems = 20
 // maxDepth bounds lists in lists; none is needed.
 const maxDepth = 4
 
-func scan(s string) ([]entry, Problems) {
-	c := scanner{s: s, tables: map[string]int{}}
+func scan(text *lines) ([]entry, Problems) {
+	c := scanner{lines: text, tables: map[string]int{}}
 	for c.pos < len(c.s) && len(c.problems) < maxProblems {
 		if f := c.statement(); f != nil {
-			m := markAt(c.s, f.at)
+			m := c.mark(f.at)
 			c.problems = append(c.problems, Problem{Kind: KindSyntax, Line: m.line, Column: m.column, Text: f.text, Do: f.do})
 			c.recover(f.at)
 		}
@@ -87,8 +87,7 @@ func (c *scanner) recover(at int) {
 			return
 		}
 		c.pos += next + 1
-		line, _, _ := strings.Cut(c.s[c.pos:], "\n")
-		if beginning.MatchString(line) {
+		if beginning.MatchString(c.rest(c.pos)) {
 			return
 		}
 	}
@@ -151,7 +150,7 @@ var sectionMeant = regexp.MustCompile(`^\[[\[ \t"']*([A-Za-z0-9_-]+)`)
 
 func (c *scanner) header() *fault {
 	start := c.pos
-	if m := sectionMeant.FindStringSubmatch(c.s[start:]); m != nil {
+	if m := sectionMeant.FindStringSubmatch(c.rest(start)); m != nil {
 		c.table = m[1]
 	}
 	c.pos++
@@ -159,7 +158,7 @@ func (c *scanner) header() *fault {
 		return &fault{start, "there are two brackets", "write [internal] or [external], with one"}
 	}
 	c.blanks()
-	name := bareKey.FindString(c.s[c.pos:])
+	name := bareKey.FindString(c.rest(c.pos))
 	if name == "" {
 		return c.unexpected("this is no name of a section", "write [internal] or [external] on a line of its own")
 	}
@@ -170,7 +169,7 @@ func (c *scanner) header() *fault {
 	}
 	c.pos++
 	if first, twice := c.tables[name]; twice {
-		return &fault{start, fmt.Sprintf("the section [%s] stands here a second time, first on line %d", clip(name), markAt(c.s, first).line), "put its keys together under one"}
+		return &fault{start, fmt.Sprintf("the section [%s] stands here a second time, first on line %d", clip(name), c.mark(first).line), "put its keys together under one"}
 	}
 	c.tables[name] = start
 	return nil
@@ -178,7 +177,7 @@ func (c *scanner) header() *fault {
 
 func (c *scanner) assignment() *fault {
 	start := c.pos
-	key := bareKey.FindString(c.s[c.pos:])
+	key := bareKey.FindString(c.rest(c.pos))
 	if key == "" {
 		return c.unexpected("a key is expected here", `write the line as key = "value"`)
 	}
@@ -226,15 +225,14 @@ func (c *scanner) value(depth int) (value, *fault) {
 	return c.word()
 }
 
-var (
-	wordEnd = regexp.MustCompile(`[ \t\r\n#,\]]|$`)
-	number  = regexp.MustCompile(`^[+-]?(0|[1-9][0-9]*)$`)
-)
+var number = regexp.MustCompile(`^[+-]?(0|[1-9][0-9]*)$`)
 
 // word reads true, false or a number.
 func (c *scanner) word() (value, *fault) {
 	start := c.pos
-	c.pos += wordEnd.FindStringIndex(c.s[c.pos:])[0]
+	for c.pos < len(c.s) && !strings.ContainsRune(" \t\r\n#,]", rune(c.s[c.pos])) {
+		c.pos++
+	}
 	w := c.s[start:c.pos]
 	v := value{start: start, end: c.pos}
 	switch {
@@ -270,7 +268,7 @@ func (c *scanner) listOf(depth int) (value, *fault) {
 			v.end = c.pos
 			return v, nil
 		}
-		if beginsStatement(c.s, c.pos) {
+		if c.beginsStatement() {
 			return v, unclosed(open)
 		}
 		item, f := c.value(depth + 1)
@@ -289,10 +287,8 @@ func unclosed(open int) *fault {
 }
 
 // beginsStatement tells that a list was left open: the next key stands here.
-func beginsStatement(s string, pos int) bool {
-	lineStart := strings.LastIndexByte(s[:pos], '\n') + 1
-	line, _, _ := strings.Cut(s[lineStart:], "\n")
-	return strings.TrimLeft(s[lineStart:pos], " \t") == "" && s[pos] != '[' && beginning.MatchString(line)
+func (c *scanner) beginsStatement() bool {
+	return c.s[c.pos] != '[' && c.first(c.pos) && beginning.MatchString(c.rest(c.pos))
 }
 
 func (c *scanner) separator(open int) *fault {
@@ -303,7 +299,7 @@ func (c *scanner) separator(open int) *fault {
 	case c.s[c.pos] == ',':
 		c.pos++
 	case c.s[c.pos] != ']':
-		if beginsStatement(c.s, c.pos) || c.s[c.pos] == '[' {
+		if c.beginsStatement() || c.s[c.pos] == '[' {
 			return unclosed(open)
 		}
 		return c.unexpected("a comma or the closing ] of the list is missing before this", `write it as ["one", "two"]`)

@@ -2,6 +2,7 @@ package sitefile
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"lwc/transport/wire"
@@ -18,24 +19,42 @@ func Scrub(raw []byte) ([]byte, bool) {
 	if p != nil {
 		return raw, false
 	}
-	entries, _ := scan(s)
-	out, found := bytes.Clone(raw), false
+	entries, _ := scan(newLines(s))
+	out := bytes.Clone(raw)
+	var copies []string
+	pos, at := 0, len(raw)-len(encode(s, enc)) // in the text, and in its bytes
 	for _, e := range entries {
 		token := strings.TrimSpace(e.value.text)
 		if e.table != "" || e.key != "token" || !strings.HasPrefix(token, string(wire.EnrolToken)) {
 			continue
 		}
-		found = true
 		inner := unquoted(s, e.value)
-		at := len(raw) - len(encode(s[inner.start:], enc))
+		at += len(encode(s[pos:inner.start], enc))
+		pos = inner.start
 		fill(out[at:at+len(encode(s[inner.start:inner.end], enc))], usedWord, enc)
-		for _, copied := range []string{token, s[inner.start:inner.end]} {
-			for i := bytes.Index(out, encode(copied, enc)); i >= 0; i = bytes.Index(out, encode(copied, enc)) {
-				fill(out[i:i+len(encode(copied, enc))], "", enc)
-			}
-		}
+		copies = append(copies, token, s[inner.start:inner.end])
 	}
-	return out, found
+	copies = slices.Compact(copies)
+	for _, c := range copies[:min(len(copies), maxCopied)] {
+		wipe(out, encode(c, enc), enc)
+	}
+	return out, len(copies) > 0
+}
+
+// maxCopied is how many tokens are looked for elsewhere in the file. A file that is good
+// has one, in two forms at most.
+const maxCopied = 16
+
+// wipe overwrites what is a copy.
+func wipe(out, copied []byte, e encoding) {
+	for from := 0; ; {
+		i := bytes.Index(out[from:], copied)
+		if i < 0 {
+			return
+		}
+		fill(out[from+i:from+i+len(copied)], "", e)
+		from = max(0, from+i-len(copied)) // the dashes may be part of another one
+	}
 }
 
 // unquoted is the place of a text without its quotes.
