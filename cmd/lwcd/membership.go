@@ -98,6 +98,10 @@ func (m *membership) Run(ctx context.Context) error {
 		return nil
 	case err == nil:
 		m.log.Info("identity loaded", "collector", id.Collector, "key", string(boxkey.PlaceOf(id.Key)))
+		// A power cut after the identity was saved leaves a second copy of its key.
+		if err := dropPending(m.conf.stateDir); err != nil {
+			m.log.Warn("removing the key of the enrolment that is over", "error", err)
+		}
 		if _, err := m.tokens.Stamp(ctx); err == nil {
 			m.log.Warn("the enrolment token is ignored: this box has an identity; to enrol it anew, empty the state folder",
 				"token_file", m.conf.tokenFile, "state_dir", m.conf.stateDir)

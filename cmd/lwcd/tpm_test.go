@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -47,12 +48,20 @@ func TestIdentityInTPM(t *testing.T) {
 		t.Error("the log says that the key lies in a file")
 	}
 
+	// What a power cut right after the enrolment leaves.
+	left := filepath.Join(p.state(), pendingFile)
+	if err := os.WriteFile(left, key, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tpm.Off()
 	p.start()
 	s.await("the identity cannot be used", "there is no TPM that can be used", "switch the TPM on")
 	tpm.On()
 	s.await("enrolled as "+theCollector, "no configuration yet")
 	p.stop(syscall.SIGTERM)
+	if _, err := os.Lstat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the key of the enrolment that is over is still there: %v", err)
+	}
 
 	cert := must[[]byte](t)(os.ReadFile(filepath.Join(p.state(), "cert.pem")))
 	tpm.Clear()
