@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"lwc/cmd/lwcd/report"
 	"lwc/image/provision"
 	"lwc/image/sitefile"
 	"lwc/image/trial"
@@ -44,13 +45,19 @@ func provisionBox(ctx context.Context, args []string, _, stderr io.Writer) int {
 	p := &provision.Provisioner{
 		Volumes:  provision.Kernel{Sys: "/sys", Dev: "/dev", Folder: volumeFolder},
 		Settings: settingsFolder, RAM: runFolder, State: sitefile.StateDir,
-		Check: daemonProblems, Restart: restartDaemon, Log: log,
+		Check: daemonProblems, Restart: restartDaemon, Works: portsOpen, Log: log,
 	}
 	if err := p.Run(ctx); err != nil {
 		log.Error("provisioning", "error", err)
 		return exitFailed
 	}
 	return exitStopped
+}
+
+// portsOpen tells what lwcd said last: that the two ports are open with its settings.
+func portsOpen() bool {
+	r, err := report.Read(report.Path)
+	return err == nil && r.Ports == report.Open
 }
 
 // restartDaemon has systemd start lwcd anew, where it runs: it reads its

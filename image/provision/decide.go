@@ -3,6 +3,7 @@ package provision
 import (
 	"bytes"
 	"context"
+	"net"
 	"slices"
 
 	"lwc/image/sitefile"
@@ -143,7 +144,27 @@ func (p *Provisioner) check(k knowledge, one found) (*sitefile.File, []sitefile.
 			f.Endpoint, f.CAPin = k.file.Endpoint, k.file.CAPin
 		}
 	}
+	if k.file != nil && p.Works != nil && p.Works() && strange(k.file, f) {
+		return nil, []sitefile.Problem{f.Problem(KindOtherCards, "internal.mac", "is neither of the two cards that this box works with, and external.mac is not either: the file is for another box",
+			"plug it into that box; to move both ports to other cards of this one, move one first, then the other")}
+	}
 	return f, p.Check(f)
+}
+
+// strange tells that a file names none of the two cards that are in use: a stick for
+// another box, which would take both ports down until somebody comes with another file.
+func strange(was, is *sitefile.File) bool {
+	same := func(a, b string) bool {
+		one, errA := net.ParseMAC(a)
+		two, errB := net.ParseMAC(b)
+		return errA == nil && errB == nil && bytes.Equal(one, two)
+	}
+	for _, mac := range []string{is.Internal.MAC, is.External.MAC} {
+		if same(mac, was.Internal.MAC) || same(mac, was.External.MAC) {
+			return false
+		}
+	}
+	return true
 }
 
 func problemsOf(err error) []sitefile.Problem {

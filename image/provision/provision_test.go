@@ -109,6 +109,36 @@ func TestANewFileReplacesTheSettings(t *testing.T) {
 	b.want(Enrolled, "other-token", "is another cloud than the one that this box has enrolled with")
 }
 
+// Regression: the stick of another box took both ports of one that works down, for good.
+// One whose ports do not open, as one whose disk was moved, takes it.
+func TestTheFileOfAnotherBox(t *testing.T) {
+	other := strings.NewReplacer("52:54:00:12:34:56", "02:00:00:00:00:01", "52:54:00:12:34:57", "02:00:00:00:00:02").Replace(site("", addressB))
+	oneCard := strings.Replace(site("", addressC), "52:54:00:12:34:57", "02:00:00:00:00:02", 1)
+	swapped := strings.NewReplacer("52:54:00:12:34:56", "52-54-00-12-34-57", "52:54:00:12:34:57", "52-54-00-12-34-56").Replace(site("", addressB))
+	b := newBox(t)
+	open := true
+	b.Works = func() bool { return open }
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
+	b.want(Ready, "", "")
+	b.enrol()
+	b.want(Enrolled, "", "")
+	b.rewrite("sdb1", other)
+	b.want(Enrolled, "other-cards", place(other, `"02:00:00:00:00:01"`)+": internal.mac: is neither of the two cards that this box works with")
+	b.settings(addressA)
+	for _, text := range []string{oneCard, swapped} {
+		b.rewrite("sdb1", text)
+		b.want(Enrolled, "", "")
+	}
+	b.settings(addressB)
+	b.rewrite("sdb1", other)
+	b.want(Enrolled, "other-cards", "")
+	open = false
+	b.want(Enrolled, "", "")
+	if text := b.read(b.RAM, daemonFile); !strings.Contains(text, "02:00:00:00:00:01") {
+		t.Errorf("lwcd has\n%s", text)
+	}
+}
+
 // A token that is late: the first was refused, another comes.
 func TestAnotherTokenBeforeTheEnrolment(t *testing.T) {
 	b := newBox(t)

@@ -13,7 +13,7 @@ import (
 	"lwc/image/sitefile"
 )
 
-// Provisioner gives a box its settings. All fields but Log and Restart are needed.
+// Provisioner gives a box its settings. All fields but Log, Restart and Works are needed.
 type Provisioner struct {
 	Volumes Volumes
 	// Settings is the folder on the state partition that keeps them; it is made.
@@ -27,6 +27,9 @@ type Provisioner struct {
 	// Restart has lwcd read its configuration anew, where one that it may be running
 	// with was replaced.
 	Restart func(context.Context) error
+	// Works tells whether the two ports are open with the settings that there are: a file
+	// that names neither of their cards is for another box then. Nil: it is not known.
+	Works func() bool
 	// Log gets what changes; it holds no secrets.
 	Log *slog.Logger
 

@@ -41,6 +41,7 @@ const (
 	KindTwoVolumes sitefile.Kind = "two-volumes"      // two volumes with different files
 	KindBadVolume  sitefile.Kind = "damaged-volume"   // a volume that cannot be read
 	KindOtherBox   sitefile.Kind = "other-token"      // the box has enrolled, and the file is for a new one
+	KindOtherCards sitefile.Kind = "other-cards"      // the box works, and the file names neither of its cards
 	KindNoToken    sitefile.Kind = "token-gone"       // settings without a token, and no identity yet
 	KindNotErased  sitefile.Kind = "token-not-erased" // the used token could not be overwritten
 	KindState      sitefile.Kind = "state"            // the state partition cannot be used
@@ -51,7 +52,7 @@ const (
 // Kinds is what can be wrong besides sitefile.Kinds, in the order of the field guide.
 func Kinds() []sitefile.Kind {
 	return []sitefile.Kind{KindNoVolume, KindNoFile, KindWrongName, KindTwoFiles, KindTwoVolumes, KindBadVolume,
-		KindOtherBox, KindNoToken, KindNotErased, KindTaken, KindState, KindPorts}
+		KindOtherBox, KindOtherCards, KindNoToken, KindNotErased, KindTaken, KindState, KindPorts}
 }
 
 // Status is what provisioning found, for the screen.
