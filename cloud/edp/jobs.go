@@ -25,7 +25,7 @@ func (s *Store) CreateJob(ctx context.Context, n NewJob) (Job, error) {
 		return err
 	})
 	if err != nil {
-		return Job{}, fmt.Errorf("making a %s job for collector %.80q: %w", n.Kind, n.Collector, err)
+		return Job{}, fmt.Errorf("making the job %s for collector %.80q: %w", n.Kind, n.Collector, err)
 	}
 	return j, nil
 }

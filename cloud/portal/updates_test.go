@@ -74,6 +74,11 @@ func TestResumeInABrowser(t *testing.T) {
 	c.FailUpdates("1.1.0")
 	b := open(t)
 	b.logIn(c)
+	b.visit(c.URL+"/updates", "#boxes table")
+	if s := b.text("#boxes"); !strings.Contains(s, "1.1.0 is held back: it failed on 3 boxes") {
+		t.Errorf("the boxes: %s", s)
+	}
+	b.picture("updates-halted")
 	b.visit(c.URL+"/releases/1.1.0", "#halted")
 	if s := b.text("#halted"); !strings.Contains(s, "It is held back: it failed on 3 boxes.") {
 		t.Errorf("held back: %s", s)

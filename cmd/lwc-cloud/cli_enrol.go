@@ -14,6 +14,7 @@ import (
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/api/issue"
 	"lwc/image/sitefile"
+	"lwc/transport/wire"
 )
 
 // fileTTL is how long the token of a file lives: it travels to the site.
@@ -124,6 +125,10 @@ func enrolFile(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, s *s
 	if _, err := os.Lstat(*s.file); !errors.Is(err, fs.ErrNotExist) && !sameFile(*s.file, *s.from) {
 		return fmt.Errorf("%s exists: name another file, or add --from %s to keep its settings", *s.file, *s.file)
 	}
+	before := ""
+	if sameFile(*s.file, *s.from) {
+		before = unusedToken(known)
+	}
 	p, err := reserve(*s.file, sitefile.MaxSize)
 	if err != nil {
 		return fmt.Errorf("no token was made: %w", err)
@@ -145,7 +150,18 @@ func enrolFile(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, s *s
 		next = "fill in what is marked FILL IN, then check it: lwc-cloud image check --config " + *s.file
 	}
 	_, err = fmt.Fprintf(c.stdout, "%s written with token %s, good until %s\n%s\n", *s.file, t.ID, t.Expires.Format(time.RFC3339), next)
+	if before != "" && err == nil {
+		_, err = fmt.Fprintf(c.stdout, "its token before, %s, may be good still for who has a copy of the old file; to be sure: lwc-cloud enrol-token --revoke %s\n", before, before)
+	}
 	return err
+}
+
+// unusedToken names the token that a file has; empty: none.
+func unusedToken(f sitefile.File) string {
+	if t, err := wire.ParseToken(wire.EnrolToken, f.Token); err == nil {
+		return t.ID
+	}
+	return ""
 }
 
 func sameFile(a, b string) bool { return b != "" && filepath.Clean(a) == filepath.Clean(b) }

@@ -69,7 +69,11 @@ func TestEnrolFileFromAnother(t *testing.T) {
 	s.ok("enrol-token", "--file", path, "--internal-mac", "02:00:00:00:00:0a", "--internal-address", "10.1.0.2/24", "--internal-gateway", "10.1.0.1",
 		"--external-mac", "02:00:00:00:00:0b", "--external-dhcp", "--ntp", "192.0.2.123", "--ntp", "192.0.2.124")
 	old := s.site(path)
-	s.ok("enrol-token", "--from", path, "--file", path, "--external-mac", "02:00:00:00:00:0c", "--ntp", "192.0.2.125", "--internal-dhcp")
+	id := must(wire.ParseToken(wire.EnrolToken, old.Token)).ID
+	out := s.ok("enrol-token", "--from", path, "--file", path, "--external-mac", "02:00:00:00:00:0c", "--ntp", "192.0.2.125", "--internal-dhcp")
+	if !strings.Contains(out, "its token before, "+id+", may be good still for who has a copy") || !strings.Contains(out, "--revoke "+id+"\n") {
+		t.Errorf("of the token before it says: %s", out)
+	}
 	f := s.site(path)
 	if f.Token.Equal(old.Token) || f.Internal.MAC != "02:00:00:00:00:0a" || f.External.MAC != "02:00:00:00:00:0c" || !f.External.DHCP {
 		t.Errorf("the new file: %+v", f)

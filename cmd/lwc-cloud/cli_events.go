@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"strings"
@@ -18,7 +19,7 @@ func eventsCmd() clientCmd {
 		},
 		"TIME\tCOLLECTOR\tKIND\tABOUT\tTEXT",
 		func(e apitype.Event) []any {
-			return []any{e.Time.UTC().Format(time.DateTime), e.Collector, e.Kind, e.About(), eventText(e)}
+			return []any{e.Time.UTC().Format(time.DateTime), cmp.Or(e.Collector, "all"), e.Kind, e.About(), eventText(e)}
 		})
 }
 

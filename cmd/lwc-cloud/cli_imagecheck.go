@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"lwc/image/release"
 	"lwc/image/sitefile"
@@ -31,6 +32,8 @@ func imageCheckCmd() clientCmd {
 					return usageErrorf("image check: give one image, --config lwc.toml, or both; see --help")
 				case len(c.args) == 0 && origin.asked():
 					return usageErrorf("image check: name the image that --release-keys and --sums are for")
+				case len(c.args) == 1 && strings.HasSuffix(c.args[0], ".toml"):
+					return usageErrorf("image check: %s is no image: give it as --config %s", c.args[0], c.args[0])
 				case len(c.args) == 1:
 					words, err := origin.check(ctx, c.args[0])
 					if err != nil {

@@ -47,6 +47,7 @@ func TestImageOrigin(t *testing.T) {
 		"a disk":            {[]string{"check", "/dev/null"}, "check what it was flashed from", exitFailed},
 		"no image":          {[]string{"check", "--release-keys", keys}, "give one image", exitUsage},
 		"keys for a config": {[]string{"check", "--config", config, "--release-keys", keys}, "name the image", exitUsage},
+		"a config as image": {[]string{"check", config}, "give it as --config " + config, exitUsage},
 		"two images":        {[]string{"check", image, volume}, "give one image", exitUsage},
 		"not there":         {[]string{"check", image + "x"}, "checking the image", exitFailed},
 	} {

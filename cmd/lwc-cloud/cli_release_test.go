@@ -69,7 +69,7 @@ func TestResumeCommand(t *testing.T) {
 	contains(t, "update", s.ok("update", apitest.Collector), ": release 1.1.0\n1.1.0 was chosen: 1.2.0 is held back, it failed on 3 boxes")
 	contains(t, "resume", s.ok("release", "resume", "1.2.0", "--why", "their disks were full"), "release 1.2.0 goes on: 0 run it, 0 are at it, it failed on 3")
 	contains(t, "show then", s.ok("release", "show", "1.2.0"), "state      published", "resumed", "their disks were full")
-	contains(t, "events", s.ok("events"), "release-resumed", "release 1.2.0 was held back (it failed on 3 boxes), and ")
+	contains(t, "events", s.ok("events"), "all ", "release-resumed", "release 1.2.0 was held back (it failed on 3 boxes), and ")
 	if _, errs, code := s.run("release", "resume", "1.2.0", "--why", "again"); code != exitFailed || !strings.Contains(errs, "it is not held back") {
 		t.Errorf("once more: %d %s", code, errs)
 	}

@@ -41,7 +41,7 @@ type Release struct {
 func (r Release) Tally() string {
 	text := fmt.Sprintf("%s it, %s at it, it failed on %d", count(r.Running, "runs", "run"), count(r.Updating, "is", "are"), r.Failed)
 	if r.Lost > 0 {
-		text += fmt.Sprintf(", %s not heard since they began it", count(r.Lost, "is", "are"))
+		text += fmt.Sprintf(", %d began it and fell silent", r.Lost)
 	}
 	return text
 }
