@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 )
 
@@ -35,12 +36,15 @@ type Half struct {
 // has the privileges to enter their namespaces. It verifies nothing yet: dials
 // return ErrBlocked until Run has done so. The namespaces must be those of the
 // view, or the error is ErrWrongNamespace.
-func Join(ctx context.Context, v View, u Upstream) (*Half, error) {
+func Join(ctx context.Context, v View, u Upstream) (*Half, error) { return join(ctx, v, nil, u) }
+
+// join enters the namespaces that were handed over or, without any, those of the names.
+func join(ctx context.Context, v View, handed []*os.File, u Upstream) (*Half, error) {
 	h := &Half{upstream: u, events: make(chan Event, eventBacklog), ready: make(chan struct{}),
 		changes: make(chan struct{}, 1), view: v}
 	h.internal.port = newPort(h, InternalSide, v.Config.Mode)
 	h.external.port = newPort(h, ExternalSide, v.Config.Mode)
-	if err := h.enter(ctx); err != nil {
+	if err := h.enter(ctx, handed); err != nil {
 		return nil, fmt.Errorf("joining the two ports: %w", errors.Join(err, h.Close()))
 	}
 	h.state = h.judgement()
@@ -48,18 +52,22 @@ func Join(ctx context.Context, v View, u Upstream) (*Half, error) {
 }
 
 // enter opens the namespaces and what is needed to watch them.
-func (h *Half) enter(ctx context.Context) (err error) {
+func (h *Half) enter(ctx context.Context, handed []*os.File) (err error) {
 	if h.view.Config.Mode == Unprotected {
-		return nil
+		return closeAll(handed)
 	}
 	if h.home, err = openHome(); err != nil {
-		return err
+		return errors.Join(err, closeAll(handed))
 	}
 	var sides [2]*member
 	for i, side := range []Side{InternalSide, ExternalSide} {
-		n, err := joinNamespace(ctx, side, h.view.Paths[i], h.view.Cookies[i])
+		var file *os.File
+		if len(handed) > 0 {
+			file, handed = handed[0], handed[1:]
+		}
+		n, err := joinNamespace(ctx, side, h.view.Paths[i], file, h.view.Cookies[i])
 		if err != nil {
-			return err
+			return errors.Join(err, closeAll(handed))
 		}
 		sides[i] = h.view.member(side, n)
 		h.sides = sides

@@ -24,7 +24,8 @@ type namespace struct {
 	side   Side
 	path   string
 	joined bool     // it belongs to the guard of another process, which holds the lock
-	dir    *os.File // the folder of path; reachable after privileges are dropped
+	handed bool     // it came as a descriptor, and path means nothing to this process
+	dir    *os.File // the folder of path; reachable after privileges are dropped; nil when handed
 	file   *os.File // the namespace itself, locked against a second guard
 	id     nsID
 	cookie uint64
@@ -47,10 +48,11 @@ func openNamespace(ctx context.Context, side Side, path string, create bool) (*n
 }
 
 // joinNamespace enters a namespace that the guard of another process holds, and
-// that must have that cookie. Its close leaves the links as they are.
-func joinNamespace(ctx context.Context, side Side, path string, cookie uint64) (*namespace, error) {
+// that must have that cookie: the one that file is or, where that is nil, the one named
+// path. Its close leaves the links as they are, and closes the file.
+func joinNamespace(ctx context.Context, side Side, path string, file *os.File, cookie uint64) (*namespace, error) {
 	n := newNamespace(side, path)
-	n.joined = true
+	n.joined, n.handed, n.file = true, file != nil, file
 	n, err := openThread(ctx, n, false)
 	if n == nil || err == nil && n.cookie == cookie {
 		return n, err
@@ -130,7 +132,7 @@ func (n *namespace) enter(create bool) (err error) {
 	} else if err != nil {
 		return err
 	}
-	if n.dir, err = os.OpenFile(filepath.Dir(n.path), unix.O_PATH|unix.O_DIRECTORY, 0); err != nil {
+	if n.dir, err = n.folder(); err != nil {
 		return err
 	}
 	if n.cookie, err = threadCookie(); err != nil {
@@ -143,11 +145,13 @@ func (n *namespace) enter(create bool) (err error) {
 	return err
 }
 
-// adopt moves the calling thread into the namespace that n.path names. It
-// returns os.ErrNotExist when the name is missing or names no namespace.
+// adopt moves the calling thread into the namespace that was handed over, or that
+// n.path names. It returns os.ErrNotExist when the name is missing or names no namespace.
 func (n *namespace) adopt() (err error) {
-	if n.file, err = os.OpenFile(n.path, os.O_RDONLY, 0); err != nil {
-		return err
+	if !n.handed {
+		if n.file, err = os.OpenFile(n.path, os.O_RDONLY, 0); err != nil {
+			return err
+		}
 	}
 	fd := int(n.file.Fd())
 	kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
@@ -353,8 +357,12 @@ func (n *namespace) release() {
 	}
 }
 
-// named identifies the namespace that the path names now.
+// named identifies the namespace that the path names now. The name of one that was
+// handed over is for its guard to watch.
 func (n *namespace) named() (nsID, error) {
+	if n.handed {
+		return n.id, nil
+	}
 	var st unix.Stat_t
 	err := unix.Fstatat(int(n.dir.Fd()), filepath.Base(n.path), &st, 0)
 	return nsID{uint64(st.Dev), st.Ino}, os.NewSyscallError("fstatat", err)

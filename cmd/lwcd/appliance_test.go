@@ -33,7 +33,7 @@ func applianceNeeds() (set uint64) {
 
 // asOnTheAppliance gives up what the unit does not give.
 func asOnTheAppliance() error {
-	if os.Getenv(envAppliance) == "" || len(os.Args) == 2 && os.Args[1] == halfArgument {
+	if os.Getenv(envAppliance) == "" || len(os.Args) == 2 && (os.Args[1] == halfArgument || os.Args[1] == halfCommand) {
 		return nil
 	}
 	unlimited := &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
@@ -44,16 +44,24 @@ func asOnTheAppliance() error {
 	return confine(applianceNeeds())
 }
 
-// With the six capabilities of the appliance's unit a box enrols, is ended by force
-// where it hangs, begins again, and tells how things stand.
-func TestLwcdWithTheRightsOfTheAppliance(t *testing.T) {
+// needUnit skips what takes root: another user, and a mount namespace of its own.
+func needUnit(t *testing.T) {
+	t.Helper()
 	if os.Getenv("LWC_NETGUARD_DIR") != "" {
 		t.Skip("NOT RUN: in a user namespace there is no other user; root runs it")
 	}
 	need.Root(t)
+}
+
+// With the three capabilities of the appliance's unit a box enrols, its half being a
+// unit of its own; one that is killed and one that hangs are followed by another, and
+// it tells how things stand.
+func TestLwcdWithTheRightsOfTheAppliance(t *testing.T) {
+	needUnit(t)
 	t.Setenv(envAppliance, "1")
 	e := newEnforced(t)
-	const nobody = 65534 // the user of the configuration; tmpfiles.d does this on the appliance
+	u := e.withUnit(nobody, 2*time.Second)
+	// tmpfiles.d does this on the appliance
 	if err := errors.Join(os.Mkdir(e.state(), 0o700), os.Chown(e.state(), 0, nobody), os.Chmod(e.state(), 0o770|os.ModeSticky)); err != nil {
 		t.Fatal(err)
 	}
@@ -71,29 +79,48 @@ func TestLwcdWithTheRightsOfTheAppliance(t *testing.T) {
 	if got := capabilitiesOf(t, fmt.Sprintf("/proc/%d/status", e.cmd.Process.Pid), "CapPrm:"); got != applianceNeeds() {
 		t.Errorf("the supervisor has %#x", got)
 	}
-	half := e.half()
-	for _, set := range []string{"CapPrm:", "CapEff:", "CapInh:", "CapAmb:"} {
-		if got := capabilitiesOf(t, fmt.Sprintf("/proc/%d/status", half), set); got != 0 {
-			t.Errorf("the half has %s %#x", set, got)
-		}
-	}
-	if got := oomScore(t, half); got != firstToGo {
-		t.Errorf("the half goes with %s when memory is short", got)
-	}
+	first := u.half(1)
+	checkDropped(t, first)
 	const resource = uint64(1) << unix.CAP_SYS_RESOURCE
-	if capabilitiesOf(t, "/proc/self/status", "CapEff:")&resource != 0 && strings.Contains(e.log.String(), "memory is not locked") {
+	if capabilitiesOf(t, "/proc/self/status", "CapEff:")&resource != 0 && strings.Contains(e.log.String()+u.log.String(), "memory is not locked") {
 		t.Error("memory is not locked")
 	}
-	if err := syscall.Kill(half, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	second := e.awaitHalf(half)
+	e.sd.await("the collector half ended (" + errSilent.Error() + ") and is started again")
+	second := u.half(2)
 	e.sd.await("welcomed by the cloud")
 	if err := syscall.Kill(second, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	if code := e.stop(syscall.SIGTERM); code != exitFailed || !gone(second) {
-		t.Errorf("exit code %d, the half that hung is gone: %v", code, gone(second))
+	third := u.half(3)
+	e.sd.await("welcomed by the cloud")
+	if code := e.stop(syscall.SIGTERM); code != exitStopped || !gone(second) || !gone(third) {
+		t.Errorf("exit code %d, the half that hung is gone: %v, the last one: %v", code, gone(second), gone(third))
+	}
+	if a, b := e.portsUp(); a+b > 0 {
+		t.Errorf("ports up after the end: internal %d, external %d", a, b)
+	}
+}
+
+// checkDropped makes sure that no thread of a half has kept the right to enter namespaces.
+func checkDropped(t *testing.T, half int) {
+	t.Helper()
+	tasks := must[[]string](t)(filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", half)))
+	for _, task := range tasks {
+		if _, err := os.Stat(task); err != nil {
+			continue // the thread has ended
+		}
+		for _, set := range []string{"CapPrm:", "CapEff:", "CapInh:", "CapAmb:"} {
+			if got := capabilitiesOf(t, task, set); got != 0 {
+				t.Errorf("the half has %s %#x", set, got)
+			}
+		}
+	}
+	status := string(must[[]byte](t)(os.ReadFile(fmt.Sprintf("/proc/%d/status", half))))
+	if !strings.Contains(status, "NoNewPrivs:\t1") || !strings.Contains(status, fmt.Sprintf("Uid:\t%d\t%d\t%d\t%d", nobody, nobody, nobody, nobody)) {
+		t.Errorf("the half is\n%s", status)
 	}
 }
 

@@ -33,7 +33,8 @@ const (
 // child is a running collector half.
 type child struct {
 	half   *halves.Collector
-	proc   *os.Process
+	kill   func()        // ends it by force; it may have ended
+	leave  func()        // what is still there is somebody else's to end
 	ended  chan struct{} // closed when the process has ended, and all that served it
 	err    error         // how it ended, nil with exit code 0; read after ended
 	served sync.WaitGroup
@@ -59,7 +60,7 @@ func startChild(mode netguard.Mode, o halves.Offer, stderr io.Writer) (*child, e
 	if mode != netguard.Unprotected {
 		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET | syscall.CLONE_NEWPID
 	}
-	c := &child{half: halves.Serve(ours, o), ended: make(chan struct{})}
+	c := &child{half: halves.Serve(ours, o), ended: make(chan struct{}), leave: func() {}}
 	started := make(chan error)
 	go c.live(cmd, started)
 	if err := <-started; err != nil {
@@ -78,7 +79,7 @@ func (c *child) live(cmd *exec.Cmd, started chan<- error) {
 		started <- err
 		return
 	}
-	c.proc = cmd.Process
+	c.kill = func() { _ = cmd.Process.Kill() } // one that has just ended needs no signal
 	ctx, cancel := context.WithCancel(context.Background())
 	var broke error
 	c.served.Go(func() {
@@ -131,8 +132,9 @@ func overwriting(godebug string) string {
 	return godebug + "," + overwriteFreed
 }
 
-// stop asks the half to end, waits at most limit, and then ends it by force.
-func (c *child) stop(limit time.Duration) error {
+// stop asks the half to end, waits at most limit, and then ends it by force; leaving
+// says that we end too.
+func (c *child) stop(limit time.Duration, leaving bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	asked := c.half.Stop(ctx)
@@ -148,12 +150,12 @@ func (c *child) stop(limit time.Duration) error {
 	case <-ctx.Done():
 	}
 	c.kill()
+	if leaving {
+		c.leave()
+	}
 	<-c.ended
 	return fmt.Errorf("stopping the collector half took longer than %v", limit)
 }
-
-// kill ends the process. One that has just ended needs no signal.
-func (c *child) kill() { _ = c.proc.Kill() }
 
 // updaterGrace is how long an updater may take to end once it was asked to.
 const updaterGrace = 5 * time.Second

@@ -25,6 +25,7 @@ type config struct {
 	collectorID string // proposed; empty when the token is bound to one
 	tpm         string // device; empty: keys lie in files
 	clockSocket string // of who sets the clock; empty: we do
+	halfSocket  string // behind which systemd starts the collector half; empty: we do
 	ports       netguard.Config
 	outside     outside
 	user        string // the collector half runs as this one
@@ -44,6 +45,7 @@ type file struct {
 	CollectorID string   `toml:"collector_id"`
 	TPM         string   `toml:"tpm"`
 	ClockSocket string   `toml:"clock_socket"`
+	HalfSocket  string   `toml:"half_socket"`
 	Guard       guard    `toml:"guard"`
 	Internal    inner    `toml:"internal"`
 	External    outer    `toml:"external"`
@@ -207,6 +209,7 @@ func (c *checker) config(f file) config {
 		budget:      collector.DefaultBudgetBytes,
 	}
 	conf.clockSocket = c.absolute("clock_socket", f.ClockSocket, "")
+	conf.halfSocket = c.absolute("half_socket", f.HalfSocket, "")
 	if f.TPM != noTPM {
 		conf.tpm = c.absolute("tpm", f.TPM, boxkey.DefaultDevice)
 	}
@@ -228,6 +231,9 @@ func (c *checker) config(f file) config {
 	conf.patience = c.timeouts(f.Timeouts)
 	conf.update = c.updating(f.Update)
 	conf.ports = c.ports(f)
+	if conf.halfSocket != "" && conf.ports.Mode != netguard.Enforce {
+		c.addf("half_socket", "systemd starts the collector half in guard.mode %q alone: leave it out", netguard.Enforce)
+	}
 	conf.outside = c.outside(f.External)
 	conf.user, conf.userGiven = f.Guard.User, f.Guard.User != ""
 	if !conf.userGiven {
@@ -262,6 +268,7 @@ func (c *checker) apart(conf config) {
 		{"external.proxy_ca_file", conf.outside.way.caFile},
 		{"guard.console", conf.console},
 		{"clock_socket", conf.clockSocket},
+		{"half_socket", conf.halfSocket},
 		{"update.program", conf.update.program},
 		{"update.keys", conf.update.keys},
 	} {

@@ -192,6 +192,9 @@ func TestHalfHasNothing(t *testing.T) {
 	if got := nices(t, pid); !slices.Equal(got, []int{halfNice}) {
 		t.Errorf("nice values of the half's threads: %v", got)
 	}
+	if got := oomScore(t, pid); got != firstToGo {
+		t.Errorf("the half goes with %s when memory is short", got)
+	}
 	// Only the machine's own root may raise it (sched(7)).
 	if got := nices(t, e.cmd.Process.Pid); mapped("/proc/self/uid_map", 1<<32-2) && !slices.Equal(got, []int{supervisorNice}) {
 		t.Errorf("nice values of the supervisor's threads: %v", got)

@@ -28,28 +28,27 @@ func runHalf(stderr io.Writer) int {
 	runtime.LockOSThread()
 	// Who stops the daemon stops the supervisor, and that stops this half in turn.
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	level := &slog.LevelVar{}
-	faults := &troubles{}
-	log := slog.New(faults.watch(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))).With("half", "collector")
-	harden(log)
+	h := newHalf(stderr)
+	harden(h.log)
 	if err := nice(halfNice); err != nil {
-		log.Debug("the half has the priority it was started with", "error", err)
+		h.log.Debug("the half has the priority it was started with", "error", err)
 	}
 	if err := volunteer(); err != nil {
-		log.Debug("the half goes no sooner than the supervisor when memory is short", "error", err)
+		h.log.Debug("the half goes no sooner than the supervisor when memory is short", "error", err)
 	}
 	conn, err := net.FileConn(os.NewFile(halfConn, "supervisor"))
 	if err != nil {
-		log.Error("the collector half is started by lwcd alone", "error", err)
+		h.log.Error("the collector half is started by lwcd alone", "error", err)
 		return exitUsage
 	}
-	h := &half{log: log, faults: faults, level: level, started: make(chan struct{})}
-	if err := h.run(conn); err != nil {
-		log.Error("stopped by a failure", "error", err)
-		return exitFailed
-	}
-	log.Info("stopped")
-	return exitStopped
+	h.join = h.joinAsChild
+	return h.exit(h.run(context.Background(), conn))
+}
+
+func newHalf(stderr io.Writer) *half {
+	level, faults := &slog.LevelVar{}, &troubles{}
+	log := slog.New(faults.watch(slog.NewJSONHandler(stderr, &slog.HandlerOptions{Level: level}))).With("half", "collector")
+	return &half{log: log, faults: faults, level: level, ending: func() {}, started: make(chan struct{})}
 }
 
 // half is the collector half. It implements halves.Worker.
@@ -57,20 +56,35 @@ type half struct {
 	log    *slog.Logger
 	faults *troubles
 	level  *slog.LevelVar
+	// join opens the ports and drops every privilege.
+	join func(context.Context, *halves.Supervisor, netguard.View, halves.Setup) (*netguard.Half, error)
+	// ending is called once when the half begins to end.
+	ending func()
 	stop   context.CancelCauseFunc
 
 	started chan struct{} // closed when daemon is set
 	daemon  *daemon
 }
 
+// exit logs how the half ended and chooses the exit code.
+func (h *half) exit(err error) int {
+	if err != nil {
+		h.log.Error("stopped by a failure", "error", err)
+		return exitFailed
+	}
+	h.log.Info("stopped")
+	return exitStopped
+}
+
 // errStop is the supervisor's wish.
 var errStop = errors.New("asked to stop")
 
-// run works until the supervisor says stop, or is gone.
-func (h *half) run(conn net.Conn) error {
-	ctx, cancel := context.WithCancelCause(context.Background())
+// run works until the supervisor says stop, or is gone, or ctx ends.
+func (h *half) run(ctx context.Context, conn net.Conn) error {
+	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	h.stop = cancel
+	defer context.AfterFunc(ctx, h.ending)()
 	up := halves.Connect(conn, h)
 	var serving sync.WaitGroup
 	served, end := context.WithCancel(context.Background())
@@ -79,13 +93,24 @@ func (h *half) run(conn net.Conn) error {
 			cancel(fmt.Errorf("following the supervisor: %w", err))
 		}
 	})
-	err := h.work(ctx, up)
+	err := outcome(ctx, h.work(ctx, up))
+	if !errors.Is(context.Cause(ctx), halves.ErrGone) {
+		if untold := up.Ending(served, err); untold != nil {
+			h.log.Debug("the supervisor was not told of the end", "error", untold)
+		}
+	}
 	end()
 	serving.Wait()
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, errStop) {
+	return err
+}
+
+// outcome is how the work ended: nil when that was asked for.
+func outcome(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	switch {
+	case cause != nil && !errors.Is(cause, errStop) && !errors.Is(cause, context.Canceled):
 		return errors.Join(cause, err)
-	}
-	if errors.Is(err, context.Canceled) {
+	case errors.Is(err, context.Canceled):
 		return nil // asked to stop while it was starting
 	}
 	return err
@@ -105,7 +130,11 @@ func (h *half) work(ctx context.Context, up *halves.Supervisor) error {
 	}
 	h.level.Set(conf.level)
 	limitMemory(memoryLimit(conf.budget, collector.DefaultConcurrency, 0))
-	joined, err := join(ctx, up, setup)
+	view, err := up.View(ctx, 0)
+	if err != nil {
+		return err
+	}
+	joined, err := h.join(ctx, up, view, setup)
 	if err != nil {
 		return err
 	}
@@ -117,12 +146,8 @@ func (h *half) work(ctx context.Context, up *halves.Supervisor) error {
 	return errors.Join(err, joined.Close())
 }
 
-// join opens the ports and drops every privilege.
-func join(ctx context.Context, up *halves.Supervisor, setup halves.Setup) (*netguard.Half, error) {
-	view, err := up.View(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
+// joinAsChild joins by the names of the namespaces, and becomes the half's user.
+func (h *half) joinAsChild(ctx context.Context, up *halves.Supervisor, view netguard.View, setup halves.Setup) (*netguard.Half, error) {
 	joined, err := netguard.Join(ctx, view, up)
 	if err != nil {
 		return nil, err

@@ -58,6 +58,9 @@ func (k *keeper) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return err
 		}
+		if errors.Is(err, errLingers) {
+			return fmt.Errorf("%w: %w", errHalf, err)
+		}
 		if errors.Is(err, errRestart) {
 			k.site.log.Info("the collector half is restarted, as a job asked", "error", err)
 			k.set(halves.Report{}, "the collector half is restarted, as a job asked")
@@ -87,13 +90,26 @@ func (k *keeper) tooOften() bool {
 	return len(k.ends) >= maxEnds
 }
 
+// start starts a half: as a child of ours, or by systemd where the configuration has it.
+func (k *keeper) start() (*child, error) {
+	if k.site.conf.halfSocket == "" {
+		return startChild(k.site.conf.ports.Mode, k.site.offer(), k.stderr)
+	}
+	spaces, err := k.site.guard.Namespaces()
+	if err != nil {
+		return nil, err
+	}
+	defer closeFiles(spaces)
+	return startUnit(k.site.conf.halfSocket, spaces, k.site.offer())
+}
+
 // once runs one half to its end. The error says how it ended; it is nil after a
 // clean stop.
 func (k *keeper) once(ctx context.Context) error {
 	if err := k.state.give(); err != nil {
 		return err
 	}
-	c, err := startChild(k.site.conf.ports.Mode, k.site.offer(), k.stderr)
+	c, err := k.start()
 	if err != nil {
 		return err
 	}
@@ -105,9 +121,9 @@ func (k *keeper) once(ctx context.Context) error {
 	select {
 	case <-c.ended:
 	case <-k.again:
-		err = errors.Join(errRestart, c.stop(stopLimit))
+		err = errors.Join(errRestart, c.stop(stopLimit, false))
 	case <-ctx.Done():
-		err = c.stop(stopLimit)
+		err = c.stop(stopLimit, true)
 	}
 	stop()
 	asks.Wait()

@@ -32,6 +32,10 @@ const (
 // root in a new network and mount namespace, otherwise in a user namespace too.
 func TestMain(m *testing.M) {
 	if os.Getenv(envMain) != "" {
+		if err := hideNames(); err != nil {
+			fmt.Fprintln(os.Stderr, "hiding the names of the namespaces:", err)
+			os.Exit(1)
+		}
 		if err := leaveTheClock(); err != nil {
 			fmt.Fprintln(os.Stderr, "giving up the clock:", err)
 			os.Exit(1)

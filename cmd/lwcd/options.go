@@ -35,6 +35,7 @@ usage:
   lwcd gate                     judge a new release in its first start (lwc-gate.service)
   lwcd screen                   show how an appliance stands on its consoles (lwc-screen.service)
   lwcd clock                    set the clock of an appliance, once (lwc-clock.socket)
+  lwcd half                     the collector half of an appliance (lwc-half.socket)
   lwcd --version
   lwcd --help
 
@@ -143,6 +144,8 @@ func subcommand(name string) func(ctx context.Context, args []string, stdout, st
 		return showScreens
 	case "clock":
 		return serveClock
+	case halfCommand:
+		return runUnit
 	}
 	return nil
 }

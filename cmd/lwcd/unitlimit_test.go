@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"lwc/image/sitefile"
 )
 
 // settingOf returns the last value that a unit gives to a key.
@@ -42,5 +44,32 @@ func TestStartLimitOfTheAppliance(t *testing.T) {
 	hang := span("RestartSec") + span("WatchdogSec") + span("TimeoutAbortSec")
 	if within := span("StartLimitIntervalSec"); starts*hang > within {
 		t.Errorf("%d hangs of %v take longer than StartLimitIntervalSec=%v: the limit is never reached", starts, hang, within)
+	}
+}
+
+// The unit of the collector half gives what lwcd gives a half that it starts itself, has
+// its watchdog end one that hangs before the supervisor gives up waiting for that, and
+// goes with the supervisor's unit.
+func TestUnitOfTheHalf(t *testing.T) {
+	const folder = "../../image/mkosi/mkosi.extra/usr/lib/systemd/system/"
+	text := func(name string) string { return string(must[[]byte](t)(os.ReadFile(folder + name))) }
+	unit := text("lwc-half@.service")
+	for key, want := range map[string]string{
+		"ExecStart": "/usr/bin/lwcd " + halfCommand, "Environment": "GODEBUG=" + overwriteFreed, "OOMScoreAdjust": firstToGo, "User": defaultUser,
+		"CapabilityBoundingSet": "CAP_SYS_ADMIN", "AmbientCapabilities": "CAP_SYS_ADMIN", "PrivateNetwork": "yes", "StandardInput": "socket",
+		"LimitMEMLOCK": "infinity", "WatchdogSignal": "SIGKILL", "StopPropagatedFrom": "lwcd.service", "Before": "lwcd.service",
+		"Slice": settingOf(t, text("lwcd.service"), "Slice"),
+	} {
+		if got := settingOf(t, unit, key); got != want {
+			t.Errorf("%s is %s, want %s", key, got, want)
+		}
+	}
+	for _, key := range []string{"WatchdogSec", "TimeoutStopSec"} {
+		if span := must[time.Duration](t)(time.ParseDuration(settingOf(t, unit, key))); span > lingerLimit/2 {
+			t.Errorf("%s=%v leaves a half longer than the supervisor waits for its end (%v)", key, span, lingerLimit)
+		}
+	}
+	if path := settingOf(t, text("lwc-half.socket"), "ListenStream"); path != sitefile.HalfSocketPath {
+		t.Errorf("the socket is %s, and the configuration names %s", path, sitefile.HalfSocketPath)
 	}
 }

@@ -22,13 +22,14 @@ var exposures = map[string]float64{
 	"lwc-clock@.service":    1.3,
 	"lwc-forget.service":    0.9,
 	"lwc-gate.service":      1.5,
+	"lwc-half@.service":     1.4,
 	"lwc-provision.service": 1.4,
 	"lwc-reserve.service":   0.9,
 	"lwc-restart.service":   1.0,
 	"lwc-screen.service":    1.0,
 	"lwc-state.service":     1.2,
 	"lwc-update@.service":   1.8, // SYS_ADMIN, the disks, and what systemd-sysupdate needs
-	"lwcd.service":          3.3, // docs/lwcd.md says what each right is for
+	"lwcd.service":          2.7, // docs/lwcd.md says what each right is for
 }
 
 // exposureLine is what systemd-analyze says at the end.

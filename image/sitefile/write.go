@@ -13,6 +13,7 @@ const (
 	ProxyCAPath       = "/run/lwc/proxy-ca.pem"
 	StateDir          = "/state/lwcd"
 	ClockSocketPath   = "/run/lwc/clock.sock"
+	HalfSocketPath    = "/run/lwc/half.sock"
 	UpdaterPath       = "/usr/lib/lwc/update"
 	SpoolPath         = "/run/lwc/spool"
 	ReleaseKeysPath   = "/usr/lib/lwc/release-keys"
@@ -27,6 +28,7 @@ func (f *File) Daemon() []byte {
 	w.text("enrolment_token_file", TokenPath)
 	w.text("collector_id", f.CollectorID)
 	w.text("clock_socket", ClockSocketPath)
+	w.text("half_socket", HalfSocketPath)
 	w.line("\n[guard]\nmode = \"enforce\"\nuser = \"lwcd\"")
 	w.internal(f.Internal)
 	w.line("\n[external]")

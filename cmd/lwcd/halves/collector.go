@@ -76,6 +76,15 @@ func (s *Supervisor) Erase(ctx context.Context) error {
 	return s.peer.call(ctx, quickLimit, callErase, nil, nil)
 }
 
+// Ending says that the half ends now, and why: nil when it was asked to.
+func (s *Supervisor) Ending(ctx context.Context, why error) error {
+	var args endingArgs
+	if why != nil {
+		args.Failure = fail(why).Text
+	}
+	return s.peer.call(ctx, quickLimit, callEnding, args, nil)
+}
+
 // poll asks until there is an answer.
 func poll[T any](ctx context.Context, p *peer, call string, known uint64) (T, error) {
 	for {

@@ -111,6 +111,7 @@ const (
 	callRestart = "restart"
 	callUpdate  = "update"
 	callClock   = "clock"
+	callEnding  = "ending"
 )
 
 const (
@@ -123,6 +124,11 @@ const (
 	// grace is what an answer may take on its way.
 	grace = 5 * time.Second
 )
+
+// endingArgs are the half's last words.
+type endingArgs struct {
+	Failure string `json:"failure,omitempty"` // empty: it ends as it was asked to
+}
 
 type serialArgs struct {
 	Serial uint64 `json:"serial"`

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"sync/atomic"
 
 	"lwc/netguard"
 )
@@ -18,11 +19,35 @@ type Offer struct {
 }
 
 // Collector is the collector half as the supervisor sees it.
-type Collector struct{ peer *peer }
+type Collector struct {
+	peer *peer
+	last atomic.Pointer[endingArgs]
+}
 
 // Serve makes the supervisor's end of a connection. Run has to be called.
 func Serve(conn net.Conn, o Offer) *Collector {
-	return &Collector{newPeer(conn, MaxUp, o.serve)}
+	c := &Collector{}
+	c.peer = newPeer(conn, MaxUp, func(ctx context.Context, call string, args json.RawMessage) (any, error) {
+		if call != callEnding {
+			return o.serve(ctx, call, args)
+		}
+		last, err := reads[endingArgs](args)
+		if err == nil {
+			c.last.Store(&last)
+		}
+		return nil, err
+	})
+	return c
+}
+
+// LastWords are what the half said of its end, empty when it ended as it was asked to;
+// it has not said that it ends unless said is true.
+func (c *Collector) LastWords() (failure string, said bool) {
+	last := c.last.Load()
+	if last == nil {
+		return "", false
+	}
+	return last.Failure, true
 }
 
 // Run serves the collector half until ctx ends or the connection does, and
