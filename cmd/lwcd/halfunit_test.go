@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -239,9 +240,9 @@ func TestOutlast(t *testing.T) {
 	}
 }
 
-// A half that neither answers nor ends holds up no supervisor that ends: the unit of
-// the supervisor takes the half along.
-func TestLeavingAHalfThatHangs(t *testing.T) {
+// aHalf is a half as the supervisor sees it, and its end of the connection.
+func aHalf(t *testing.T) (*child, *net.UnixConn) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "half.sock")
 	l := must[*net.UnixListener](t)(net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"}))
 	defer l.Close()
@@ -249,13 +250,45 @@ func TestLeavingAHalfThatHangs(t *testing.T) {
 	defer null.Close()
 	c := must[*child](t)(startUnit(path, []*os.File{null, null}, halves.Offer{}))
 	far := must[*net.UnixConn](t)(l.AcceptUnix())
-	defer far.Close()
+	t.Cleanup(func() { far.Close() })
+	closeFiles(must[[]*os.File](t)(takeOver(far)))
+	return c, far
+}
+
+// A half that neither answers nor ends holds up no supervisor that ends: the unit of
+// the supervisor takes the half along.
+func TestLeavingAHalfThatHangs(t *testing.T) {
+	c, _ := aHalf(t)
 	began := time.Now()
 	err := c.stop(100*time.Millisecond, true)
 	if took := time.Since(began); err == nil || took > leaveLimit+5*time.Second {
 		t.Errorf("%v after %v", err, took)
 	}
 	if !errors.Is(c.err, errForced) {
+		t.Errorf("it ended so: %v", c.err)
+	}
+}
+
+// A half that was ended by force has ended only when its process has: two must not use
+// one identity.
+func TestAHalfThatIsEndedIsWaitedFor(t *testing.T) {
+	c, far := aHalf(t)
+	c.kill()
+	if n, err := far.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("it was not told: %d, %v", n, err)
+	}
+	select {
+	case <-c.ended:
+		t.Fatal("it was taken for gone")
+	case <-time.After(200 * time.Millisecond):
+	}
+	far.Close()
+	select {
+	case <-c.ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it was not seen to go")
+	}
+	if !errors.Is(c.err, errForced) || errors.Is(c.err, errLingers) {
 		t.Errorf("it ended so: %v", c.err)
 	}
 }

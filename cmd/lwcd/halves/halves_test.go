@@ -122,6 +122,15 @@ func TestEveryCall(t *testing.T) {
 		t.Error(err)
 	}
 	<-w.stopped
+	if failure, said := c.LastWords(); said || failure != "" {
+		t.Errorf("it has said of its end: %q, %v", failure, said)
+	}
+	if err := s.Ending(ctx, errors.New("the ports are gone")); err != nil {
+		t.Error(err)
+	}
+	if failure, said := c.LastWords(); !said || failure != "the ports are gone" {
+		t.Errorf("its last words: %q, %v", failure, said)
+	}
 }
 
 // A long poll outlives the time that the other half holds it for.
