@@ -67,6 +67,9 @@ func TestTakingAnApprovalBack(t *testing.T) {
 			t.Errorf("%v: %v, want %s", who, err, want)
 		}
 	}
+	if err := decide(true, site, ""); !errors.Is(err, edp.ErrInvalid) {
+		t.Errorf("a collector without a name: %v", err)
+	}
 	refused("it is not approved for all boxes")
 	refused("it is not approved for "+site, site)
 	ok(t, decide(true, site))
@@ -90,5 +93,24 @@ func TestTakingAnApprovalBack(t *testing.T) {
 	}
 	if !slices.Equal(told, want) {
 		t.Errorf("told: %q", told)
+	}
+}
+
+// A reason stands on one line, so that nobody writes events of somebody else's, and says
+// something.
+func TestReasons(t *testing.T) {
+	s := open(t)
+	publish(t, s, "1.1.0", "")
+	for _, blank := range []string{"", "  ", "\n\x1b"} {
+		if err := s.WithdrawRelease(t.Context(), "1.1.0", "ada", blank); !errors.Is(err, edp.ErrInvalid) {
+			t.Errorf("withdrawn for %q: %v", blank, err)
+		}
+		if err := s.ResumeRelease(t.Context(), "1.1.0", "ada", blank); !errors.Is(err, edp.ErrInvalid) {
+			t.Errorf("resumed for %q: %v", blank, err)
+		}
+	}
+	ok(t, s.WithdrawRelease(t.Context(), "1.1.0", "ada", "bad\n2026-01-01 another event\x1b[31m"))
+	if r := must[edp.Release](t)(s.Release(t.Context(), "1.1.0")); r.Reason != "bad 2026-01-01 another event [31m" {
+		t.Errorf("%q", r.Reason)
 	}
 }

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"lwc/cloud/rollout"
+	"lwc/cloud/tidy"
 	"lwc/image/release"
 	"lwc/transport/wire"
 )
@@ -151,6 +153,9 @@ func (s *Store) PublishRelease(ctx context.Context, m release.Manifest, digest, 
 // updates to it that no box has begun, and forgets its approvals.
 func (s *Store) WithdrawRelease(ctx context.Context, version, by, reason string) error {
 	err := s.tx(ctx, func(t *sql.Tx) error {
+		if reason = why(reason); reason == "" {
+			return errNoReason()
+		}
 		r, err := loadRelease(ctx, t, version)
 		if err != nil {
 			return err
@@ -180,6 +185,9 @@ func (s *Store) WithdrawRelease(ctx context.Context, version, by, reason string)
 // without approve, it takes back just that: ErrConflict when there is no such approval.
 // Updates that were sent stay.
 func (s *Store) ApproveRelease(ctx context.Context, version string, collectors []string, approve bool, by string) error {
+	if slices.Contains(collectors, "") { // it would be read as all of them
+		return fmt.Errorf("deciding on release %.40q: a collector has no name: %w", version, ErrInvalid)
+	}
 	if len(collectors) == 0 {
 		collectors = []string{""}
 	}
@@ -246,6 +254,9 @@ func forWhom(collector string) string { return cmp.Or(collector, "all boxes") }
 // not count against it any more. A box that it failed on is not sent it again for that.
 func (s *Store) ResumeRelease(ctx context.Context, version, by, reason string) error {
 	err := s.tx(ctx, func(t *sql.Tx) error {
+		if reason = why(reason); reason == "" {
+			return errNoReason()
+		}
 		r, err := loadRelease(ctx, t, version)
 		if err != nil {
 			return err
@@ -270,6 +281,13 @@ func (s *Store) ResumeRelease(ctx context.Context, version, by, reason string) e
 		return fmt.Errorf("resuming release %.40q: %w", version, err)
 	}
 	return nil
+}
+
+// why is a reason that stands on one line of a list.
+func why(reason string) string { return strings.TrimSpace(tidy.Text(reason, tidy.MaxText)) }
+
+func errNoReason() error {
+	return fmt.Errorf("no reason is given: say why, for those who look after the boxes: %w", ErrInvalid)
 }
 
 // told keeps the event of what was done to a release, unless that failed. Of all boxes

@@ -90,7 +90,16 @@ func (b *tab) visit(url, wait string) {
 }
 
 func seen(selector string) chromedp.Action[chromedp.Void] {
-	return chromedp.WaitVisible(chromedp.CSS(selector))
+	wait := chromedp.WaitVisible(chromedp.CSS(selector))
+	return func(ctx context.Context, t *chromedp.Target) (chromedp.Void, error) {
+		for {
+			v, err := wait(ctx, t)
+			// What it looked at was of the page before.
+			if err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "Could not find node") {
+				return v, err
+			}
+		}
+	}
 }
 
 func click(selector string) chromedp.Action[chromedp.Void] {

@@ -154,7 +154,11 @@ func (p *Portal) approveRelease(v *visit) error {
 // unapproveRelease takes one approval back; no collector stands for all.
 func (p *Portal) unapproveRelease(v *visit) error {
 	version, collector := v.r.PathValue("version"), v.form("collector")
-	if err := p.cfg.Store.ApproveRelease(v.r.Context(), version, []string{collector}, false, v.user.Name); err != nil {
+	var of []string
+	if collector != "" {
+		of = []string{collector}
+	}
+	if err := p.cfg.Store.ApproveRelease(v.r.Context(), version, of, false, v.user.Name); err != nil {
 		return err
 	}
 	p.cfg.Planner.Look()

@@ -137,6 +137,10 @@ func (c clientCmd) run(ctx context.Context, args []string, stdout, stderr io.Wri
 		return nil
 	case err != nil:
 		return usageErrorf("%s: %v; see lwc-cloud %s --help", c.name, err, c.name)
+	case slices.Contains(rest, ""): // most often a variable of a script that is not set
+		return usageErrorf("%s: an argument is empty", c.name)
+	case emptyFlag(fs) != "":
+		return usageErrorf("%s: --%s is empty: give it a value, or leave it out", c.name, emptyFlag(fs))
 	case !c.many && len(rest) != len(strings.Fields(c.args)):
 		return usageErrorf("usage: %s; see --help", c.usage())
 	case c.offline:
@@ -148,6 +152,18 @@ func (c clientCmd) run(ctx context.Context, args []string, stdout, stderr io.Wri
 	}
 	defer conn.Close()
 	return do(ctx, &call{stdout: stdout, stderr: stderr, args: rest, Client: conn})
+}
+
+// emptyFlag names a flag that was given without a value: what it would narrow down would
+// be done to all. Empty: none.
+func emptyFlag(fs *flag.FlagSet) (name string) {
+	fs.Visit(func(f *flag.Flag) {
+		// Those of flag.Func keep no text; they look at it themselves.
+		if _, keeps := f.Value.(flag.Getter); keeps && f.Value.String() == "" {
+			name = f.Name
+		}
+	})
+	return name
 }
 
 // parseAnywhere parses flags that stand before, between or after arguments.
@@ -218,6 +234,9 @@ func (s *several) String() string { return strings.Join(*s, ",") }
 
 // Set implements flag.Value.
 func (s *several) Set(v string) error {
+	if v == "" {
+		return errors.New("it is empty")
+	}
 	*s = append(*s, v)
 	return nil
 }
