@@ -196,7 +196,7 @@ func TestHeaders(t *testing.T) {
 // adminPages are the paths of Fill's site that only admins may see.
 func adminPages() []string {
 	at := "/collectors/" + apitest.Collector
-	return []string{"/enrol", "/access", at + "/access", at + "/add-device", at + "/import", at + "/devices/edge-1/delete", at + "/revoke", at + "/machine", at + "/reset", "/releases/1.1.0/withdraw"}
+	return []string{"/enrol", "/access", at + "/access", at + "/add-device", at + "/import", at + "/devices/edge-1/delete", at + "/revoke", at + "/machine", at + "/reset", "/updates/1.1.0/withdraw", "/updates/1.1.0/resume"}
 }
 
 // openPages are the paths of Fill's site that every user may see.

@@ -144,6 +144,11 @@ func TestAReleaseOfARealCloud(t *testing.T) {
 	if got, _ := fetch(t, p.browser(), p.ready.URL+"/releases/1.1.0"); got != http.StatusSeeOther {
 		t.Errorf("the portal's page of the release: %d", got)
 	}
+	for _, page := range []string{"withdraw", "resume"} { // and not the files of a release, as boxes load them
+		if got, _ := fetch(t, p.browser(), p.ready.URL+"/updates/1.1.0/"+page); got != http.StatusSeeOther {
+			t.Errorf("the portal's page to %s the release: %d", page, got)
+		}
+	}
 	if _, errs, code := command(t, "revoke", "site-berlin-1"); code != 0 {
 		t.Fatal(errs)
 	}

@@ -112,6 +112,7 @@ func (c *Cloud) handler(t testing.TB) http.Handler {
 	a := api.New(api.Config{Store: c.Store, Keeper: c.Keeper, Issuer: c.Issuer, Hub: c.Hub, Shelf: c.Shelf, Planner: c.Hub, Session: p.Session})
 	mux := http.NewServeMux()
 	mux.Handle("/api/", a)
+	mux.Handle(shelf.Pattern, c.Shelf.Handler()) // as a real cloud does: pages must not lie below it
 	mux.Handle("/", p)
 	return mux
 }
