@@ -110,6 +110,9 @@ func TestReserve(t *testing.T) {
 	if b := must(os.ReadFile(path)); string(b) != "old" {
 		t.Errorf("%q", b)
 	}
+	if room := must(p.f.Stat()).Size(); room != 1<<16 { // so that a full disk is found out now
+		t.Errorf("room for %d bytes is taken", room)
+	}
 	if err := p.write([]byte("new\n")); err != nil {
 		t.Fatal(err)
 	}
