@@ -20,7 +20,7 @@ const exposureGoal = 1.5
 // better is to be written down here.
 var exposures = map[string]float64{
 	"lwc-clock@.service":    1.3,
-	"lwc-forget.service":    0.9,
+	"lwc-forget.service":    1.1,
 	"lwc-gate.service":      1.5,
 	"lwc-half@.service":     1.4,
 	"lwc-provision.service": 1.4,
@@ -28,7 +28,7 @@ var exposures = map[string]float64{
 	"lwc-restart.service":   1.0,
 	"lwc-screen.service":    1.0,
 	"lwc-state.service":     1.2,
-	"lwc-update@.service":   1.8, // SYS_ADMIN, the disks, and what systemd-sysupdate needs
+	"lwc-update@.service":   2.0, // SYS_ADMIN, the disks, and what systemd-sysupdate needs
 	"lwcd.service":          2.7, // docs/lwcd.md says what each right is for
 }
 
