@@ -73,3 +73,14 @@ func TestUnitOfTheHalf(t *testing.T) {
 		t.Errorf("the socket is %s, and the configuration names %s", path, sitefile.HalfSocketPath)
 	}
 }
+
+// A release whose lwcd cannot run is given up at once: nothing that only that lwcd can
+// bring about is waited for before the gate.
+func TestGateWaitsForNothingOfLwcd(t *testing.T) {
+	text := string(must[[]byte](t)(os.ReadFile("../../image/mkosi/mkosi.extra/usr/lib/systemd/system/lwc-gate.service")))
+	for line := range strings.Lines(text) {
+		if key, value, _ := strings.Cut(strings.TrimSpace(line), "="); key == "After" || key == "Requires" || key == "RequiresMountsFor" {
+			t.Errorf("lwc-gate.service has %s=%s", key, value)
+		}
+	}
+}
