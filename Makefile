@@ -120,7 +120,7 @@ image-scan: ## what can be executed in the image, and why
 # What booting an image needs: a machine, its firmware, a TPM, and what makes sticks.
 IMAGE_TEST_DEPS := qemu-system-x86 ovmf swtpm mtools dosfstools sbsigntool e2fsprogs
 IMG ?= $(CURDIR)/dist/lwc_$(IMAGE_VERSION).img
-IMAGE_TEST = LWC_IMAGE_TEST=$(IMG) LWC_TEST_STRICT=1 $(GO) test -count=1 -v -timeout 60m
+IMAGE_TEST = LWC_IMAGE_TEST=$(abspath $(IMG)) LWC_TEST_STRICT=1 $(GO) test -count=1 -v -timeout 60m
 
 IMAGE_TEST_PARTS := image-test-tpm image-test-secureboot image-test-boot image-test-volatile image-test-update
 IMAGE_TEST_MINUTES := 40
