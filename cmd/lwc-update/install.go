@@ -32,7 +32,7 @@ func (b *box) install(ctx context.Context, o order, m mouth) (said, error) {
 		return said{}, fmt.Errorf("nothing was changed: %w", err)
 	}
 	if err := b.clear(ctx); err != nil {
-		return said{}, err
+		return said{}, fmt.Errorf("no release waits for a restart any more: %w", err)
 	}
 	if err := trial.DropFault(b.state); err != nil {
 		return said{}, err

@@ -199,7 +199,7 @@ func (p *Provisioner) trouble(k knowledge, err error) Status {
 		state = Refused
 	}
 	return Status{State: state, Source: p.last.Source, Problems: []sitefile.Problem{{Kind: KindState,
-		Text: "the box cannot keep its settings: " + cause(err), Do: "switch it off and on; if that does not help, flash the image again"}}}
+		Text: "the box cannot keep its settings: " + cause(err), Do: "take out every other disk or stick that holds this image, and switch it off and on; if that does not help, flash the image again"}}}
 }
 
 // tell writes the status when it is another than the last.
