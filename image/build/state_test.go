@@ -129,3 +129,18 @@ func partition(t *testing.T, disk, label string) gpt.Partition {
 	}
 	return p
 }
+
+// Where /state does not come, the screen does, and a release on trial is judged: nothing
+// that the whole start waits for is ordered after it, and no word about a disk takes it
+// away later.
+func TestNoStartWaitsForState(t *testing.T) {
+	before := regexp.MustCompile(`(?m)^Before=(.*)$`).FindStringSubmatch(text(t, "usr/lib/systemd/system/lwc-state.service"))
+	if before == nil || before[1] != "lwc-provision.service lwcd.service shutdown.target" {
+		t.Errorf("lwc-state.service is ordered before %q", before)
+	}
+	for _, option := range []string{"nofail", "x-systemd.device-bound=no"} {
+		if mount := regexp.MustCompile(`(?m)^\S+ /state .*$`).FindString(text(t, "etc/fstab")); !strings.Contains(mount, option) {
+			t.Errorf("/state is mounted without %s: %s", option, mount)
+		}
+	}
+}
