@@ -18,6 +18,13 @@ import (
 // archives is where apt keeps what it downloads, in the cache.
 const archives = "packages/cache/apt/archives"
 
+// listsFolder is where apt keeps the lists of packages, in the cache, and listsName what
+// the provenance calls them.
+const (
+	listsFolder = "packages/lib/apt/lists"
+	listsName   = "package lists"
+)
+
 // keep writes an archive of what the release in dist was built from: its packages, the
 // lists that apt finds them by, and the tools. A mirror keeps the current versions only.
 func (b *build) keep(ctx context.Context) error {
@@ -25,7 +32,7 @@ func (b *build) keep(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("archiving what release %s was built from: %w", b.version, err)
 	}
-	names = append(names, "packages/lib/apt/lists", sourcesFile, "tools.list", "tools")
+	names = append(names, listsFolder, sourcesFile, "tools.list", "tools")
 	path := b.result(".packages.tar.zst")
 	err = writePacked(path+".new", func(to io.Writer) error {
 		cmd := b.command(ctx, "tar", "-C", b.cache, "--create", "--numeric-owner", "--sort=name", "--files-from=-")
@@ -57,9 +64,15 @@ func (b *build) given() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	lists, err := b.lists()
+	if err != nil {
+		return nil, err
+	}
 	var named, names []string
 	for _, r := range s.Predicate.BuildDefinition.ResolvedDependencies {
 		switch {
+		case r.Name == listsName && r.Digest["sha256"] != lists.Digest["sha256"]:
+			return nil, errors.New("the lists of packages in the cache are newer than those that were used: build the release again first")
 		case r.Name == "tools":
 			named = append(named, r.URI)
 		case strings.HasSuffix(r.Name, ".deb") && r.Name == filepath.Base(r.Name):

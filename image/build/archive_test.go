@@ -16,7 +16,7 @@ func released(t *testing.T) *build {
 	t.Helper()
 	b := outcome(t, "257.13")
 	for name, text := range map[string]string{
-		"packages/lib/apt/lists/x_InRelease": "list", sourcesFile: "Types: deb\n", "tools.list": debian + " " + strings.Join(toolPackages, " ") + "\n",
+		sourcesFile: "Types: deb\n", "tools.list": debian + " " + strings.Join(toolPackages, " ") + "\n",
 		"tools/usr/bin/mkosi": "#!", "keys/release.pub.pem": "public", "packages/cache/apt/pkgcache.bin": "made anew",
 	} {
 		path := filepath.Join(b.cache, name)
@@ -79,6 +79,9 @@ func TestArchiveOfAnotherBuildIsRefused(t *testing.T) {
 		"no package": func(b *build) error { return os.Remove(filepath.Join(b.cache, archives, "tar_1%3a1.0_all.deb")) },
 		"other tools": func(b *build) error {
 			return os.WriteFile(filepath.Join(b.cache, "tools/var/lib/dpkg/status"), []byte("Package: mkosi\nVersion: 26\n"), 0o644)
+		},
+		"other lists": func(b *build) error {
+			return os.WriteFile(filepath.Join(b.cache, listsFolder, "x_InRelease"), []byte("newer"), 0o644)
 		},
 		"no lists":  func(b *build) error { return os.RemoveAll(filepath.Join(b.cache, "packages/lib")) },
 		"no papers": func(b *build) error { return os.Remove(b.result(".provenance.json")) },

@@ -205,6 +205,7 @@ func outcome(t *testing.T, systemd string) *build {
 		filepath.Join(b.tree, "mkosi.extra/usr/lib/lwc/release-keys"):             "keys",
 		filepath.Join(b.cache, "tools/var/lib/dpkg/status"):                       "Package: mkosi\nVersion: 25.3-7\n\nPackage: zstd\nVersion: 1:1.5\n",
 		filepath.Join(b.cache, "packages/cache/apt/archives/tar_1%3a1.0_all.deb"): "tar",
+		filepath.Join(b.cache, listsFolder, "x_InRelease"):                        "list",
 		filepath.Join(b.cache, "packages/cache/apt/archives/spare_1.0_all.deb"):   "spare",
 		filepath.Join(b.dist, "lwc_1.2.3.img.zst"):                                "image",
 	} {
@@ -253,7 +254,7 @@ func TestProvenanceNamesWhatTheBuildWasGiven(t *testing.T) {
 		}
 	}
 	all := strings.Join(names, "\n")
-	for _, want := range []string{"release-keys", "tar_1%3a1.0_all.deb", "tools pkg:deb/debian/mkosi@25.3-7?", "tools pkg:deb/debian/zstd@1%3A1.5?"} {
+	for _, want := range []string{"release-keys", listsName, "tar_1%3a1.0_all.deb", "tools pkg:deb/debian/mkosi@25.3-7?", "tools pkg:deb/debian/zstd@1%3A1.5?"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("%s is not among the inputs:\n%s", want, all)
 		}

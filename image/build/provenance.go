@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,7 +96,32 @@ func (b *build) inputs(ctx context.Context) ([]resource, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.Concat(all, debs, tools), nil
+	lists, err := b.lists()
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(all, []resource{lists}, debs, tools), nil
+}
+
+// lists stands for what apt chose the packages by: the signed list of each source, which
+// holds the hashes of all the others.
+func (b *build) lists() (resource, error) {
+	files, err := filepath.Glob(filepath.Join(b.cache, listsFolder, "*InRelease"))
+	if err == nil && len(files) == 0 {
+		err = errors.New("there are none in the cache")
+	}
+	sum := sha256.New()
+	for _, file := range files { // Glob sorts
+		var one string
+		if err == nil {
+			one, _, err = digest(file)
+		}
+		fmt.Fprintln(sum, one)
+	}
+	if err != nil {
+		return resource{}, fmt.Errorf("reading the lists of packages: %w", err)
+	}
+	return resource{Name: listsName, Digest: map[string]string{"sha256": hex.EncodeToString(sum.Sum(nil))}}, nil
 }
 
 // toolVersions are the packages of the tools tree: other versions of mkosi, of the
