@@ -11,7 +11,7 @@ import (
 // choice is the choice of a release for one box that somebody updates by hand.
 type choice struct {
 	list            []Release // the newest first
-	boxes           []BoxRow  // all, for how far each release has come
+	boxes           []BoxRow  // all, for how far each release has come; none where one is wanted
 	running, wanted string    // wanted empty: the newest that is fit for the box
 	now             time.Time
 	passed          []string // newer ones that are not fit, with the reason

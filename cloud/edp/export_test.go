@@ -11,7 +11,7 @@ import (
 
 // ExpireJobsAt is the part of Sweep that ends jobs, at a time to choose.
 func (s *Store) ExpireJobsAt(ctx context.Context, at time.Time) error {
-	return s.tx(ctx, func(t *sql.Tx) error { return expireJobs(ctx, t, micros(at)) })
+	return s.tx(ctx, func(t *sql.Tx) error { return expireJobs(ctx, t, at) })
 }
 
 // ForgetProbesAt is the part of Sweep that drops diagnoses of devices that are

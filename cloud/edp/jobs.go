@@ -239,7 +239,7 @@ func (s *Store) Sweep(ctx context.Context) error {
 		if err := endResets(ctx, t, time.Now()); err != nil {
 			return err
 		}
-		return expireJobs(ctx, t, now)
+		return expireJobs(ctx, t, time.Now())
 	})
 	if err != nil {
 		return fmt.Errorf("sweeping out what has expired: %w", err)
@@ -252,22 +252,31 @@ func (s *Store) Sweep(ctx context.Context) error {
 // without its cloud for a day.
 const unfinished = 24 * time.Hour
 
-func expireJobs(ctx context.Context, t *sql.Tx, now int64) error {
-	runs, err := all(ctx, t, scanString, `UPDATE jobs SET state = $1, error = $2, finished_at = $3
-		WHERE state = $4 AND expires_at <= $3 RETURNING run`,
-		wire.JobFailed, "it expired before the collector took it: is the collector online?", now, JobQueued)
+// neverFinished stands in the words of a job that ends so: its collector never said how
+// it went.
+const neverFinished = "the collector took it and did not finish"
+
+func expireJobs(ctx context.Context, t *sql.Tx, now time.Time) error {
+	jobs, err := all(ctx, t, scanJob, `UPDATE jobs SET state = $1, error = $2, finished_at = $3
+		WHERE state = $4 AND expires_at <= $3 RETURNING `+jobColumns,
+		wire.JobFailed, "it expired before the collector took it: is the collector online?", micros(now), JobQueued)
 	if err != nil {
 		return err
 	}
-	stale, err := all(ctx, t, scanString, `UPDATE jobs SET state = $1, error = $2, finished_at = $3
+	stale, err := all(ctx, t, scanJob, `UPDATE jobs SET state = $1, error = $2, finished_at = $3
 		WHERE max(expires_at, reboot_at) <= $4 AND (state IN ($5, $6)
-			OR (state = $7 AND EXISTS (SELECT 1 FROM runs r WHERE r.id = jobs.run AND r.state = $8))) RETURNING run`,
-		wire.JobFailed, "the collector took it and did not finish: is the collector online?", now, now-unfinished.Microseconds(),
+			OR (state = $7 AND EXISTS (SELECT 1 FROM runs r WHERE r.id = jobs.run AND r.state = $8))) RETURNING `+jobColumns,
+		wire.JobFailed, neverFinished+": is the collector online?", micros(now), micros(now.Add(-unfinished)),
 		wire.JobAccepted, wire.JobRunning, wire.JobDone, RunRunning)
-	runs = append(runs, stale...)
-	for i := 0; i < len(runs) && err == nil; i++ {
+	for i := 0; i < len(stale) && err == nil; i++ {
+		if j := stale[i]; j.Kind == wire.JobUpdate {
+			err = tellUpdate(ctx, t, j, wire.JobStatus{State: j.State, Error: j.Error}, now)
+		}
+	}
+	jobs = append(jobs, stale...)
+	for i := 0; i < len(jobs) && err == nil; i++ {
 		_, err = exec(ctx, t, `UPDATE runs SET state = $1, finished_at = $2 WHERE id = $3 AND state = $4`,
-			RunInterrupted, now, runs[i], RunRunning)
+			RunInterrupted, micros(now), jobs[i].Run, RunRunning)
 	}
 	return err
 }

@@ -42,8 +42,8 @@ type Release struct {
 	PublishedBy, WithdrawnBy string
 	Reason                   string // why it was withdrawn
 	Approvals                []ReleaseApproval
-	// ResumedAt is when an admin last let it go on although it was held back: what began
-	// before does not count against it.
+	// ResumedAt is when an admin last let it go on although it was held back: what had
+	// gone wrong before does not count against it.
 	ResumedAt                time.Time
 	ResumedBy, ResumedReason string
 }

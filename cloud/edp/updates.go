@@ -145,7 +145,7 @@ func loadBoxes(ctx context.Context, q querier) ([]BoxRow, error) {
 	decided := time.Now().Add(-trialLife)
 	return all(ctx, q, func(r row) (b BoxRow, err error) {
 		var hello time.Time
-		err = r.Scan(&b.Collector, &b.State, &b.Firmware, &b.Online, moment{&b.LastSeen}, jsonColumn{&b.Hello}, jsonColumn{&b.Policy}, moment{&hello})
+		err = r.Scan(&b.Collector, &b.State, &b.Firmware, &b.Online, moment{&b.LastSeen}, moment{&b.Heard}, jsonColumn{&b.Hello}, jsonColumn{&b.Policy}, moment{&hello})
 		if b.Online && hello.Before(decided) {
 			b.Hello.Trial = false
 		}
@@ -154,7 +154,7 @@ func loadBoxes(ctx context.Context, q querier) ([]BoxRow, error) {
 			b.Policy = standard
 		}
 		return b, err
-	}, `SELECT id, state, firmware, online, last_seen, box, updates,
+	}, `SELECT id, state, firmware, online, last_seen, max(last_seen, missed_at, lost_at), box, updates,
 		coalesce((SELECT b.seen_at FROM boots b WHERE b.collector = collectors.id AND b.boot = collectors.boot), 0)
 		FROM collectors WHERE state <> $1 ORDER BY id`, CollectorRevoked)
 }
@@ -204,15 +204,24 @@ func enterJobs(ctx context.Context, q querier, boxes []BoxRow, since map[string]
 		b.Job = &job
 		switch {
 		case !over(job.State):
-			b.Busy, b.BusyFrom, b.Begun, b.Heard = busyWith(job), job.Created, e.taken, later(b.LastSeen, job.Created, job.RebootAt)
+			b.Busy, b.Begun, b.Heard = busyWith(job), e.taken, later(b.Heard, job.Created, job.RebootAt)
 		case job.State != wire.JobDone && e.taken && !strings.Contains(job.Error, windowClosed):
-			f := rollout.Failure{Version: job.Release, Began: job.Created, At: job.Finished, RolledBack: strings.Contains(job.Error, rolledBack)}
+			f := failureOf(*b, job)
 			if f.RolledBack || !f.At.Before(since[f.Version]) {
 				b.Failures = append(b.Failures, f)
 			}
 		}
 	}
 	return nil
+}
+
+// failureOf is what an update that failed tells of the box and the release.
+func failureOf(b BoxRow, j Job) rollout.Failure {
+	f := rollout.Failure{Version: j.Release, At: j.Finished, RolledBack: strings.Contains(j.Error, rolledBack)}
+	if strings.Contains(j.Error, neverFinished) && !b.Online && !b.Heard.After(j.Finished) {
+		f.Silent = later(b.Heard, j.Created, j.RebootAt)
+	}
+	return f
 }
 
 func later(times ...time.Time) time.Time { return slices.MaxFunc(times, time.Time.Compare) }
@@ -252,7 +261,12 @@ func chooseRelease(ctx context.Context, t *sql.Tx, j *Job) error {
 		return err
 	}
 	c := choice{running: box.Image, wanted: j.Release, now: j.Created}
-	if c.boxes, c.list, err = loadUpdates(ctx, t); err != nil {
+	if c.wanted != "" { // one that is asked for by its name is not judged by other boxes
+		c.list, err = loadReleases(ctx, t)
+	} else {
+		c.boxes, c.list, err = loadUpdates(ctx, t)
+	}
+	if err != nil {
 		return err
 	}
 	j.Release, j.Detail, err = c.pick()

@@ -14,8 +14,8 @@ type Release struct {
 	Version, Floor string
 	Security       bool
 	Published      time.Time
-	// Resumed is when an admin last let it go on although it was held back: what began
-	// before does not count against it. Zero: never.
+	// Resumed is when an admin last let it go on although it was held back: what had gone
+	// wrong before does not count against it. Zero: never.
 	Resumed time.Time
 }
 
@@ -27,12 +27,11 @@ type Box struct {
 	Trial     bool   // the release that runs has not proved itself yet
 	Online    bool
 	Policy    Policy
-	Approved  []string  // versions that were approved for this box
-	Busy      string    // the version of an update under way; empty: none
-	BusyFrom  time.Time // when that one was asked for
-	Begun     bool      // the box has begun it
-	// Heard is when the box was heard last, or the start that it waits for, where that
-	// is later.
+	Approved  []string // versions that were approved for this box
+	Busy      string   // the version of an update under way; empty: none
+	Begun     bool     // the box has begun it
+	// Heard is until when the box was heard; or nobody listened; or when it was asked, or
+	// the start that it waits for, where that is later.
 	Heard    time.Time
 	Failures []Failure
 }
@@ -47,8 +46,10 @@ func (b Box) silent(now time.Time) bool {
 // Failure is an update that the box began and that did not succeed.
 type Failure struct {
 	Version string
-	Began   time.Time // when it was asked for
 	At      time.Time
+	// Silent is since when nothing is heard of the box, which never told how it ended;
+	// zero: it did, or is there again.
+	Silent time.Time
 	// RolledBack says that the release was started and the box went back: it is not
 	// tried again there.
 	RolledBack bool

@@ -22,7 +22,8 @@ type Wave struct {
 	Busy   int // boxes that are at it
 	Failed int // boxes that it failed on, and that do not run it
 	Lost   int // boxes that began it, and are not heard any more
-	// Excused are the boxes that it failed on before an admin let it go on.
+	// Excused are the boxes that it failed on, or that were lost, before an admin let it
+	// go on.
 	Excused int
 }
 
@@ -53,29 +54,43 @@ func WaveOf(now time.Time, r Release, boxes []Box) (w Wave) {
 	for _, b := range boxes {
 		switch {
 		case b.Busy == r.Version && b.silent(now): // it takes nobody's turn
-			if b.Begun && b.BusyFrom.After(r.Resumed) {
-				w.Lost++
+			if b.Begun {
+				w.blame(r, Failure{Version: r.Version, Silent: b.Heard})
 			}
 		case b.Busy == r.Version:
 			w.Busy++
 		case release.CheckVersion(b.Running) == nil && !b.Trial && release.Compare(b.Running, r.Version) >= 0:
 			w.Have++
-		case !b.failedOn(r.Version, time.Time{}):
-		case b.failedOn(r.Version, r.Resumed):
-			w.Failed++
 		default:
-			w.Excused++
+			w.blame(r, b.Failures...)
 		}
 	}
 	return w
 }
 
-// failedOn tells whether an update to that version failed that began after then; zero:
-// at any time.
-func (b Box) failedOn(version string, then time.Time) bool {
-	return slices.ContainsFunc(b.Failures, func(f Failure) bool {
-		return f.Version == version && (then.IsZero() || f.Began.After(then))
-	})
+// blame counts a box by the worst of what went wrong with the release there since an
+// admin last let it go on.
+func (w *Wave) blame(r Release, list ...Failure) {
+	var lost, failed, excused bool
+	for _, f := range list {
+		if f.Version != r.Version {
+			continue
+		}
+		told, at := f.Silent.IsZero(), f.At
+		if !told { // this is when it was seen
+			at = f.Silent.Add(silence)
+		}
+		counts := r.Resumed.IsZero() || at.After(r.Resumed)
+		lost, failed, excused = lost || counts && !told, failed || counts && told, true
+	}
+	switch {
+	case lost:
+		w.Lost++
+	case failed:
+		w.Failed++
+	case excused:
+		w.Excused++
+	}
 }
 
 // Orders says what becomes of all boxes, in their order: each is judged, and those

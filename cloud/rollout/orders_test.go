@@ -104,6 +104,7 @@ func TestWaveOf(t *testing.T) {
 	}{
 		"an older one":              {Box{Running: "1.0.0"}, Wave{}},
 		"an older one, failed":      {Box{Running: "1.0.0", Failures: bad}, Wave{Failed: 1}},
+		"given up, silent":          {Box{Running: "1.0.0", Failures: []Failure{{Version: "1.1.0", At: noon, Silent: noon.Add(-day)}}}, Wave{Lost: 1}},
 		"another one failed":        {Box{Running: "1.0.0", Failures: []Failure{{Version: "1.0.9"}}}, Wave{}},
 		"at it":                     {Box{Running: "1.0.0", Busy: "1.1.0", Failures: bad, Online: true}, Wave{Busy: 1}},
 		"at it, on trial":           {Box{Running: "1.1.0", Trial: true, Busy: "1.1.0", Online: true}, Wave{Busy: 1}},
@@ -126,7 +127,7 @@ func TestWaveOf(t *testing.T) {
 
 // lost is a box that began 1.1.0, and was heard last so long ago.
 func lost(ago time.Duration) Box {
-	return Box{Collector: "site-lost", Running: "1.0.0", Busy: "1.1.0", BusyFrom: noon.Add(-ago), Begun: true, Heard: noon.Add(-ago), Policy: Policy{Mode: Automatic}}
+	return Box{Collector: "site-lost", Running: "1.0.0", Busy: "1.1.0", Begun: true, Heard: noon.Add(-ago), Policy: Policy{Mode: Automatic}}
 }
 
 // A box that dies in an update is not followed by others until somebody has looked; but
@@ -160,19 +161,19 @@ func TestABoxThatDies(t *testing.T) {
 }
 
 // Once an admin has let a release go on, what failed before counts no more; what fails
-// then does, and the boxes that it failed on are left alone.
+// then does, whenever it began, and the boxes that it failed on are left alone.
 func TestAResumedRelease(t *testing.T) {
 	boxes, list := fleet(30, Policy{Mode: Automatic}), []Release{published("1.1.0", day)}
-	fail := func(n int, began time.Time) {
+	fail := func(n int, at time.Time) {
 		for i := range n {
-			boxes[i].Failures = append(boxes[i].Failures, Failure{Version: "1.1.0", Began: began, At: noon.Add(-2 * time.Hour), RolledBack: true})
+			boxes[i].Failures = append(boxes[i].Failures, Failure{Version: "1.1.0", At: at, RolledBack: true})
 		}
 	}
 	fail(3, noon.Add(-4*time.Hour))
 	if n := sentTo(Orders(noon, boxes, list)); n != 0 {
 		t.Fatalf("held back, and sent to %d", n)
 	}
-	list[0].Resumed = noon.Add(-3 * time.Hour) // and one of them told only afterwards that it had failed
+	list[0].Resumed = noon.Add(-3 * time.Hour)
 	vs := Orders(noon, boxes, list)
 	if sentTo(vs) != 1 || vs[0].Send || !strings.Contains(vs[0].Why, "was rolled back here") {
 		t.Errorf("resumed: sent to %d, %+v", sentTo(vs), vs[0])
@@ -180,6 +181,26 @@ func TestAResumedRelease(t *testing.T) {
 	fail(3, noon.Add(-150*time.Minute))
 	if n := sentTo(Orders(noon, boxes, list)); n != 0 {
 		t.Errorf("it failed three times more, and is sent to %d", n)
+	}
+}
+
+// A box that falls silent after a release was let go on counts, though it had begun
+// before; and it counts the same when its update is given up.
+func TestASilenceAndAnAdmin(t *testing.T) {
+	heard := noon.Add(-2 * time.Hour)
+	r := published("1.1.0", day)
+	for resumed, want := range map[time.Duration]Wave{
+		-90 * time.Minute: {Lost: 1},    // it was at it
+		-30 * time.Minute: {Excused: 1}, // it was silent for an hour
+	} {
+		r.Resumed = noon.Add(resumed)
+		given := box(Policy{})
+		given.Online, given.Failures = false, []Failure{{Version: "1.1.0", At: noon, Silent: heard}}
+		for name, b := range map[string]Box{"under way": lost(2 * time.Hour), "given up": given} {
+			if got := WaveOf(noon, r, []Box{b}); got != want {
+				t.Errorf("%s, let go on %v: %+v", name, resumed, got)
+			}
+		}
 	}
 }
 

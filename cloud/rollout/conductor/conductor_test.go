@@ -289,6 +289,14 @@ func TestAManifestSurvives(t *testing.T) {
 // A first box that dies over a release is told of after an hour, and an admin lets the
 // others have it, or not.
 func TestTheFirstBoxDies(t *testing.T) {
+	for after, left := range map[time.Duration]string{0: "site-a-01:1.1.0 ", 30 * time.Hour: ""} {
+		t.Run(after.String(), func(t *testing.T) { theFirstBoxDies(t, after, left) })
+	}
+}
+
+// theFirstBoxDies has an admin decide so long after it is told; left is what the box has
+// to do then.
+func theFirstBoxDies(t *testing.T, after time.Duration, left string) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, "site-a-01", "site-b-02")
 		defer s.store.Close()
@@ -309,15 +317,48 @@ func TestTheFirstBoxDies(t *testing.T) {
 		if why := s.why("site-b-02"); why != "1.1.0 is held back: 1 box began it, and fell silent" {
 			t.Fatalf("site-b-02: %s", why)
 		}
+		time.Sleep(after)
+		ok(t, s.store.Sweep(t.Context()))
+		s.step()
+		if _, words = s.jobs(); words != strings.TrimSpace(left) || s.why("site-b-02") != "1.1.0 is held back: 1 box began it, and fell silent" {
+			t.Errorf("%v later: %s; %s", after, words, s.why("site-b-02"))
+		}
+		events, err := s.store.Events(t.Context(), "site-a-01", 10)
+		told := slices.IndexFunc(events, func(e wire.Event) bool { return e.Kind == edp.EventUpdateFailed })
+		if err != nil || (told < 0) != (left != "") {
+			t.Errorf("%v later: %+v, %v", after, events, err)
+		}
 		ok(t, s.store.ResumeRelease(t.Context(), "1.1.0", "ada", "its power supply had died"))
 		s.step()
-		if _, words = s.jobs(); words != "site-a-01:1.1.0 site-b-02:1.1.0" {
+		if _, words = s.jobs(); words != left+"site-b-02:1.1.0" {
 			t.Errorf("then: %s; %s", words, s.why("site-b-02"))
 		}
-		events, err := s.store.Events(t.Context(), "", 10)
+		events, err = s.store.Events(t.Context(), "", 10)
 		i := slices.IndexFunc(events, func(e wire.Event) bool { return e.Kind == edp.EventReleaseResumed })
 		if err != nil || i < 0 || !strings.Contains(events[i].Text, "held back (1 box began it, and fell silent), and ada let it go on: its power supply had died") {
 			t.Errorf("%+v, %v", events, err)
+		}
+	})
+}
+
+// A box is not silent while nobody listens: after the cloud was down it has its hour.
+func TestNobodyListens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, "site-a-01", "site-b-02")
+		defer s.store.Close()
+		ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}))
+		s.publish("1.1.0", nil)
+		s.step()
+		jobs, _ := s.jobs()
+		s.status(jobs[0], wire.JobRunning, "loading")
+		time.Sleep(2 * time.Hour)
+		ok(t, s.store.AllOffline(t.Context()))
+		if why := s.why("site-b-02"); strings.Contains(why, "held back") {
+			t.Errorf("the first look: %s", why)
+		}
+		time.Sleep(61 * time.Minute)
+		if why := s.why("site-b-02"); why != "1.1.0 is held back: 1 box began it, and fell silent" {
+			t.Errorf("an hour later: %s", why)
 		}
 	})
 }
