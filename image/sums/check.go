@@ -62,20 +62,48 @@ func Check(ctx context.Context, file, list string, trusted []ed25519.PublicKey) 
 			return Checked{}, fmt.Errorf("looking for the checksums of %s: %w", file, err)
 		}
 	}
-	var first error
+	var gravest error
+	worst := 0
 	for _, path := range lists { // an older release's may lie there, too
 		c, err := check(ctx, file, path, trusted)
 		if err == nil {
 			return c, nil
 		}
-		if first == nil || errors.Is(first, ErrNoList) {
-			first = err
+		if g := gravity(err, about(path, file)); g > worst {
+			gravest, worst = err, g
 		}
 	}
-	if first == nil {
-		first = fmt.Errorf("%w: there is no file that ends with %s beside %s: put the list of its release there, and the signature (%s%s)", ErrNoList, Suffix, file, Suffix, signature)
+	if gravest == nil {
+		gravest = fmt.Errorf("%w: there is no file that ends with %s beside %s: put the list of its release there, and the signature (%s%s)", ErrNoList, Suffix, file, Suffix, signature)
 	}
-	return Checked{}, first
+	return Checked{}, gravest
+}
+
+// gravity is how much an error says of the file itself, from 1. Where no list is good,
+// the gravest is told, and none of a list that has nothing to do with the file.
+func gravity(err error, about bool) int {
+	kinds := []error{ErrDiffers, ErrSignature, ErrUnsigned, nil, ErrNoList}
+	at := slices.IndexFunc(kinds, func(e error) bool { return e != nil && errors.Is(err, e) })
+	if at < 0 {
+		at = slices.Index(kinds, nil)
+	}
+	if about {
+		at -= len(kinds)
+	}
+	return len(kinds) - at
+}
+
+// about tells whether a list names a file, or the one that it was unpacked from. This
+// chooses what is told, and not what is believed.
+func about(path, file string) bool {
+	text, err := bounded(path, maxList)
+	if err != nil {
+		return false
+	}
+	list, err := Parse(text)
+	_, as := list.Sum(filepath.Base(file))
+	_, packed := list.Sum(filepath.Base(file) + release.Packing)
+	return err == nil && (as || packed)
 }
 
 // beside lists the lists of checksums in the folder of a file.
@@ -149,7 +177,7 @@ func signer(path string, text []byte, trusted []ed25519.PublicKey) (ed25519.Publ
 			return trusted[i], nil
 		}
 	}
-	return nil, fmt.Errorf("%w: %s is not what they signed: fetch it and its signature again, and do not use the files before that helped", ErrSignature, path)
+	return nil, fmt.Errorf("%w: %s is not what they signed: fetch it and its signature again, and do not use the files until this check succeeds", ErrSignature, path)
 }
 
 // signatures are the files beside a list that are called as its signatures are.

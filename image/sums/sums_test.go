@@ -76,6 +76,13 @@ func (d download) list(name string, k ed25519.PrivateKey, file string, files ...
 	d.put(sums.SignatureName(name, file), string(sig))
 }
 
+// other puts an older release beside it.
+func (d download) other(name string) {
+	d.t.Helper()
+	d.put(name+".img.zst", "old")
+	d.list(name+sums.Suffix, key(1), "release.key.pem", name+".img.zst")
+}
+
 func (d download) remove(name string) {
 	d.t.Helper()
 	if err := os.Remove(d.path(name)); err != nil {
@@ -132,6 +139,21 @@ func TestCheck(t *testing.T) {
 			d.put("lwc_1.0.0.img.zst", "old")
 			d.list("lwc_1.0.0"+sums.Suffix, key(1), "release.key.pem", "lwc_1.0.0.img.zst")
 		}},
+		"a damaged one, and an older list without a signature": {change: func(d download) {
+			d.other("lwc_1.0.0")
+			d.remove("lwc_1.0.0" + sums.Suffix + ".sig")
+			d.put(image, "the imagf")
+		}, want: sums.ErrDiffers, words: list + " says"},
+		"no signature, and an older list of somebody else's": {change: func(d download) {
+			d.other("lwc_1.0.0")
+			d.remove(list + ".sig")
+			d.put("lwc_1.0.0"+sums.Suffix+".sig", "")
+		}, want: sums.ErrUnsigned, words: list + ".sig: fetch it"},
+		"an unpacked one, and an older list without a signature": {change: func(d download) {
+			d.other("lwc_1.0.0")
+			d.remove("lwc_1.0.0" + sums.Suffix + ".sig")
+			d.put("lwc_1.2.3.img", "unpacked")
+		}, file: "lwc_1.2.3.img", want: sums.ErrNoList, words: "has " + image + ": check that one"},
 		"the other key's signature, too": {change: func(d download) { d.list(list, key(2), "release-2.key.pem", image) }, trusted: trust(key(2))},
 	} {
 		t.Run(name, func(t *testing.T) {
