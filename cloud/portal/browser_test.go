@@ -231,6 +231,9 @@ func TestPagesInABrowser(t *testing.T) {
 		t.Errorf("the import says: %s", s)
 	}
 	b.visit(c.URL+"/enrol", "input[name=collector]")
-	b.do(click(`form[action="/enrol"] button.primary`), seen("#token-text"))
+	b.do(click(`form[action="/enrol"] button.primary`), seen("#token-id"))
+	if s := b.text("#token"); !strings.Contains(s, "enrol-token --revoke "+b.text("#token-id")) {
+		t.Errorf("the token: %s", s)
+	}
 	b.picture("enrol-token")
 }

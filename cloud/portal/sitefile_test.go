@@ -39,6 +39,9 @@ func TestSiteFile(t *testing.T) {
 	if err != nil || token.URL != c.URL {
 		t.Errorf("the token is of %q: %v", token.URL, err)
 	}
+	if !strings.Contains(body, "--revoke "+token.ID+"\n") {
+		t.Errorf("nothing tells how the token is revoked:\n%s", body)
+	}
 	in, ext := f.Internal, f.External
 	if in.MAC != "02:00:00:00:00:0a" || in.VLAN != 20 || in.Gateway != "10.1.0.1" || !slices.Equal(in.Addresses, []string{"10.1.0.2/24", "10.2.0.2/24"}) || !slices.Equal(in.DNS, []string{"10.1.0.53"}) ||
 		!slices.Equal(in.Routes, []string{"10.8.0.0/16 via 10.1.0.9", "10.9.0.0/16 via 10.1.0.9"}) || !slices.Equal(in.Ports, []string{"22", "830"}) {

@@ -58,10 +58,13 @@ func enrolTokenCmd() clientCmd {
 
 func enrolToken(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, out string) error {
 	if out == "" {
-		_, err := newToken(ctx, c, ask, func(t apitype.EnrolToken) error {
+		t, err := newToken(ctx, c, ask, func(t apitype.EnrolToken) error {
 			_, err := fmt.Fprintln(c.stdout, t.Token)
 			return err
 		})
+		if err == nil {
+			fmt.Fprintf(c.stderr, "token %s, good until %s; to revoke it: lwc-cloud enrol-token --revoke %s\n", t.ID, t.Expires.Format(time.RFC3339), t.ID)
+		}
 		return err
 	}
 	p, err := reserve(out, tokenRoom)

@@ -20,6 +20,8 @@ import (
 var version = "dev"
 
 func main() {
+	// A reader that goes away is an error of the write: a token that nobody got is revoked.
+	signal.Ignore(syscall.SIGPIPE)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -12,6 +13,8 @@ import (
 
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/edp"
+	"lwc/transport/secret"
+	"lwc/transport/wire"
 )
 
 // Where the file cannot be, no token is made: the cloud is not even asked.
@@ -80,6 +83,56 @@ func TestATokenThatNobodyHas(t *testing.T) {
 	})
 	if err == nil || !regexp.MustCompile(`could not be revoked .*: lwc-cloud enrol-token --revoke [0-9a-f]{16}$`).MatchString(err.Error()) {
 		t.Errorf("without a cloud: %v", err)
+	}
+}
+
+// A token that is printed is told by its id where the token itself does not go.
+func TestAPrintedTokenHasAnId(t *testing.T) {
+	s := newShell(t, edp.RoleAdmin)
+	out, errs, code := s.run("enrol-token")
+	token, err := wire.ParseToken(wire.EnrolToken, secret.FromString(strings.TrimSpace(out)))
+	if err != nil || code != 0 || !strings.Contains(errs, "enrol-token --revoke "+token.ID) {
+		t.Fatalf("%v, %d: %s", err, code, errs)
+	}
+	contains(t, "revoke", s.ok("enrol-token", "--revoke", token.ID), "is revoked")
+}
+
+// nobody runs lwc-cloud with a reader that has gone away.
+func nobody(t *testing.T, args ...string) (stderr string, code int) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Close() }() // its reader is gone
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var errs bytes.Buffer
+	c := exec.CommandContext(t.Context(), os.Args[0], args...)
+	c.Env = append(os.Environ(), asMain+"=1")
+	c.Stdout, c.Stderr = w, &errs
+	_ = c.Run() // the exit code is returned
+	return errs.String(), c.ProcessState.ExitCode()
+}
+
+// A token that nobody reads does not stay good.
+func TestATokenThatNobodyReads(t *testing.T) {
+	dir := t.TempDir()
+	startServe(t, dir)
+	if errs, code := nobody(t, "api-token", "--data", dir, "--name", "lost"); code != exitFailed || !strings.Contains(errs, "writing the token") {
+		t.Errorf("an API token: %d %s", code, errs)
+	}
+	if list, errs, code := command(t, "api-token", "--data", dir, "--list"); code != 0 || strings.Contains(list, "lost") {
+		t.Errorf("it stayed: %d %s%s", code, list, errs)
+	}
+	admin, errs, code := command(t, "api-token", "--data", dir, "--name", "ada", "--role", "admin")
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	t.Setenv("LWC_API_TOKEN", strings.TrimSpace(admin))
+	if errs, code := nobody(t, "enrol-token"); code != exitFailed || !strings.Contains(errs, "it was revoked, since nobody has it") {
+		t.Errorf("an enrolment token: %d %s", code, errs)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"lwc/cloud/api/apitype"
 	"lwc/image/sitefile"
@@ -52,7 +53,8 @@ func SiteFile(t apitype.EnrolToken, f sitefile.File) (text []byte, complete bool
 	if t.Collector != "" {
 		f.CollectorID = "" // the token says it
 	}
-	text = sitefile.Template(f)
+	about := fmt.Sprintf("# With the token %s, good until %s. To revoke it: lwc-cloud enrol-token --revoke %s\n\n", t.ID, t.Expires.Format(time.RFC3339), t.ID)
+	text = append([]byte(about), sitefile.Template(f)...)
 	_, wrong := sitefile.Parse(sitefile.Name, text)
 	return text, wrong == nil, nil
 }
