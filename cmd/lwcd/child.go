@@ -132,9 +132,10 @@ func overwriting(godebug string) string {
 	return godebug + "," + overwriteFreed
 }
 
-// stop asks the half to end, waits at most limit, and then ends it by force; leaving
-// says that we end too.
-func (c *child) stop(limit time.Duration, leaving bool) error {
+// stop asks the half to end, waits at most limit, and then ends it by force and waits
+// for that: the next half must not begin before. Once leaving is closed we end too, and
+// do not wait.
+func (c *child) stop(limit time.Duration, leaving <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	asked := c.half.Stop(ctx)
@@ -150,11 +151,13 @@ func (c *child) stop(limit time.Duration, leaving bool) error {
 	case <-ctx.Done():
 	}
 	c.kill()
-	if leaving {
+	select {
+	case <-c.ended:
+	case <-leaving:
 		c.leave()
+		<-c.ended
 	}
-	<-c.ended
-	return fmt.Errorf("stopping the collector half took longer than %v", limit)
+	return errors.Join(fmt.Errorf("stopping the collector half took longer than %v", limit), c.err)
 }
 
 // updaterGrace is how long an updater may take to end once it was asked to.

@@ -26,7 +26,7 @@ var (
 	// errLingers says that a half is still there although it was to end.
 	errLingers = errors.New("the collector half has not ended with its connection")
 	// errSilent is all that is known of a half that ended without a word.
-	errSilent = errors.New("the connection to it ended without a word: the journal of its unit says more")
+	errSilent = errors.New("the connection to it ended without a word: it hung and was ended, or memory was short, or it crashed")
 	// errForced is how a half ended that was ended by force.
 	errForced = errors.New("it was ended by force")
 )
@@ -73,12 +73,15 @@ func startUnit(socket string, spaces []*os.File, o halves.Offer) (*child, error)
 	far := &lingering{UnixConn: conn}
 	c := &child{half: halves.Serve(far, o), ended: make(chan struct{}), kill: func() { cancel(errForced) },
 		leave: func() { time.AfterFunc(leaveLimit, func() { conn.Close() }) }}
-	go c.followUnit(ctx, far)
+	go c.followUnit(ctx, func(limit time.Duration) error {
+		defer conn.Close()
+		return far.outlast(limit)
+	})
 	return c, nil
 }
 
-// followUnit serves the half until its end, and says how it ended.
-func (c *child) followUnit(ctx context.Context, far *lingering) {
+// followUnit serves the half until its end, which outlast waits for, and says how it ended.
+func (c *child) followUnit(ctx context.Context, outlast func(time.Duration) error) {
 	broke := c.half.Run(ctx)
 	failure, said := c.half.LastWords()
 	switch {
@@ -91,7 +94,6 @@ func (c *child) followUnit(ctx context.Context, far *lingering) {
 	case failure != "":
 		c.err = errors.New("it says: " + clean(failure))
 	}
-	c.err = errors.Join(c.err, far.outlast(lingerLimit))
-	far.UnixConn.Close()
+	c.err = errors.Join(c.err, outlast(lingerLimit))
 	close(c.ended)
 }

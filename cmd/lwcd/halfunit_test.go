@@ -259,8 +259,10 @@ func aHalf(t *testing.T) (*child, *net.UnixConn) {
 // the supervisor takes the half along.
 func TestLeavingAHalfThatHangs(t *testing.T) {
 	c, _ := aHalf(t)
+	leaving := make(chan struct{})
+	close(leaving)
 	began := time.Now()
-	err := c.stop(100*time.Millisecond, true)
+	err := c.stop(100*time.Millisecond, leaving)
 	if took := time.Since(began); err == nil || took > leaveLimit+5*time.Second {
 		t.Errorf("%v after %v", err, took)
 	}

@@ -34,9 +34,12 @@ type keeper struct {
 	site   *site
 	state  folder
 	stderr io.Writer
+	start  func() (*child, error)
 
-	ends  []time.Time   // of the newest unexpected ends
-	again chan struct{} // capacity 1: a job asks for a restart
+	ends    []time.Time   // of the newest unexpected ends
+	again   chan struct{} // capacity 1: a job asks for a restart
+	leaving chan struct{} // closed by leave
+	left    sync.Once     // closes it
 
 	mu     sync.Mutex // guards what follows
 	report halves.Report
@@ -44,10 +47,25 @@ type keeper struct {
 	deaf   error     // why the last answer was not good
 	text   string    // while there is no half
 	asked  []restart // the newest jobs that asked for a restart
+	stays  error     // a half that was to end is still there
 }
 
 func newKeeper(t *site, state folder, stderr io.Writer) *keeper {
-	return &keeper{again: make(chan struct{}, 1), site: t, state: state, stderr: stderr, text: "starting the collector half"}
+	k := &keeper{again: make(chan struct{}, 1), leaving: make(chan struct{}), site: t, state: state, stderr: stderr,
+		text: "starting the collector half"}
+	k.start = k.begin
+	return k
+}
+
+// leave says that we end, and that a half which does not is somebody else's to end.
+func (k *keeper) leave() { k.left.Do(func() { close(k.leaving) }) }
+
+// lingers returns nil, or that a half is still there although it was to end: no other
+// one must be started, by no other keeper either.
+func (k *keeper) lingers() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.stays
 }
 
 // run starts a half, and another one when it ends, until ctx ends.
@@ -90,8 +108,8 @@ func (k *keeper) tooOften() bool {
 	return len(k.ends) >= maxEnds
 }
 
-// start starts a half: as a child of ours, or by systemd where the configuration has it.
-func (k *keeper) start() (*child, error) {
+// begin starts a half: as a child of ours, or by systemd where the configuration has it.
+func (k *keeper) begin() (*child, error) {
 	if k.site.conf.halfSocket == "" {
 		return startChild(k.site.conf.ports.Mode, k.site.offer(), k.stderr)
 	}
@@ -118,15 +136,25 @@ func (k *keeper) once(ctx context.Context) error {
 	asking, stop := context.WithCancel(ctx)
 	var asks sync.WaitGroup
 	asks.Go(func() { k.ask(asking, c) })
+	ends := func() error {
+		stop()
+		asks.Wait()
+		k.set(halves.Report{}, "waiting for the collector half to end")
+		return c.stop(stopLimit, k.leaving)
+	}
 	select {
 	case <-c.ended:
 	case <-k.again:
-		err = errors.Join(errRestart, c.stop(stopLimit, false))
+		err = errors.Join(errRestart, ends())
 	case <-ctx.Done():
-		err = c.stop(stopLimit, true)
+		if !errors.Is(context.Cause(ctx), errReload) {
+			k.leave()
+		}
+		err = ends()
 	}
 	stop()
 	asks.Wait()
+	k.noteLingering(c.err)
 	switch {
 	case ctx.Err() != nil, errors.Is(err, errRestart):
 		return err
@@ -136,22 +164,43 @@ func (k *keeper) once(ctx context.Context) error {
 	return errors.New("it ended by itself")
 }
 
+// noteLingering notes how a half ended.
+func (k *keeper) noteLingering(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if errors.Is(err, errLingers) {
+		k.stays = err
+	}
+}
+
 // ask takes the half's reports, and ends one that gives no good one for long.
 func (k *keeper) ask(ctx context.Context, c *child) {
 	for sleep(ctx, askEvery) {
-		r, err := c.half.Alive(ctx)
+		r, err := k.asks(ctx, c)
 		if ctx.Err() != nil {
 			return
 		}
 		if err == nil && r.Problem != "" {
 			err = errors.New(r.Problem)
 		}
-		if k.hear(r, err) > deafLimit {
+		if k.hear(r, err) >= deafLimit {
 			k.site.log.Error("the collector half gives no sign of life and is ended", "error", err)
 			c.kill()
+			// The supervisor lives while it waits: its own watchdog is not to end it before.
+			k.set(halves.Report{}, "the collector half gave no sign of life: waiting for its end")
 			return
 		}
 	}
+}
+
+// asks asks once, and waits no longer than a half may go without a good answer.
+func (k *keeper) asks(ctx context.Context, c *child) (halves.Report, error) {
+	k.mu.Lock()
+	latest := k.heard.Add(deafLimit)
+	k.mu.Unlock()
+	ctx, cancel := context.WithDeadline(ctx, latest)
+	defer cancel()
+	return c.half.Alive(ctx)
 }
 
 // hear notes an answer, and returns how long ago the last good one was.

@@ -91,17 +91,32 @@ func (s *supervisor) run(ctx context.Context) error {
 		}
 		s.use(t)
 		s.once.Do(func() { close(s.ready) })
+		stays := context.AfterFunc(ctx, t.half.leave)
 		err = t.run(ctx)
+		stays()
 		if ctx.Err() != nil {
 			s.notify.stopping()
 		}
 		s.use(nil)
 		closing := t.guard.Close()
-		if !errors.Is(err, errReload) {
+		again, err := goesOn(ctx, err, t.half.lingers())
+		if !again {
 			return errors.Join(err, closing)
 		}
 		s.log.Info("the changed configuration is used", "closing", closing)
 	}
+}
+
+// goesOn tells whether another site follows one that ended so, or else how the daemon
+// ends. A half that is still there would be one of two with one identity.
+func goesOn(ctx context.Context, err, lingers error) (bool, error) {
+	switch {
+	case !errors.Is(err, errReload):
+		return false, err
+	case lingers != nil:
+		return false, fmt.Errorf("using the changed configuration: %w", lingers)
+	}
+	return ctx.Err() == nil, nil
 }
 
 // raise tries until the ports are up. It returns nil without an error when ctx

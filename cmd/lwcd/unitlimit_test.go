@@ -69,6 +69,16 @@ func TestUnitOfTheHalf(t *testing.T) {
 			t.Errorf("%s=%v leaves a half longer than the supervisor waits for its end (%v)", key, span, lingerLimit)
 		}
 	}
+	span := func(key string) time.Duration {
+		return must[time.Duration](t)(time.ParseDuration(settingOf(t, text("lwcd.service"), key)))
+	}
+	// The last ping is that old when the half begins to be silent, and looking takes turns.
+	if watchdog := span("WatchdogSec"); watchdog/3+deafLimit+askEvery+2*statusEvery > watchdog {
+		t.Errorf("WatchdogSec=%v ends lwcd before that ends a half that hangs (%v)", watchdog, deafLimit)
+	}
+	if limit := span("TimeoutStopSec"); stopLimit+leaveLimit >= limit {
+		t.Errorf("TimeoutStopSec=%v ends lwcd while it waits for the half (%v and %v)", limit, stopLimit, leaveLimit)
+	}
 	if path := settingOf(t, text("lwc-half.socket"), "ListenStream"); path != sitefile.HalfSocketPath {
 		t.Errorf("the socket is %s, and the configuration names %s", path, sitefile.HalfSocketPath)
 	}
