@@ -43,10 +43,12 @@ func runUnit(ctx context.Context, args []string, _, stderr io.Writer) int {
 }
 
 // watched runs the half, and tells systemd that it makes progress. Once it is to end it
-// tells no more: one that does not end in time is ended.
+// tells no more: one that does not end in time is ended. So is one that does not join in
+// time (TimeoutStartSec=): it has a capability until then.
 func (h *half) watched(ctx context.Context, conn net.Conn) error {
 	alive, end := context.WithCancel(context.WithoutCancel(ctx))
 	n := newNotifier(h.started, h.progress, func() string { return h.Alive(alive).Status }, h.log)
+	n.timely = true
 	var notifying sync.WaitGroup
 	notifying.Go(func() { n.run(alive) })
 	h.ending = func() { n.stopping(); end() }

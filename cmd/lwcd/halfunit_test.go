@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -293,6 +296,44 @@ func TestAHalfThatIsEndedIsWaitedFor(t *testing.T) {
 	if !errors.Is(c.err, errForced) || errors.Is(c.err, errLingers) {
 		t.Errorf("it ended so: %v", c.err)
 	}
+}
+
+// A half that hangs in the join has a capability: it asks for no more time than its unit
+// gives a start.
+func TestAHalfThatHangsInTheJoinAsksForNoTime(t *testing.T) {
+	s := listenAsSystemd(t, "")
+	memory := debug.SetMemoryLimit(-1) // the half sets its own
+	t.Cleanup(func() { debug.SetMemoryLimit(memory) })
+	near, far := net.Pipe()
+	h, joining := newHalf(io.Discard), make(chan struct{})
+	h.join = func(ctx context.Context, _ *halves.Supervisor, _ netguard.View, _ halves.Setup) (*netguard.Half, error) {
+		close(joining)
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
+	}
+	text := "state_dir = \"/state\"\nenrolment_token_file = \"/token\"\n[guard]\nmode = \"unprotected\"\n"
+	desk := desk{&site{setup: halves.Setup{Text: text}}, newNotices()}
+	up := halves.Serve(near, halves.Offer{Ports: stillPorts{}, Desk: desk})
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = up.Run(ctx) })
+	running.Go(func() { _ = h.watched(ctx, far) })
+	defer running.Wait()
+	defer cancel()
+	select {
+	case <-joining:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it does not join")
+	}
+	s.none("EXTEND_TIMEOUT_USEC", 3*statusEvery)
+}
+
+// stillPorts are two ports that do not change.
+type stillPorts struct{}
+
+func (stillPorts) View(context.Context, uint64) (netguard.View, error) { return netguard.View{}, nil }
+func (stillPorts) Permit(context.Context, netguard.Endpoint) ([]netip.AddrPort, error) {
+	return nil, netguard.ErrNotAllowed
 }
 
 func unixPair(t *testing.T) (near, far *net.UnixConn) {

@@ -20,6 +20,7 @@ type notifier struct {
 	status func() string
 	log    *slog.Logger
 	quit   atomic.Bool // another one speaks, or all is said
+	timely bool        // the start has to be over in the unit's time: no more is asked for
 	said   string
 }
 
@@ -63,7 +64,7 @@ func (n *notifier) run(ctx context.Context) {
 			ready = nil
 			n.send(sd.SdNotifyReady)
 		case <-tick.C:
-			if ready != nil && !n.quit.Load() {
+			if ready != nil && !n.timely && !n.quit.Load() {
 				n.send(startExtension)
 			}
 		}

@@ -58,6 +58,7 @@ func TestUnitOfTheHalf(t *testing.T) {
 		"ExecStart": "/usr/bin/lwcd " + halfCommand, "Environment": "GODEBUG=" + overwriteFreed, "OOMScoreAdjust": firstToGo, "User": defaultUser,
 		"CapabilityBoundingSet": "CAP_SYS_ADMIN", "AmbientCapabilities": "CAP_SYS_ADMIN", "PrivateNetwork": "yes", "StandardInput": "socket",
 		"LimitMEMLOCK": "infinity", "WatchdogSignal": "SIGKILL", "StopPropagatedFrom": "lwcd.service", "Before": "lwcd.service",
+		"After": "state.mount run-lwc-spool.mount",
 		"Slice": settingOf(t, text("lwcd.service"), "Slice"),
 	} {
 		if got := settingOf(t, unit, key); got != want {
