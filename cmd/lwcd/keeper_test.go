@@ -52,7 +52,7 @@ func (h *hangingHalf) child() *child {
 
 // untilEnd runs a keeper beside other tasks to its end, and returns the longest time
 // for which the supervisor gave no sign of life.
-func untilEnd(k *keeper, others ...func(context.Context) error) (err error, deaf time.Duration) {
+func untilEnd(k *keeper, others ...func(context.Context) error) (deaf time.Duration, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var watching sync.WaitGroup
 	watching.Go(func() {
@@ -66,7 +66,7 @@ func untilEnd(k *keeper, others ...func(context.Context) error) (err error, deaf
 	err = together(ctx, append(others, k.run)...)
 	cancel()
 	watching.Wait()
-	return err, deaf
+	return deaf, err
 }
 
 // pause is a task that ends after a while.
@@ -84,7 +84,7 @@ func pause(d time.Duration, with error) func(context.Context) error {
 func TestRestartOfAHalfThatStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, h := keeperOf(t)
-		err, deaf := untilEnd(k, func(ctx context.Context) error {
+		deaf, err := untilEnd(k, func(ctx context.Context) error {
 			sleep(ctx, 5*time.Second)
 			_, err := k.restart("job")
 			return err
@@ -108,7 +108,7 @@ func TestReloadWithAHalfThatStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, h := keeperOf(t)
 		began := time.Now()
-		err, deaf := untilEnd(k, pause(20*time.Second, errReload))
+		deaf, err := untilEnd(k, pause(20*time.Second, errReload))
 		if took := time.Since(began); took < lingerLimit {
 			t.Errorf("it was waited for for %v", took)
 		}
@@ -156,7 +156,7 @@ func TestSupervisorLivesWhileItWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, h := keeperOf(t)
 		began := time.Now()
-		err, deaf := untilEnd(k)
+		deaf, err := untilEnd(k)
 		if took := time.Since(began); took > deafLimit+askEvery+lingerLimit {
 			t.Errorf("it took %v", took)
 		}
