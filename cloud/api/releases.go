@@ -143,7 +143,7 @@ type resumption struct {
 }
 
 func (a *API) resumeRelease(ctx context.Context, in *resumption) (*answer[apitype.Release], error) {
-	if err := a.cfg.Store.ResumeRelease(ctx, in.Version, caller(ctx).Name, in.Body.Reason); err != nil {
+	if err := a.cfg.Store.ResumeRelease(ctx, in.Version, caller(ctx).Name, in.Body.Reason, ""); err != nil {
 		return nil, a.fail("resume-release", err)
 	}
 	a.cfg.Planner.Look()

@@ -105,7 +105,7 @@ func TestReasons(t *testing.T) {
 		if err := s.WithdrawRelease(t.Context(), "1.1.0", "ada", blank); !errors.Is(err, edp.ErrInvalid) {
 			t.Errorf("withdrawn for %q: %v", blank, err)
 		}
-		if err := s.ResumeRelease(t.Context(), "1.1.0", "ada", blank); !errors.Is(err, edp.ErrInvalid) {
+		if err := s.ResumeRelease(t.Context(), "1.1.0", "ada", blank, ""); !errors.Is(err, edp.ErrInvalid) {
 			t.Errorf("resumed for %q: %v", blank, err)
 		}
 	}

@@ -252,7 +252,9 @@ func forWhom(collector string) string { return cmp.Or(collector, "all boxes") }
 
 // ResumeRelease lets a release go on that was held back: what failed with it so far does
 // not count against it any more. A box that it failed on is not sent it again for that.
-func (s *Store) ResumeRelease(ctx context.Context, version, by, reason string) error {
+// Seen is what it was held back for when somebody decided (rollout.Wave.Reason): where it
+// is another by now, nothing changes, and ErrConflict tells it. Empty: whatever it is.
+func (s *Store) ResumeRelease(ctx context.Context, version, by, reason, seen string) error {
 	err := s.tx(ctx, func(t *sql.Tx) error {
 		if reason = why(reason); reason == "" {
 			return errNoReason()
@@ -272,6 +274,9 @@ func (s *Store) ResumeRelease(ctx context.Context, version, by, reason string) e
 		w := waveOf(now, r, boxes)
 		if !w.Halted() {
 			return fmt.Errorf("it is not held back: %w", ErrConflict)
+		}
+		if is := w.Reason(); seen != "" && seen != is {
+			return fmt.Errorf("since you looked, what it is held back for has changed: %s: %w", is, ErrConflict)
 		}
 		_, err = exec(ctx, t, `UPDATE releases SET resumed_at = $1, resumed_by = $2, resume_reason = $3 WHERE version = $4`,
 			micros(now), by, reason, version)

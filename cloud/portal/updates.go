@@ -184,7 +184,7 @@ func (p *Portal) resume(v *visit) error {
 	if reason == "" || len(reason) > 500 {
 		return v.wrong("resume", "updates", d.R, fleet.Problems{{Path: "reason", Text: "say in a few words why, for those who look after the boxes"}})
 	}
-	if err := p.cfg.Store.ResumeRelease(v.r.Context(), d.R.Version, v.user.Name, reason); err != nil {
+	if err := p.cfg.Store.ResumeRelease(v.r.Context(), d.R.Version, v.user.Name, reason, v.form("seen")); err != nil {
 		return v.wrong("resume", "updates", d.R, err)
 	}
 	p.cfg.Planner.Look()

@@ -98,9 +98,55 @@ func TestResumeInABrowser(t *testing.T) {
 	if s := b.text("table"); !strings.Contains(s, "release-resumed") {
 		t.Errorf("events: %s", s)
 	}
-	_, body := user(t, c, edp.RoleStandard).get("/releases/1.1.0")
-	if strings.Contains(body, "/withdraw") || strings.Contains(body, "unapprove") {
-		t.Error("a standard user sees buttons of admins")
+}
+
+// What admins can do with a release is on its page for them, and for nobody else.
+func TestButtonsOfAdmins(t *testing.T) {
+	c := apitest.Start(t)
+	c.Fill()
+	c.Box(apitest.Collector, "1.0.0")
+	c.Publish("1.1.0", nil)
+	c.FailUpdates("1.1.0")
+	must(t, c.Store.ApproveRelease(t.Context(), "1.1.0", []string{apitest.Collector}, true, "ada"))
+	for _, role := range []edp.Role{edp.RoleAdmin, edp.RoleStandard} {
+		_, body := user(t, c, role).get("/releases/1.1.0")
+		for _, button := range []string{"/resume", "/withdraw", "/unapprove"} {
+			if strings.Contains(body, button) != (role == edp.RoleAdmin) {
+				t.Errorf("%s for %s: %v", button, role, strings.Contains(body, button))
+			}
+		}
+	}
+}
+
+// Who lets a release go on decides about what the page showed, and not about what has
+// gone wrong since.
+func TestResumeWhatWasSeen(t *testing.T) {
+	c := apitest.Start(t)
+	c.Fill()
+	c.Box(apitest.Collector, "1.0.0")
+	c.Publish("1.1.0", nil)
+	c.FailUpdates("1.1.0")
+	v := user(t, c, edp.RoleAdmin)
+	_, body := v.get("/updates/1.1.0/resume")
+	if !strings.Contains(body, `name="seen" value="it failed on 3 boxes"`) {
+		t.Fatalf("the form:\n%s", body)
+	}
+	form := url.Values{"reason": {"one bad disk"}, "seen": {"it failed on 2 boxes"}}
+	resp, body := v.post("/updates/1.1.0/resume", form)
+	if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, "has changed: it failed on 3 boxes.") || !strings.Contains(body, `value="it failed on 3 boxes"`) {
+		t.Errorf("an old page: %s\n%s", resp.Status, body)
+	}
+	resumed := func() bool {
+		r, err := c.Store.Release(t.Context(), "1.1.0")
+		must(t, err)
+		return !r.ResumedAt.IsZero()
+	}
+	if resumed() {
+		t.Error("it goes on by the old page")
+	}
+	form.Set("seen", "it failed on 3 boxes")
+	if v.post("/updates/1.1.0/resume", form); !resumed() {
+		t.Error("it does not go on")
 	}
 }
 

@@ -142,7 +142,7 @@ func going(list []Release, waves map[string]Wave) []Release {
 
 // held says that a newer release than the one of the verdict is held back.
 func held(v *Verdict, b Box, list []Release, waves map[string]Wave) {
-	if v.Send || b.Busy != "" || release.CheckVersion(b.Running) != nil {
+	if v.Send || b.Busy != "" || b.Trial || release.CheckVersion(b.Running) != nil {
 		return
 	}
 	for _, r := range b.steps(list) {

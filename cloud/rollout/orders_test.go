@@ -204,6 +204,15 @@ func TestASilenceAndAnAdmin(t *testing.T) {
 	}
 }
 
+// A box on trial says so, and not that the next release is held back.
+func TestOnTrial(t *testing.T) {
+	boxes := []Box{with(box(Policy{Mode: Automatic}), func(b *Box) { b.Running, b.Trial = "1.1.0", true }), lost(2 * time.Hour)}
+	boxes[1].Busy = "1.2.0"
+	if vs := Orders(noon, boxes, []Release{published("1.2.0", day)}); vs[0].Ask || vs[0].Why != "release 1.1.0 is on trial" {
+		t.Errorf("%+v", vs[0])
+	}
+}
+
 // A bad box does not take the one turn from the others, time after time.
 func TestABadBoxComesLast(t *testing.T) {
 	boxes := fleet(3, Policy{Mode: Automatic})

@@ -157,7 +157,7 @@ func TestMachineCommands(t *testing.T) {
 		t.Errorf("renew-cert:\n%s", out)
 	}
 	answer(wire.JobStatus{State: wire.JobRefused, Error: "this box has no updater: set [update] program in lwcd.toml"})
-	if _, errs, code := s.run("update", "--release", "1.4.2", "--wait", apitest.Collector); code != exitFailed || !strings.Contains(errs, "the collector refuses to update: this box has no updater") {
+	if out, errs, code := s.run("update", "--release", "1.4.2", "--wait", apitest.Collector); code != exitFailed || !strings.Contains(out, ": release 1.4.2\n") || !strings.Contains(errs, "the collector refuses to update: this box has no updater") {
 		t.Errorf("update: exit code %d: %s", code, errs)
 	}
 	s.cloud.Hub.OnJob = nil

@@ -62,8 +62,7 @@ func machine(ctx context.Context, c *call, collector string, r apitype.MachineJo
 	if !at.Online {
 		sayOffline(c.stderr, at, job, wait.on)
 	}
-	if !wait.on {
-		_, err := fmt.Fprintln(c.stdout, jobWords(job))
+	if _, err := fmt.Fprintln(c.stdout, jobWords(job)); err != nil || !wait.on {
 		return err
 	}
 	ctx, cancel := wait.context(ctx)
@@ -87,7 +86,7 @@ func jobWords(j apitype.Job) string {
 func followMachine(ctx context.Context, c *call, job apitype.Job) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	said, answered := "", time.Now()
+	said, answered := job.State+": "+job.Detail, time.Now()
 	for {
 		now, err := c.Job(ctx, job.ID)
 		var refused *client.Problem

@@ -307,7 +307,7 @@ func theFirstBoxDies(t *testing.T, after time.Duration, left string) {
 		if words != "site-a-01:1.1.0" {
 			t.Fatal(words)
 		}
-		if err := s.store.ResumeRelease(t.Context(), "1.1.0", "ada", "too early"); !errors.Is(err, edp.ErrConflict) {
+		if err := s.store.ResumeRelease(t.Context(), "1.1.0", "ada", "too early", ""); !errors.Is(err, edp.ErrConflict) {
 			t.Errorf("one that is not held back: %v", err)
 		}
 		s.status(jobs[0], wire.JobRunning, "installed")
@@ -328,7 +328,7 @@ func theFirstBoxDies(t *testing.T, after time.Duration, left string) {
 		if err != nil || (told < 0) != (left != "") {
 			t.Errorf("%v later: %+v, %v", after, events, err)
 		}
-		ok(t, s.store.ResumeRelease(t.Context(), "1.1.0", "ada", "its power supply had died"))
+		ok(t, s.store.ResumeRelease(t.Context(), "1.1.0", "ada", "its power supply had died", ""))
 		s.step()
 		if _, words = s.jobs(); words != left+"site-b-02:1.1.0" {
 			t.Errorf("then: %s; %s", words, s.why("site-b-02"))
