@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -27,12 +28,17 @@ func (a *API) fail(op string, err error) error {
 	case errors.Is(err, edp.ErrNotFound):
 		return huma.Error404NotFound(err.Error())
 	case errors.Is(err, edp.ErrConflict):
-		return huma.Error409Conflict(err.Error())
+		return huma.Error409Conflict(words(err, edp.ErrConflict))
 	case errors.Is(err, edp.ErrInvalid):
-		return huma.Error422UnprocessableEntity(err.Error())
+		return huma.Error422UnprocessableEntity(words(err, edp.ErrInvalid))
 	}
 	a.cfg.Logger.Error("answering a request", "operation", op, "error", err)
 	return huma.Error500InternalServerError("the server could not do this: its log says why")
+}
+
+// words are an error's own, without those that the status says.
+func words(err, status error) string {
+	return strings.TrimSuffix(err.Error(), ": "+status.Error())
 }
 
 // unprocessable lists what is wrong with a fleet.
