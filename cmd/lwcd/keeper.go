@@ -193,11 +193,15 @@ func (k *keeper) ask(ctx context.Context, c *child) {
 	}
 }
 
-// asks asks once, and waits no longer than a half may go without a good answer.
+// asks asks once, and waits no longer than a half may go without a good answer. One that
+// was not asked for that long, because the whole box stood still, is asked all the same.
 func (k *keeper) asks(ctx context.Context, c *child) (halves.Report, error) {
 	k.mu.Lock()
 	latest := k.heard.Add(deafLimit)
 	k.mu.Unlock()
+	if now := time.Now(); !latest.After(now) {
+		latest = now.Add(aliveLimit)
+	}
 	ctx, cancel := context.WithDeadline(ctx, latest)
 	defer cancel()
 	return c.half.Alive(ctx)

@@ -30,7 +30,7 @@ func text(t *testing.T, name string) string {
 // nothing that any stick may bear. What is ordered by the link's name would otherwise
 // lose its order without a word.
 func TestStateIsOfTheOwnDisk(t *testing.T) {
-	rule := regexp.MustCompile(`(?m)^ACTION!="remove", .*ENV\{ID_PART_ENTRY_NAME\}=="lwc-state", PROGRAM=="/usr/bin/lwcd own %k", SYMLINK\+="(\S+)"$`).
+	rule := regexp.MustCompile(`(?m)^IMPORT\{db\}="LWC_OWN"\nENV\{LWC_OWN\}!="1", PROGRAM=="/usr/bin/lwcd own %k", ENV\{LWC_OWN\}="1"\nENV\{LWC_OWN\}=="1", SYMLINK\+="(\S+)"$`).
 		FindStringSubmatch(text(t, "usr/lib/udev/rules.d/72-lwc-state.rules"))
 	if rule == nil {
 		t.Fatal("no rule asks whose disk a partition is of")
@@ -131,8 +131,8 @@ func partition(t *testing.T, disk, label string) gpt.Partition {
 }
 
 // Where /state does not come, the screen does, and a release on trial is judged: nothing
-// that the whole start waits for is ordered after it, and no word about a disk takes it
-// away later.
+// that the whole start waits for is ordered after it, and the mount is not bound to its
+// device later.
 func TestNoStartWaitsForState(t *testing.T) {
 	before := regexp.MustCompile(`(?m)^Before=(.*)$`).FindStringSubmatch(text(t, "usr/lib/systemd/system/lwc-state.service"))
 	if before == nil || before[1] != "lwc-provision.service lwcd.service shutdown.target" {
