@@ -196,6 +196,10 @@ type ownPolicy struct {
 }
 
 func (a *API) putOwnUpdatePolicy(ctx context.Context, in *ownPolicy) (*answer[apitype.UpdatePolicy], error) {
+	// A slip of the pen is not to make a collector: a fleet file prepares one.
+	if _, err := a.cfg.Store.Collector(ctx, in.Collector); err != nil {
+		return nil, a.fail("put-collector-update-policy", err)
+	}
 	_, err := a.cfg.Keeper.Revise(ctx, in.Collector, func(s *fleet.Spec) error {
 		s.Updates = in.Body
 		return nil
