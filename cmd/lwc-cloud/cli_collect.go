@@ -91,7 +91,7 @@ func theCollector(ctx context.Context, c *call, id string) (apitype.Collector, e
 	case len(all) == 0:
 		return apitype.Collector{}, errors.New("no collector is enrolled: make a token with lwc-cloud enrol-token")
 	case id == "":
-		return apitype.Collector{}, usageErrorf("there are %d collectors: name one with --collector", len(all))
+		return apitype.Collector{}, usageErrorf("there are %d collectors: name one", len(all))
 	}
 	return apitype.Collector{}, fmt.Errorf("no collector %q is known: see lwc-cloud collectors", id)
 }

@@ -29,7 +29,7 @@ func enrolTokenCmd() clientCmd {
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			collector := fs.String("collector", "", "bind the token to this collector `ID`")
 			uses := fs.Int("uses", 1, "how many collectors it enrols")
-			ttl := fs.Duration("ttl", 0, "how `long` it lives (default 24h; with --file 168h, for the way to the site)")
+			ttl := fs.Duration("ttl", 0, "how `LONG` it lives, as 336h (default 24h; with --file 168h, for the way to the site)")
 			out := fs.String("out", "", "write the token alone to this `FILE`")
 			revoke := fs.String("revoke", "", "make none: revoke the token with this `ID`")
 			site := addSiteFlags(fs)

@@ -41,7 +41,7 @@ func imagePrepareCmd() clientCmd {
 				if err != nil {
 					return inSiteFile(*config, err)
 				}
-				_, err = fmt.Fprintf(c.stdout, "%s holds %s now\n", done, *config)
+				_, err = fmt.Fprintf(c.stdout, "%s holds lwc.toml now, from %s\n", done, *config)
 				return err
 			}
 		},

@@ -16,7 +16,7 @@ import (
 // machineCmd is a command that has a collector do something to itself.
 func machineCmd(kind wire.JobKind, summary, details string) clientCmd {
 	return clientCmd{
-		name: string(kind), args: "[COLLECTOR]", many: true, summary: summary,
+		name: string(kind), args: whichBox(kind), many: true, summary: summary,
 		details: details + "\nWith --wait its progress is printed, and the exit code is 0 when it is done, 1 when it failed or was refused.",
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			r := apitype.MachineJob{Kind: string(kind)}
@@ -32,11 +32,11 @@ func machineCmd(kind wire.JobKind, summary, details string) clientCmd {
 			var wait waiting
 			wait.flags(fs, "wait for the end, and show progress")
 			return func(ctx context.Context, c *call) error {
-				if len(c.args) > 1 {
-					return usageErrorf("usage: lwc-cloud %s [flags] [COLLECTOR]", kind)
+				if len(c.args) > 1 || kind == wire.JobFactoryReset && len(c.args) == 0 {
+					return usageErrorf("usage: lwc-cloud %s [flags] %s", kind, whichBox(kind))
 				}
 				if !sure {
-					return usageErrorf("%s: the box is a stranger afterwards, and somebody has to bring it its file again; say --yes", kind)
+					return usageErrorf("%s: the box %s is a stranger afterwards, and somebody has to bring it its file again; say --yes", kind, c.args[0])
 				}
 				if err := rebootAt(&r, at); err != nil {
 					return err
@@ -45,6 +45,14 @@ func machineCmd(kind wire.JobKind, summary, details string) clientCmd {
 			}
 		},
 	}
+}
+
+// whichBox is the argument: a box that is to forget all has to be named, even the only one.
+func whichBox(kind wire.JobKind) string {
+	if kind == wire.JobFactoryReset {
+		return "COLLECTOR"
+	}
+	return "[COLLECTOR]"
 }
 
 func machine(ctx context.Context, c *call, collector string, r apitype.MachineJob, wait waiting) error {

@@ -100,6 +100,8 @@ func TestReleaseCommandErrors(t *testing.T) {
 		"no release is published": {[]string{"update", apitest.Collector}, exitFailed},
 		"must be a time as 2026":  {[]string{"update", apitest.Collector, "--at", "tonight"}, exitUsage},
 		"say --yes":               {[]string{"factory-reset", apitest.Collector}, exitUsage},
+		"[flags] COLLECTOR":       {[]string{"factory-reset", "--yes"}, exitUsage},
+		"site-berln-1":            {[]string{"update-policy", "site-berln-1", "--mode", "approval"}, exitFailed},
 		"VERSION [COLLECTOR":      {[]string{"release", "approve"}, exitUsage},
 	} {
 		_, errs, code := s.run(c.args...)
