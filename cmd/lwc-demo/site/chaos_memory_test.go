@@ -118,6 +118,8 @@ func TestUplinkDownForAnHour(t *testing.T) {
 			{Name: "first", Start: now.Add(3 * time.Minute).Format("15:04"), Window: "20m"},
 			{Name: "second", Start: now.Add(30 * time.Minute).Format("15:04"), Window: "20m"},
 		}}, 0)
+	// A box collects when it has its configuration, and the cloud's word of what it has.
+	must(t, c.WaitApplied(ctx))
 	born := time.Now()
 	must(t, errors.Join(c.tellLines("refuse"), c.tellLines("reset")))
 	most := c.passHour(ctx, pace)
