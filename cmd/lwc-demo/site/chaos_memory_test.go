@@ -106,7 +106,9 @@ stall = "10m"`
 // memory of lwcd stays within the budget; after it returns all that is owed is
 // delivered. The hour goes by faster than ours.
 func TestUplinkDownForAnHour(t *testing.T) {
-	devices, pace := fewDevices, int64(60)
+	// A half that gives no sign of life for 30 s is ended: at this pace that is a second,
+	// which a busy computer may well give nobody.
+	devices, pace := fewDevices, int64(30)
 	if os.Getenv(chaosTime) != "" {
 		devices, pace = 1000, 15
 	}
@@ -118,8 +120,6 @@ func TestUplinkDownForAnHour(t *testing.T) {
 			{Name: "first", Start: now.Add(3 * time.Minute).Format("15:04"), Window: "20m"},
 			{Name: "second", Start: now.Add(30 * time.Minute).Format("15:04"), Window: "20m"},
 		}}, 0)
-	// A box collects when it has its configuration, and the cloud's word of what it has.
-	must(t, c.WaitApplied(ctx))
 	born := time.Now()
 	must(t, errors.Join(c.tellLines("refuse"), c.tellLines("reset")))
 	most := c.passHour(ctx, pace)
