@@ -142,6 +142,9 @@ func (p *Provisioner) check(k knowledge, one found) (*sitefile.File, []sitefile.
 		}
 		if k.file != nil {
 			f.Endpoint, f.CAPin = k.file.Endpoint, k.file.CAPin
+			if problems := f.CutOff(); problems != nil {
+				return nil, problems
+			}
 		}
 	}
 	if k.file != nil && p.Works != nil && p.Works() && strange(k.file, f) {

@@ -109,6 +109,22 @@ func TestANewFileReplacesTheSettings(t *testing.T) {
 	b.want(Enrolled, "other-token", "is another cloud than the one that this box has enrolled with")
 }
 
+// A box that is connected does not take settings with which it could never come back.
+func TestSettingsThatCutTheBoxOff(t *testing.T) {
+	b := newBox(t)
+	b.plug("sdb1", "LWCCONF", false, map[string]string{"lwc.toml": site("t1", addressA)})
+	b.want(Ready, "", "")
+	b.enrol()
+	b.unplugAll()
+	inner, outer, _ := strings.Cut(site("", addressB), "[external]")
+	cut := inner + "[external]" + strings.Replace(outer, "dhcp = true ", "addresses = [\"198.51.100.2/24\"] ", 1)
+	b.plug("sdc1", "LWCCONF", false, map[string]string{"lwc.toml": cut})
+	b.want(Enrolled, "network", "the cloud at 192.0.2.1 is outside of the subnets of this port, and no gateway leads there")
+	b.unplugAll()
+	b.plug("sdd1", "LWCCONF", false, map[string]string{"lwc.toml": strings.Replace(cut, "# gateway = \"192.0.2.1\"", "gateway = \"198.51.100.1\"", 1)})
+	b.want(Enrolled, "", "")
+}
+
 // Regression: the stick of another box took both ports of one that works down, for good.
 // One whose ports do not open, as one whose disk was moved, takes it.
 func TestTheFileOfAnotherBox(t *testing.T) {

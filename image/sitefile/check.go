@@ -23,7 +23,7 @@ func (c *checker) check(fresh bool) {
 	c.devicePorts()
 	c.outside()
 	c.apart()
-	c.findable()
+	c.reach()
 }
 
 const newFile = "get a new file from the cloud"

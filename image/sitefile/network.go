@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -177,22 +176,6 @@ func (c *checker) apart() {
 				c.addItem(KindOverlap, "external.addresses", o, " is in the same network as the internal port's "+clip(s), "the two ports need two networks: correct the address, or the length of the subnet")
 			}
 		}
-	}
-}
-
-// findable checks that the cloud's name can be looked up at all.
-func (c *checker) findable() {
-	e := c.file.External
-	to := c.file.Endpoint
-	if e.Proxy != "" {
-		to = e.Proxy
-	}
-	u, err := url.Parse(to)
-	if err != nil || to == "" || e.DHCP || len(e.DNS) > 0 || c.excused["external.dhcp"] {
-		return
-	}
-	if _, err := netip.ParseAddr(u.Hostname()); err != nil {
-		c.missing("external.dns", fmt.Sprintf(`%s is a name, and without dhcp nobody resolves it: write dns = ["192.0.2.53"] under [external]`, clip(u.Hostname())))
 	}
 }
 

@@ -1,0 +1,195 @@
+package sitefile
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"lwc/transport/wire"
+)
+
+// router is what to do where nothing leads from a port to an address.
+func router(side string) string {
+	e := outside
+	if side == "internal" {
+		e = inside
+	}
+	return fmt.Sprintf("write gateway = %s under [%s], with the address of the router there", e.gateway, side)
+}
+
+// CutOff says that the box can never reach its cloud with these settings, as far as
+// that can be known without the network: by a name that nobody resolves, or by an
+// address to which no subnet, route or gateway of the External Port leads. Nil: it may
+// work. It looks at Endpoint, so a box that knows its cloud from before fills that in.
+func (f *File) CutOff() Problems {
+	e := f.External
+	for _, to := range f.goals() {
+		a, err := netip.ParseAddr(to)
+		switch {
+		case err != nil && !e.DHCP && len(e.DNS) == 0:
+			return Problems{f.Problem(KindMissing, "external.dns", f.lacking("external.dns"),
+				fmt.Sprintf(`%s is a name, and without dhcp nobody resolves it: write dns = ["192.0.2.53"] under [external]`, clip(to)))}
+		case err == nil && !e.reaches(a):
+			text, do := e.cutOff(a)
+			return Problems{f.Problem(KindNetwork, f.addressKey(), text, do)}
+		}
+	}
+	return nil
+}
+
+// lacking says how a key that has to be there is not.
+func (f *File) lacking(key string) string {
+	if _, there := f.at[key]; there {
+		return "is to be filled in"
+	}
+	return "is missing"
+}
+
+// addressKey is the key that says how the External Port gets its address.
+func (f *File) addressKey() string {
+	if _, there := f.at["external.addresses"]; there {
+		return "external.addresses"
+	}
+	return "external.dhcp"
+}
+
+// goals are the hosts that the box dials itself: its proxy, or all that its token names.
+func (f *File) goals() []string {
+	if f.External.Proxy != "" {
+		if u, err := url.Parse(f.External.Proxy); err == nil && plausibleHost(u.Hostname()) {
+			return []string{u.Hostname()}
+		}
+		return nil
+	}
+	var hosts []string
+	for _, s := range append(endpointOf(f.Endpoint), f.named()...) {
+		if host, _, err := net.SplitHostPort(s); err == nil && plausibleHost(host) {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
+}
+
+// endpointOf is where a URL of a cloud leads; none: nowhere.
+func endpointOf(url string) []string {
+	own, err := wire.URLHostPort(url)
+	if err != nil {
+		return nil
+	}
+	return []string{own}
+}
+
+// named is all that the token says has to be reached; none: there is no whole token.
+func (f *File) named() []string {
+	t, err := wire.ParseToken(wire.EnrolToken, f.Token)
+	if err != nil {
+		return nil
+	}
+	to, err := t.Reach()
+	if err != nil {
+		return nil
+	}
+	return to
+}
+
+// cutOff words that nothing leads from the External Port to an address.
+func (e External) cutOff(a netip.Addr) (text, do string) {
+	what := "the cloud"
+	if e.Proxy != "" {
+		what = "the proxy"
+	}
+	text, do = fmt.Sprintf("%s at %s is outside of the subnets of this port, and no gateway leads there", what, a), router("external")
+	switch {
+	case e.DHCP:
+		return text, "dhcp gives an IPv4 address alone: add an IPv6 address under [external], and its gateway"
+	case !slices.ContainsFunc(e.subnets(), func(p netip.Prefix) bool { return p.Addr().Is4() == a.Is4() }):
+		return text, "give the port an address of that family too, and its gateway"
+	}
+	return text, do
+}
+
+func (p Port) subnets() (all []netip.Prefix) {
+	for _, s := range p.Addresses {
+		if one, err := netip.ParsePrefix(s); err == nil {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// reaches reports whether a packet to the address would leave by this port. What cannot
+// be known here, as what a lease brings, counts as yes.
+func (p Port) reaches(a netip.Addr) bool {
+	a = a.Unmap()
+	if a.IsLoopback() || a.IsLinkLocalUnicast() || p.DHCP && a.Is4() {
+		return true // no gateway is what a loopback address lacks
+	}
+	if slices.ContainsFunc(p.subnets(), func(s netip.Prefix) bool { return s.Contains(a) }) {
+		return true
+	}
+	if g, err := netip.ParseAddr(p.Gateway); p.Gateway != "" && (err != nil || g.Is4() == a.Is4()) {
+		return true
+	}
+	return slices.ContainsFunc(p.Routes, func(s string) bool { return routeLeads(s, a) })
+}
+
+// routeLeads tells whether a route has the address in its destination; one that cannot
+// be read is told as such.
+func routeLeads(s string, to netip.Addr) bool {
+	words := strings.Fields(s)
+	if len(words) != 3 {
+		return true
+	}
+	if words[0] == "default" {
+		via, err := netip.ParseAddr(words[2])
+		return err != nil || via.Is4() == to.Is4()
+	}
+	d, err := netip.ParsePrefix(words[0])
+	return err != nil || d.Contains(to)
+}
+
+// reach checks that the port leads to its name servers, and the External Port to the
+// cloud: not where a part of that could not be read, or is wrong in itself.
+func (c *checker) reach() {
+	for _, side := range []struct {
+		name string
+		port Port
+	}{{"internal", c.file.Internal.Port}, {"external", c.file.External.Port}} {
+		if c.unsure(side.name) {
+			continue
+		}
+		for _, s := range side.port.DNS {
+			if a, ok := serverAddress(s); ok && !side.port.reaches(a) {
+				c.addItem(KindNetwork, side.name+".dns", s, " is outside of the subnets of this port, and no gateway leads there", router(side.name))
+			}
+		}
+	}
+	if !c.unsure("external") {
+		c.problems = append(c.problems, c.file.CutOff()...)
+	}
+}
+
+// unsure tells that what is known of a port's networks is not whole.
+func (c *checker) unsure(side string) bool {
+	if c.broken {
+		return true
+	}
+	for _, key := range []string{"addresses", "dhcp", "gateway", "routes", "dns"} {
+		full := side + "." + key
+		if c.excused[full] || slices.ContainsFunc(c.problems, func(p Problem) bool { return p.Key == full }) {
+			return true
+		}
+	}
+	return false
+}
+
+func serverAddress(s string) (netip.Addr, bool) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return a, true
+	}
+	ap, err := netip.ParseAddrPort(s)
+	return ap.Addr(), err == nil
+}
