@@ -57,7 +57,7 @@ func TestCheckConfigOfAFileThatIsWrong(t *testing.T) {
 			`lwc.toml:11:7: the value has no quotes: put a text in straight quotes, "like this"; numbers, true and false stand without`},
 		{"lwcd's ports", `"10.0.0.0/8 via 10.1.0.1"`, `"10.0.0.0/8 via 10.9.0.1"`,
 			`lwc.toml:15:10: internal.routes: "10.0.0.0/8 via 10.9.0.1" is in no subnet of this port: give the router's address inside a subnet of this port`},
-		{"two networks", "dhcp = true", "addresses = [\"10.200.0.2/24\"]\ndns = [\"192.0.2.53\"]",
+		{"two networks", "dhcp = true", "addresses = [\"10.200.0.2/24\"]\ndns = [\"10.200.0.53\"]",
 			`lwc.toml:15:10: internal.routes: route 10.0.0.0/8 covers address 10.200.0.2/24 of the external port: the two ports need networks of their own: change one of them`},
 	} {
 		text := good(t)
