@@ -82,5 +82,5 @@ func (a *API) makeToken(ctx context.Context, in *request[apitype.APITokenRequest
 }
 
 func (a *API) deleteToken(ctx context.Context, in *one) (*struct{}, error) {
-	return nil, a.fail("delete-api-token", a.cfg.Store.DeleteAPIToken(ctx, in.ID))
+	return nil, a.fail("delete-api-token", a.cfg.Store.DeleteAPIToken(ctx, in.ID, caller(ctx).Name))
 }

@@ -49,7 +49,7 @@ func (a *API) getCollector(ctx context.Context, in *oneCollector) (*answer[apity
 }
 
 func (a *API) revokeCollector(ctx context.Context, in *oneCollector) (*answer[apitype.Collector], error) {
-	if err := a.cfg.Store.Revoke(ctx, in.Collector); err != nil {
+	if err := a.cfg.Store.Revoke(ctx, in.Collector, caller(ctx).Name); err != nil {
 		return nil, a.fail("revoke-collector", err)
 	}
 	a.cfg.Hub.Revoked(in.Collector)
@@ -65,7 +65,7 @@ func (a *API) makeEnrolToken(ctx context.Context, in *request[apitype.EnrolToken
 }
 
 func (a *API) revokeEnrolToken(ctx context.Context, in *one) (*struct{}, error) {
-	return nil, a.fail("revoke-enrol-token", a.cfg.Store.RevokeEnrolToken(ctx, in.ID))
+	return nil, a.fail("revoke-enrol-token", a.cfg.Store.RevokeEnrolToken(ctx, in.ID, caller(ctx).Name))
 }
 
 // eventsQuery chooses events.

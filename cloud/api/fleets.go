@@ -44,7 +44,7 @@ type putFleet struct {
 
 func (a *API) putFleet(ctx context.Context, in *putFleet) (*answer[apitype.Changes], error) {
 	defer in.Body.Wipe()
-	r, err := a.cfg.Keeper.Apply(ctx, in.Collector, in.Body, in.DryRun)
+	r, err := a.cfg.Keeper.Apply(ctx, in.Collector, caller(ctx).Name, in.Body, in.DryRun)
 	return a.changes("put-fleet", in.Collector, r, in.DryRun, err)
 }
 

@@ -178,7 +178,7 @@ func (a *API) listBoxes(ctx context.Context, _ *struct{}) (*answer[apitype.Appli
 }
 
 func (a *API) putUpdatePolicy(ctx context.Context, in *request[rollout.Policy]) (*answer[apitype.UpdatePolicy], error) {
-	if err := a.cfg.Store.SetUpdatePolicy(ctx, in.Body); err != nil {
+	if err := a.cfg.Store.SetUpdatePolicy(ctx, in.Body, caller(ctx).Name); err != nil {
 		return nil, a.fail("put-update-policy", err)
 	}
 	a.cfg.Planner.Look()
@@ -200,7 +200,7 @@ func (a *API) putOwnUpdatePolicy(ctx context.Context, in *ownPolicy) (*answer[ap
 	if _, err := a.cfg.Store.Collector(ctx, in.Collector); err != nil {
 		return nil, a.fail("put-collector-update-policy", err)
 	}
-	_, err := a.cfg.Keeper.Revise(ctx, in.Collector, func(s *fleet.Spec) error {
+	_, err := a.cfg.Keeper.Revise(ctx, in.Collector, caller(ctx).Name, func(s *fleet.Spec) error {
 		s.Updates = in.Body
 		return nil
 	})

@@ -62,6 +62,11 @@ func (l *line) sendJob(ctx context.Context, j edp.Job) error {
 	if (j.Kind == wire.JobCollect || j.Kind == wire.JobProbe) && len(left) == 0 { // none stands for all in a job
 		return l.finished(ctx, j)
 	}
+	if j.State == edp.JobQueued { // what was not taken may be called off until now
+		if due, err := l.hub.cfg.Store.SendingJob(ctx, j.ID); err != nil || !due {
+			return err
+		}
+	}
 	for _, part := range jobParts(out, left) {
 		if err := l.hub.send(ctx, l.id, wire.KindJob, part); err != nil {
 			return err

@@ -265,7 +265,7 @@ func TestRevokedCollectorIsOut(t *testing.T) {
 	b.connect()
 	b.hello()
 	eventually(t, "online", func() bool { return c.hub.Online(alpha) })
-	if err := c.store.Revoke(t.Context(), alpha); err != nil {
+	if err := c.store.Revoke(t.Context(), alpha, "ada"); err != nil {
 		t.Fatal(err)
 	}
 	c.hub.Revoked(alpha)

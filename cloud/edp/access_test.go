@@ -113,7 +113,7 @@ func TestAPITokens(t *testing.T) {
 	if n := len(must[[]edp.APIToken](t)(s.APITokens(ctx))); n != 2 {
 		t.Errorf("%d tokens", n)
 	}
-	ok(t, s.DeleteAPIToken(ctx, id))
+	ok(t, s.DeleteAPIToken(ctx, id, "ada"))
 	denied := func(id string, sec secret.Text) {
 		t.Helper()
 		if _, err := s.CheckAPIToken(ctx, id, sec); !errors.Is(err, edp.ErrDenied) {

@@ -38,9 +38,15 @@ func (s *Store) NewEnrolToken(ctx context.Context, spec EnrolTokenSpec) (id stri
 
 // RevokeEnrolToken makes an enrolment token worthless. A collector that enrolled with it
 // stays.
-func (s *Store) RevokeEnrolToken(ctx context.Context, id string) error {
-	n, err := exec(ctx, s.write, `DELETE FROM enrol_tokens WHERE id = $1`, id)
-	return touched(n, err, "revoking enrolment token", id)
+func (s *Store) RevokeEnrolToken(ctx context.Context, id, by string) error {
+	err := s.tx(ctx, func(t *sql.Tx) error {
+		of, err := one(ctx, t, scanString, `DELETE FROM enrol_tokens WHERE id = $1 RETURNING collector`, id)
+		return told(ctx, t, err, EventEnrolTokenRevoked, of, "enrolment token %s was revoked by %s", id, whom(by))
+	})
+	if err != nil {
+		return fmt.Errorf("revoking enrolment token %.80q: %w", id, err)
+	}
+	return nil
 }
 
 func (spec EnrolTokenSpec) check() error {
@@ -207,7 +213,7 @@ func (s *Store) Enrolled(ctx context.Context, e Enrolment) error {
 
 // Revoke shuts a collector out, spends the tokens bound to it and ends what it
 // had to do. The caller ends its session.
-func (s *Store) Revoke(ctx context.Context, id string) error {
+func (s *Store) Revoke(ctx context.Context, id, by string) error {
 	err := s.tx(ctx, func(t *sql.Tx) error {
 		n, err := exec(ctx, t, `UPDATE collectors SET state = $1, online = 0 WHERE id = $2`, CollectorRevoked, id)
 		if err == nil && n == 0 {
@@ -216,10 +222,11 @@ func (s *Store) Revoke(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		if _, err = exec(ctx, t, `DELETE FROM enrol_tokens WHERE collector = $1`, id); err != nil {
-			return err
+		void, err := exec(ctx, t, `DELETE FROM enrol_tokens WHERE collector = $1`, id)
+		if err == nil {
+			err = abandon(ctx, t, id)
 		}
-		return abandon(ctx, t, id)
+		return told(ctx, t, err, EventRevoked, id, "the collector was revoked by %s%s", whom(by), voidTokens(void))
 	})
 	if err != nil {
 		return fmt.Errorf("revoking collector %.80s: %w", id, err)

@@ -52,7 +52,7 @@ func TestAdmission(t *testing.T) {
 		{"the cloud's own name", edp.EnrolTokenSpec{}, nil, "lwc-cloud", "", edp.ErrInvalid},
 		{"an id of another key", edp.EnrolTokenSpec{}, func(s *edp.Store) { enrol(t, s, site) }, site, "", edp.ErrIDTaken},
 		{"bound replaces another key", edp.EnrolTokenSpec{Collector: site}, func(s *edp.Store) { enrol(t, s, site) }, site, site, nil},
-		{"a revoked id", edp.EnrolTokenSpec{}, func(s *edp.Store) { enrol(t, s, site); ok(t, s.Revoke(t.Context(), site)) }, site, "", edp.ErrRevoked},
+		{"a revoked id", edp.EnrolTokenSpec{}, func(s *edp.Store) { enrol(t, s, site); ok(t, s.Revoke(t.Context(), site, "ada")) }, site, "", edp.ErrRevoked},
 		{"a pending id", edp.EnrolTokenSpec{}, func(s *edp.Store) {
 			must[[]edp.Change](t)(s.PutFleet(t.Context(), smallFleet(site, "edge-1")))
 		}, site, site, nil},
@@ -168,7 +168,7 @@ func TestRevocation(t *testing.T) {
 	s, ctx := open(t), t.Context()
 	enrol(t, s, site)
 	before := newToken(t, s, edp.EnrolTokenSpec{Collector: site})
-	ok(t, s.Revoke(ctx, site))
+	ok(t, s.Revoke(ctx, site, "ada"))
 	if _, err := admit(t, s, before, site, "key 1"); !errors.Is(err, edp.ErrTokenUnknown) {
 		t.Errorf("a token from before the revocation: %v", err)
 	}
@@ -182,7 +182,7 @@ func TestRevocation(t *testing.T) {
 	if _, err := admit(t, s, newToken(t, s, edp.EnrolTokenSpec{Collector: site}), site, "key 2"); err != nil {
 		t.Errorf("a token made for it afterwards: %v", err)
 	}
-	if err := s.Revoke(ctx, other); !errors.Is(err, edp.ErrNotFound) {
+	if err := s.Revoke(ctx, other, "ada"); !errors.Is(err, edp.ErrNotFound) {
 		t.Error(err)
 	}
 }

@@ -139,6 +139,12 @@ func replaceFleet(ctx context.Context, t *sql.Tx, old, f Fleet) ([]Change, error
 			return nil, fmt.Errorf("%s %s: %w", c.Kind, c.ID, err)
 		}
 	}
+	if slices.ContainsFunc(changes, func(c Change) bool { return c.Kind == "updates" }) {
+		err = told(ctx, t, nil, EventPolicyChanged, f.Collector, "when the box may change its release was changed by %s: %s; it was: %s", whom(f.By), f.Updates, old.Updates)
+		if err != nil {
+			return nil, err
+		}
+	}
 	_, err = exec(ctx, t, `UPDATE collectors SET config_version = config_version + 1 WHERE id = $1`, f.Collector)
 	return changes, err
 }

@@ -53,6 +53,8 @@ func createJob(ctx context.Context, t *sql.Tx, n NewJob, now time.Time) (Job, er
 		err = chooseDevices(ctx, t, &j)
 	case wire.JobUpdate:
 		err = chooseRelease(ctx, t, &j)
+	case wire.JobFactoryReset:
+		err = noOtherReset(ctx, t, &j)
 	}
 	if err != nil {
 		return Job{}, err
@@ -64,6 +66,9 @@ func createJob(ctx context.Context, t *sql.Tx, n NewJob, now time.Time) (Job, er
 	_, err = exec(ctx, t, `INSERT INTO jobs (id, collector, kind, run, devices, asked_by, state, total, created_at, expires_at, release, source, reboot_at, detail)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`, j.ID, j.Collector, j.Kind, j.Run, devices,
 		j.By, j.State, j.Total, micros(j.Created), micros(j.Expires), j.Release, j.Source, micros(j.RebootAt), j.Detail)
+	if j.Kind == wire.JobFactoryReset {
+		err = told(ctx, t, err, EventResetAsked, j.Collector, "a factory reset was asked for by %s (job %s)", whom(j.By), j.ID)
+	}
 	return j, err
 }
 
@@ -114,12 +119,12 @@ func (f Fleet) choose(ids []string) ([]Device, error) {
 	return out, nil
 }
 
-const jobColumns = `id, collector, kind, run, devices, asked_by, state, error, done, total, created_at, expires_at, finished_at, release, source, detail, reboot_at`
+const jobColumns = `id, collector, kind, run, devices, asked_by, state, error, done, total, created_at, expires_at, finished_at, release, source, detail, reboot_at, sent_at`
 
 func scanJob(r row) (j Job, err error) {
 	return j, r.Scan(&j.ID, &j.Collector, &j.Kind, &j.Run, jsonColumn{&j.Devices}, &j.By, &j.State, &j.Error,
 		&j.Done, &j.Total, moment{&j.Created}, moment{&j.Expires}, moment{&j.Finished},
-		&j.Release, &j.Source, &j.Detail, moment{&j.RebootAt})
+		&j.Release, &j.Source, &j.Detail, moment{&j.RebootAt}, moment{&j.Sent})
 }
 
 // Job returns one job.
@@ -135,10 +140,8 @@ func (s *Store) Job(ctx context.Context, id string) (Job, error) {
 // neither finished nor expired in the queue, and collect jobs that say they are
 // done while their run waits for its manifest.
 func (s *Store) OpenJobs(ctx context.Context, collector string) ([]Job, error) {
-	list, err := all(ctx, s.read, scanJob, `SELECT `+jobColumns+` FROM jobs WHERE collector = $1 AND (
-			(state = $2 AND expires_at > $3) OR state IN ($4, $5)
-			OR (state = $6 AND EXISTS (SELECT 1 FROM runs r WHERE r.id = jobs.run AND r.state = $7)))
-		ORDER BY id`, collector, JobQueued, micros(time.Now()), wire.JobAccepted, wire.JobRunning, wire.JobDone, RunRunning)
+	list, err := all(ctx, s.read, scanJob, `SELECT `+jobColumns+` FROM jobs WHERE collector = $1 AND `+isOpen+` ORDER BY id`,
+		append([]any{collector}, openStates(time.Now())...)...)
 	if err != nil {
 		return nil, fmt.Errorf("listing the jobs of collector %.80q: %w", collector, err)
 	}
@@ -146,8 +149,8 @@ func (s *Store) OpenJobs(ctx context.Context, collector string) ([]Job, error) {
 }
 
 // SawJobStatus notes the progress of a job, and the result of the device that
-// just finished. A finished job does not change any more. ErrNotFound says that
-// the collector has no such job.
+// just finished. A finished job does not change any more, but for one that was called
+// off when it had been sent. ErrNotFound says that the collector has no such job.
 func (s *Store) SawJobStatus(ctx context.Context, st wire.JobStatus) error {
 	err := s.tx(ctx, func(t *sql.Tx) error {
 		j, err := one(ctx, t, scanJob, `SELECT `+jobColumns+` FROM jobs WHERE id = $1 AND collector = $2`, st.ID, st.Collector)
@@ -166,7 +169,12 @@ func (s *Store) SawJobStatus(ctx context.Context, st wire.JobStatus) error {
 			}
 		}
 		if over(j.State) {
-			return nil
+			if j.State != JobCalledOff || j.Sent.IsZero() {
+				return nil
+			}
+			if err := takenAfterAll(ctx, t, j, st); err != nil {
+				return err
+			}
 		}
 		return advance(ctx, t, j, st, now)
 	})
@@ -177,7 +185,7 @@ func (s *Store) SawJobStatus(ctx context.Context, st wire.JobStatus) error {
 }
 
 func over(s wire.JobState) bool {
-	return s == wire.JobDone || s == wire.JobFailed || s == wire.JobRefused
+	return s == wire.JobDone || s == wire.JobFailed || s == wire.JobRefused || s == JobCalledOff
 }
 
 func advance(ctx context.Context, t *sql.Tx, j Job, st wire.JobStatus, now time.Time) error {

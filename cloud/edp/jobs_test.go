@@ -18,7 +18,7 @@ func TestCreateJob(t *testing.T) {
 	must[[]edp.Change](t)(s.PutFleet(ctx, f))
 	revoked := "site-c-003"
 	enrol(t, s, revoked)
-	ok(t, s.Revoke(ctx, revoked))
+	ok(t, s.Revoke(ctx, revoked, "ada"))
 	for name, c := range map[string]struct {
 		job      edp.NewJob
 		expected int
@@ -176,7 +176,7 @@ func TestSweep(t *testing.T) {
 func TestRevocationEndsJobs(t *testing.T) {
 	s, j := collecting(t, "edge-1")
 	ok(t, s.SawJobStatus(t.Context(), wire.JobStatus{V: wire.Version, ID: j.ID, Collector: site, State: wire.JobRunning, Total: 1}))
-	ok(t, s.Revoke(t.Context(), site))
+	ok(t, s.Revoke(t.Context(), site, "ada"))
 	got := must[edp.Job](t)(s.Job(t.Context(), j.ID))
 	if got.State != wire.JobFailed || got.Error != "the collector was revoked" {
 		t.Errorf("the job is %s: %q", got.State, got.Error)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,6 +42,10 @@ func TestOldDatabasesMigrate(t *testing.T) {
 	err = s.EachManifest(ctx, "site-a-001", "", func(m SignedManifest) error { got = append(got, m); return nil })
 	if err != nil || len(got) != 1 || string(got[0].Plain) != `{"old":1}` || !got[0].Last || len(got[0].Envelope.Signatures) > 0 {
 		t.Errorf("the manifests: %+v, %v", got, err)
+	}
+	j, err := s.CallOffJob(ctx, "old-job", "ada")
+	if err != nil || !strings.Contains(j.Error, "had been sent at 2023-11-14") { // nobody knows, so that it may be
+		t.Errorf("a job that waited: %+v, %v", j, err)
 	}
 	if err := s.SawHello(ctx, wire.Hello{Collector: "site-a-001", Boot: "boot-1", Conn: 6}); err != nil {
 		t.Errorf("the boot of before: %v", err)
@@ -82,6 +87,7 @@ func makeOld(t *testing.T, ctx context.Context, path string, body []byte) {
 		{`INSERT INTO collectors (id, state, created_at, boot, conn, schedule) VALUES ('site-a-001', 'active', 1, 'boot-1', 5, '{"start":"02:00","window":"2h"}')`, nil},
 		{`INSERT INTO devices (collector, id, body, last_complete, seconds) VALUES ('site-a-001', 'edge-1', '{"id":"edge-1"}', 1700000000000000, 3.5)`, nil},
 		{`INSERT INTO runs (id, collector, job, kind, state, boot, started_at) VALUES ('r', 'site-a-001', '', 'schedule', 'complete', 'boot-1', 1)`, nil},
+		{`INSERT INTO jobs (id, collector, kind, run, devices, asked_by, state, created_at, expires_at) VALUES ('old-job', 'site-a-001', 'restart', '', '[]', 'ada', 'queued', 1700000000000000, 1700003600000000)`, nil},
 		{`INSERT INTO manifests (collector, hash, run, boot, previous, received_at, raw) VALUES ('site-a-001', 'h', 'r', 'boot-1', '', 1, $1)`,
 			[]any{helper.enc.EncodeAll([]byte(`{"old":1}`), nil)}},
 		{`INSERT INTO documents (collector, id, run, device, item, boot, outcome, flags, sha256, size, collected_at, received_at, body)

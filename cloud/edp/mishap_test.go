@@ -57,7 +57,7 @@ func TestHeldDocumentsEnd(t *testing.T) {
 		}
 	}
 	put(t, s, held(id, "edge-3", "c"))
-	ok(t, s.Revoke(ctx, site))
+	ok(t, s.Revoke(ctx, site, "ada"))
 	if waiting() != 0 {
 		t.Errorf("of a revoked collector %d wait", waiting())
 	}

@@ -157,7 +157,13 @@ func (s *Store) APITokens(ctx context.Context) ([]APIToken, error) {
 }
 
 // DeleteAPIToken revokes an API token.
-func (s *Store) DeleteAPIToken(ctx context.Context, id string) error {
-	n, err := exec(ctx, s.write, `DELETE FROM api_tokens WHERE id = $1`, id)
-	return touched(n, err, "revoking API token", id)
+func (s *Store) DeleteAPIToken(ctx context.Context, id, by string) error {
+	err := s.tx(ctx, func(t *sql.Tx) error {
+		of, err := one(ctx, t, scanString, `DELETE FROM api_tokens WHERE id = $1 RETURNING name || ' (' || role || ')'`, id)
+		return told(ctx, t, err, EventAPITokenRevoked, "", "API token %s of %s was revoked by %s", id, of, whom(by))
+	})
+	if err != nil {
+		return fmt.Errorf("revoking API token %.80q: %w", id, err)
+	}
+	return nil
 }

@@ -156,6 +156,7 @@ type Fleet struct {
 	Masking     Masking
 	AllowCLI    bool           // devices that refuse NETCONF may be asked by CLI commands
 	Updates     rollout.Policy // when its box may change its release; zero: as the cloud's default says
+	By          string         // who changes it, for the event of another Updates; GetFleet leaves it empty
 }
 
 // Masking is what a collector replaces in documents before they leave, and the

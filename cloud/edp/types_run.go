@@ -37,6 +37,7 @@ type Job struct {
 	RebootAt                   time.Time // of an update; zero: at once
 	Done, Total                int       // devices
 	Created, Expires, Finished time.Time
+	Sent                       time.Time // when it was handed to the connection last; zero: never
 }
 
 // RunKind is who started a run.

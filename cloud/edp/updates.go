@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -47,21 +48,32 @@ func updatePolicy(ctx context.Context, q querier) (rollout.Policy, error) {
 
 // SetUpdatePolicy changes the policy of collectors that have none of their own; the
 // zero value brings back the one that is built in. ErrInvalid names what is wrong.
-func (s *Store) SetUpdatePolicy(ctx context.Context, p rollout.Policy) error {
+func (s *Store) SetUpdatePolicy(ctx context.Context, p rollout.Policy, by string) error {
 	for _, wrong := range p.Check() {
 		return fmt.Errorf("%s: %s: %w", wrong.Field, wrong.Text, ErrInvalid)
 	}
-	text, err := asJSON(p)
-	if err == nil && p.IsZero() {
-		_, err = exec(ctx, s.write, `DELETE FROM settings WHERE name = $1`, settingUpdates)
-	} else if err == nil {
-		_, err = exec(ctx, s.write, `INSERT INTO settings (name, value) VALUES ($1, $2)
-			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, settingUpdates, text)
-	}
+	err := s.tx(ctx, func(t *sql.Tx) error { return setUpdatePolicy(ctx, t, p, by) })
 	if err != nil {
 		return fmt.Errorf("changing the policy of updates: %w", err)
 	}
 	return nil
+}
+
+func setUpdatePolicy(ctx context.Context, t *sql.Tx, p rollout.Policy, by string) error {
+	old, err := updatePolicy(ctx, t)
+	if err != nil {
+		return err
+	}
+	if p.IsZero() {
+		_, err = exec(ctx, t, `DELETE FROM settings WHERE name = $1`, settingUpdates)
+		p = rollout.Default()
+	} else {
+		err = putSetting(ctx, t, settingUpdates, p)
+	}
+	if err != nil || reflect.DeepEqual(old, p) {
+		return err
+	}
+	return told(ctx, t, nil, EventPolicyChanged, "", "the default of when boxes may change their release was changed by %s: %s; it was: %s", whom(by), p, old)
 }
 
 // BoxRow is the box of a collector with what the planner of updates has to know.

@@ -199,12 +199,13 @@ func TestFactoryResets(t *testing.T) {
 func TestAFactoryResetIsOfOneBox(t *testing.T) {
 	s := open(t)
 	ctx := t.Context()
+	enrol(t, s, other)
+	theirs := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: other, Kind: wire.JobFactoryReset}))
 	for state, want := range map[wire.JobState]wire.JobState{edp.JobQueued: wire.JobFailed, wire.JobAccepted: wire.JobFailed, wire.JobRunning: wire.JobDone} {
 		id := "site-" + string(state)
-		enrol(t, s, id, other)
+		enrol(t, s, id)
 		box(t, s, id, "boot of "+id, wire.Box{})
 		reset := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: id, Kind: wire.JobFactoryReset}))
-		theirs := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: other, Kind: wire.JobFactoryReset}))
 		if state != edp.JobQueued {
 			ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: reset.ID, Collector: id, State: state}))
 		}

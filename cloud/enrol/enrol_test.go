@@ -239,7 +239,7 @@ func TestRenewalIsForTheSameCollectorAndKey(t *testing.T) {
 func TestARevokedCollectorGetsNothing(t *testing.T) {
 	e, k := start(t), key()
 	cert := e.certificate(e.enrol(e.token(edp.EnrolTokenSpec{}), site, k), k)
-	if err := e.store.Revoke(t.Context(), site); err != nil {
+	if err := e.store.Revoke(t.Context(), site, "ada"); err != nil {
 		t.Fatal(err)
 	}
 	for path, method := range map[string]string{wire.PathBootstrap: http.MethodGet, wire.PathReenroll: http.MethodPost} {

@@ -155,7 +155,7 @@ func TestACollectorReachesTheBroker(t *testing.T) {
 func TestWhoIsTurnedAwayInTheHandshake(t *testing.T) {
 	k := start(t, http.NotFoundHandler(), false)
 	revoked := k.collector("site-r-009")
-	if err := k.store.Revoke(t.Context(), "site-r-009"); err != nil {
+	if err := k.store.Revoke(t.Context(), "site-r-009", "ada"); err != nil {
 		t.Fatal(err)
 	}
 	replaced := k.collector("site-x-008")

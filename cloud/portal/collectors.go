@@ -82,7 +82,7 @@ func (p *Portal) showRevoke(v *visit) error {
 
 func (p *Portal) revoke(v *visit) error {
 	id := v.r.PathValue("collector")
-	if err := p.cfg.Store.Revoke(v.r.Context(), id); err != nil {
+	if err := p.cfg.Store.Revoke(v.r.Context(), id, v.user.Name); err != nil {
 		return err
 	}
 	p.cfg.Hub.Revoked(id)

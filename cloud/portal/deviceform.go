@@ -133,7 +133,7 @@ func (p *Portal) pinDevice(v *visit) error {
 // reviseDevice changes the device that the path names.
 func (v *visit) reviseDevice(change func(*fleet.Device)) error {
 	collector, id := v.r.PathValue("collector"), v.r.PathValue("device")
-	_, err := v.cfg.Keeper.Revise(v.r.Context(), collector, func(s *fleet.Spec) error {
+	_, err := v.cfg.Keeper.Revise(v.r.Context(), collector, v.user.Name, func(s *fleet.Spec) error {
 		at := slices.IndexFunc(s.Devices, func(d fleet.Device) bool { return d.ID == id })
 		if at < 0 {
 			return fmt.Errorf("device %q of %s: %w", id, collector, edp.ErrNotFound)

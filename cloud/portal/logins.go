@@ -87,7 +87,7 @@ func (v *visit) reviseForm(notice string, typed func(*loginsData), change func(*
 	}
 	d.inSchedule(wire.Schedule{})
 	typed(&d)
-	if _, err := v.cfg.Keeper.Revise(v.r.Context(), d.Collector, change); err != nil {
+	if _, err := v.cfg.Keeper.Revise(v.r.Context(), d.Collector, v.user.Name, change); err != nil {
 		return v.wrong("logins", "collectors", d, err)
 	}
 	return v.done("/collectors/"+d.Collector+"/access", notice)

@@ -129,7 +129,7 @@ func (p *Portal) putOwnPolicy(v *visit) error {
 	}
 	policy, wrong := v.policy()
 	if len(wrong) == 0 {
-		_, err = p.cfg.Keeper.Revise(v.r.Context(), d.C.ID, func(s *fleet.Spec) error {
+		_, err = p.cfg.Keeper.Revise(v.r.Context(), d.C.ID, v.user.Name, func(s *fleet.Spec) error {
 			s.Updates = policy
 			return nil
 		})

@@ -70,7 +70,7 @@ func TestPortsOfARevokedCollector(t *testing.T) {
 	if !strings.Contains(v.page("/"), "port-trouble") {
 		t.Error("closed ports are not on the overview")
 	}
-	must(t, c.Store.Revoke(t.Context(), apitest.Collector))
+	must(t, c.Store.Revoke(t.Context(), apitest.Collector, "ada"))
 	if strings.Contains(v.page("/"), "port-trouble") {
 		t.Error("a revoked collector is on the overview")
 	}

@@ -183,7 +183,7 @@ func TestProbePagesOfHostileDevices(t *testing.T) {
 func TestProbesOfManyDevices(t *testing.T) {
 	c := apitest.Start(t)
 	c.Fill()
-	_, err := c.Keeper.Revise(t.Context(), apitest.Collector, func(s *fleet.Spec) error {
+	_, err := c.Keeper.Revise(t.Context(), apitest.Collector, "ada", func(s *fleet.Spec) error {
 		for i := range 120 {
 			d := s.Devices[0]
 			d.ID = fmt.Sprintf("many-%03d", i)

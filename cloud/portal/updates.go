@@ -60,7 +60,7 @@ func (p *Portal) putPolicy(v *visit) error {
 	policy, wrong := v.policy()
 	var err error = wrong
 	if len(wrong) == 0 {
-		err = p.cfg.Store.SetUpdatePolicy(v.r.Context(), policy)
+		err = p.cfg.Store.SetUpdatePolicy(v.r.Context(), policy, v.user.Name)
 	}
 	if err != nil {
 		d, derr := v.updatesData()

@@ -36,7 +36,7 @@ func TestUpdatesInABrowser(t *testing.T) {
 		t.Errorf("the problems: %s", s)
 	}
 	b.picture("updates-wrong")
-	must(t, c.Store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic})) // its form has no window
+	must(t, c.Store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}, "ada")) // its form has no window
 	b.visit(c.URL+"/updates", "#default select")
 	b.do(chromedp.SetValue(chromedp.CSS("#default select[name=mode]"), "approval"), click("#default button.primary"), seen(".note.good"))
 	if p, err := c.Store.UpdatePolicy(t.Context()); err != nil || p.Mode != rollout.Approval || !p.Window.IsZero() {

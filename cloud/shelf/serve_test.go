@@ -132,7 +132,7 @@ func TestWhoGetsNoRelease(t *testing.T) {
 	r := must(s.Add(t.Context(), bytes.NewReader(shelftest.Bundle(t, "1.0.0", shelftest.Key(1), nil)), "ada"))(t)
 	revoked := s.box(t, "site-revoked", true, false)
 	good := s.box(t, "site-good", true, false)
-	if err := s.store.Revoke(t.Context(), "site-revoked"); err != nil {
+	if err := s.store.Revoke(t.Context(), "site-revoked", "ada"); err != nil {
 		t.Fatal(err)
 	}
 	path := "/releases/1.0.0/" + r.Files[0].PackedName

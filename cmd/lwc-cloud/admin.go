@@ -55,6 +55,9 @@ func adminLinkCommand(ctx context.Context, args []string, stdout, _ io.Writer) e
 	})
 }
 
+// onTheServer stands in the events of what is done with the data folder: nobody logs in.
+const onTheServer = "lwc-cloud api-token on the server"
+
 func apiTokenCommand(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	fs := flag.NewFlagSet("api-token", flag.ContinueOnError)
 	dir := fs.String("data", "", "`DIR` of lwc-cloud serve, which may be running")
@@ -76,7 +79,7 @@ func apiTokenCommand(ctx context.Context, args []string, stdout, _ io.Writer) er
 		case *list:
 			return listTokens(ctx, d.store, stdout)
 		case *revoke != "":
-			return d.store.DeleteAPIToken(ctx, *revoke)
+			return d.store.DeleteAPIToken(ctx, *revoke, onTheServer)
 		case *name == "":
 			return usageErrorf("api-token: --name NAME is needed")
 		}
@@ -96,7 +99,7 @@ func apiTokenCommand(ctx context.Context, args []string, stdout, _ io.Writer) er
 			return err
 		}
 		if _, err = fmt.Fprintln(stdout, text); err != nil { // nobody has it
-			err = errors.Join(fmt.Errorf("writing the token: %w", err), d.store.DeleteAPIToken(context.WithoutCancel(ctx), t.ID))
+			err = errors.Join(fmt.Errorf("writing the token: %w", err), d.store.DeleteAPIToken(context.WithoutCancel(ctx), t.ID, onTheServer))
 		}
 		return err
 	})

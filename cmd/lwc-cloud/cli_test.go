@@ -321,7 +321,7 @@ func (s *shell) enrolToken() string {
 func (s *shell) deleted() string {
 	s.t.Helper()
 	a, err := s.cloud.Issuer.APIToken(s.t.Context(), apitype.APITokenRequest{Name: "gone", Role: "admin"})
-	if err = errors.Join(err, s.cloud.Store.DeleteAPIToken(s.t.Context(), a.ID)); err != nil {
+	if err = errors.Join(err, s.cloud.Store.DeleteAPIToken(s.t.Context(), a.ID, "ada")); err != nil {
 		s.t.Fatal(err)
 	}
 	return a.Token

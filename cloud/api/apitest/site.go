@@ -53,7 +53,7 @@ const Reply = "<rpc-reply xmlns=\"urn:ietf:params:xml:ns:netconf:base:1.0\">\n<s
 func (c *Cloud) Fill() edp.Job {
 	c.tb.Helper()
 	c.Enrol(Collector)
-	_, err := c.Keeper.Apply(c.ctx(), Collector, Fleet(), false)
+	_, err := c.Keeper.Apply(c.ctx(), Collector, "test", Fleet(), false)
 	c.check(err)
 	job, err := c.Store.CreateJob(c.ctx(), edp.NewJob{Collector: Collector, Kind: wire.JobCollect, By: "test"})
 	c.check(err)

@@ -48,13 +48,14 @@ type Result struct {
 // Apply makes s the whole desired configuration of a collector: what s does not
 // name is removed. A secret that equals the stored one leaves it as it is, so
 // that applying twice changes nothing. With dryRun it only tells what it would
-// change. A fleet that breaks the rules is refused with fleet.Problems, whole.
-func (k *Keeper) Apply(ctx context.Context, collector string, s fleet.Spec, dryRun bool) (Result, error) {
+// change. A fleet that breaks the rules is refused with fleet.Problems, whole. By is
+// who changes it, for the event of another policy of updates.
+func (k *Keeper) Apply(ctx context.Context, collector, by string, s fleet.Spec, dryRun bool) (Result, error) {
 	if err := s.Check(); err != nil {
 		return Result{}, err
 	}
 	return k.edit(ctx, collector, dryRun, func(old edp.Fleet) (edp.Fleet, error) {
-		return k.build(old, s)
+		return k.build(old, s, by)
 	})
 }
 
@@ -87,7 +88,7 @@ func (k *Keeper) AddDevices(ctx context.Context, collector string, ds []fleet.De
 		if len(taken) > 0 {
 			return edp.Fleet{}, taken
 		}
-		return k.rebuild(old, s)
+		return k.rebuild(old, s, "")
 	})
 }
 
@@ -105,22 +106,22 @@ func (k *Keeper) DeleteDevice(ctx context.Context, collector, id string) (Result
 
 // Revise changes parts of a fleet: revise gets the stored one without its
 // secrets, and may add, change and delete entries. A credential that is left
-// without a secret keeps its stored one.
-func (k *Keeper) Revise(ctx context.Context, collector string, revise func(*fleet.Spec) error) (Result, error) {
+// without a secret keeps its stored one. By is as in Apply.
+func (k *Keeper) Revise(ctx context.Context, collector, by string, revise func(*fleet.Spec) error) (Result, error) {
 	return k.edit(ctx, collector, false, func(old edp.Fleet) (edp.Fleet, error) {
 		s := toSpec(old)
 		if err := revise(&s); err != nil {
 			return edp.Fleet{}, err
 		}
-		return k.rebuild(old, s)
+		return k.rebuild(old, s, by)
 	})
 }
 
-func (k *Keeper) rebuild(old edp.Fleet, s fleet.Spec) (edp.Fleet, error) {
+func (k *Keeper) rebuild(old edp.Fleet, s fleet.Spec, by string) (edp.Fleet, error) {
 	if err := s.Check(); err != nil {
 		return edp.Fleet{}, err
 	}
-	return k.build(old, s)
+	return k.build(old, s, by)
 }
 
 // edit reads, changes and writes one fleet under the lock.
@@ -178,9 +179,9 @@ func (k *Keeper) result(ctx context.Context, collector string, changes []edp.Cha
 
 // build turns a checked Spec into what is stored. Ciphers and versions of
 // unchanged secrets are taken over from old.
-func (k *Keeper) build(old edp.Fleet, s fleet.Spec) (edp.Fleet, error) {
+func (k *Keeper) build(old edp.Fleet, s fleet.Spec, by string) (edp.Fleet, error) {
 	next := edp.Fleet{Collector: old.Collector, Schedules: named(s.Schedules), Egress: usual(s.Egress), Limits: s.Limits, Profiles: s.Profiles,
-		Masking: old.Masking, AllowCLI: s.AllowCLI, Updates: s.Updates}
+		Masking: old.Masking, AllowCLI: s.AllowCLI, Updates: s.Updates, By: by}
 	next.Masking.Classes, next.Masking.Rules = s.Masking.Classes, s.Masking.Rules
 	stored := map[string]edp.Credential{}
 	for _, c := range old.Credentials {

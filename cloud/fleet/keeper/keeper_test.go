@@ -78,7 +78,7 @@ func TestApply(t *testing.T) {
 		{spec("two", "b", "a"), "changed credential lab secret", 2},
 		{schedule, "added schedule daily daily at 02:00 UTC; added device c; changed device b port 0 → 22; removed device a", 3},
 	} {
-		r, err := k.Apply(t.Context(), collector, c.spec, false)
+		r, err := k.Apply(t.Context(), collector, "ada", c.spec, false)
 		must(t, err)
 		want := strings.Split(c.changes, "; ")
 		got := strings.Split(told(r.Changes), "; ")
@@ -102,7 +102,7 @@ func TestApply(t *testing.T) {
 
 func TestDryRunChangesNothing(t *testing.T) {
 	k, store, _, calls := open(t)
-	r, err := k.Apply(t.Context(), collector, spec("one", "a"), true)
+	r, err := k.Apply(t.Context(), collector, "ada", spec("one", "a"), true)
 	must(t, err)
 	if len(r.Changes) != 2 || r.Version != 0 || calls() != 0 {
 		t.Errorf("%+v, told %d times", r, calls())
@@ -125,7 +125,7 @@ func TestRefused(t *testing.T) {
 		"an unknown item":    {collector, fleet.Spec{Profiles: map[string][]string{"p": {"show-verson"}}}, "did you mean"},
 		"a dangling bastion": {collector, func() fleet.Spec { s := spec("one", "a"); s.Devices[0].Bastions = []string{"j"}; return s }(), `no bastion "j"`},
 	} {
-		_, err := k.Apply(t.Context(), c.id, c.spec, false)
+		_, err := k.Apply(t.Context(), c.id, "ada", c.spec, false)
 		var ps fleet.Problems
 		if !errors.As(err, &ps) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
@@ -139,7 +139,7 @@ func TestRefused(t *testing.T) {
 // Devices that many people add at the same time are all there afterwards.
 func TestNoUpdateIsLost(t *testing.T) {
 	k, store, _, _ := open(t)
-	_, err := k.Apply(t.Context(), collector, spec("one"), false)
+	_, err := k.Apply(t.Context(), collector, "ada", spec("one"), false)
 	must(t, err)
 	var wg sync.WaitGroup
 	for i := range 20 {
@@ -159,7 +159,7 @@ func TestNoUpdateIsLost(t *testing.T) {
 
 func TestAddAndDeleteDevices(t *testing.T) {
 	k, _, _, _ := open(t)
-	_, err := k.Apply(t.Context(), collector, spec("one", "a"), false)
+	_, err := k.Apply(t.Context(), collector, "ada", spec("one", "a"), false)
 	must(t, err)
 	if _, err := k.AddDevices(t.Context(), collector, []fleet.Device{device("b"), device("a")}, false); err == nil || !strings.Contains(err.Error(), `"a" is taken`) {
 		t.Errorf("a taken id: %v", err)

@@ -18,19 +18,19 @@ func TestMaskingKey(t *testing.T) {
 	k, store, v, calls := open(t)
 	s := spec("secret", "edge-1")
 	s.Masking = fleet.Masking{Classes: map[string]bool{"mac-addresses": true, "user-names": true}, Rules: []wire.MaskRule{{Class: "site", Path: "description"}}}
-	r, err := k.Apply(t.Context(), collector, s, false)
+	r, err := k.Apply(t.Context(), collector, "ada", s, false)
 	must(t, err)
 	if got := told(r.Changes); got != "changed masking  mac-addresses off → on, rules 0 → 1; added credential lab; added device edge-1" {
 		t.Errorf("changes:\n%s", got)
 	}
 	first := maskingKey(t, store, v)
-	r, err = k.Apply(t.Context(), collector, s, false)
+	r, err = k.Apply(t.Context(), collector, "ada", s, false)
 	must(t, err)
 	if len(r.Changes) != 0 || calls() != 1 {
 		t.Errorf("applying twice: %+v, told %d times", r, calls())
 	}
 	s.Masking.Classes = map[string]bool{"secrets": false}
-	r, err = k.Apply(t.Context(), collector, s, false)
+	r, err = k.Apply(t.Context(), collector, "ada", s, false)
 	must(t, err)
 	if got := told(r.Changes); got != "changed masking  secrets on → off, mac-addresses on → off" {
 		t.Errorf("changes:\n%s", got)
@@ -89,7 +89,7 @@ func TestChangesAreTold(t *testing.T) {
 	k, _, _, _ := open(t)
 	s := spec("secret", "edge-1")
 	s.Bastions = []fleet.Bastion{{ID: "jump", Bastion: wire.Bastion{Address: "192.0.2.9", Credential: "lab", TrustFirst: true}}}
-	_, err := k.Apply(t.Context(), collector, s, false)
+	_, err := k.Apply(t.Context(), collector, "ada", s, false)
 	must(t, err)
 	for want, change := range map[string]func(*fleet.Spec){
 		"changed device edge-1 legacy_algorithms false → true": func(s *fleet.Spec) { s.Devices[0].Legacy = true },
@@ -101,7 +101,7 @@ func TestChangesAreTold(t *testing.T) {
 		next := s
 		next.Devices, next.Bastions = slices.Clone(s.Devices), slices.Clone(s.Bastions)
 		change(&next)
-		r, err := k.Apply(t.Context(), collector, next, true)
+		r, err := k.Apply(t.Context(), collector, "ada", next, true)
 		must(t, err)
 		if got := told(r.Changes); got != want {
 			t.Errorf("told %q, want %q", got, want)

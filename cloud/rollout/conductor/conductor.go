@@ -16,7 +16,7 @@ import (
 )
 
 // By stands in the jobs that no person asked for.
-const By = "update policy"
+const By = edp.ByPolicy
 
 // lookEvery is how often the boxes are looked at. Windows have minutes.
 const lookEvery = 30 * time.Second

@@ -107,7 +107,7 @@ func (s *site) why(id string) string {
 func TestAReleaseReachesAllBoxes(t *testing.T) {
 	s := newSite(t, "site-a-01", "site-b-02", "site-c-03")
 	defer s.store.Close()
-	ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}))
+	ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}, "ada"))
 	s.publish("1.1.0", nil)
 	for range 2 { // the second look finds nothing to do
 		s.step()
@@ -145,7 +145,7 @@ func TestAnOrderLapsesWithItsWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, "site-a-01")
 		defer s.store.Close()
-		ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.InWindow, Window: rollout.Window{Start: "00:30", Length: "1h"}}))
+		ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.InWindow, Window: rollout.Window{Start: "00:30", Length: "1h"}}, "ada"))
 		s.publish("1.1.0", nil) // the bubble begins at midnight
 		s.step()
 		jobs, words := s.jobs()
@@ -170,7 +170,7 @@ func (busy) CreateJob(context.Context, edp.NewJob) (edp.Job, error) {
 func TestByHandComesFirst(t *testing.T) {
 	s := newSite(t, "site-a-01")
 	defer s.store.Close()
-	ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}))
+	ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}, "ada"))
 	s.publish("1.1.0", nil)
 	ok(t, conductor.New(busy{s.store}, s, nil).Step(t.Context()))
 	if len(s.told) != 0 {
@@ -182,7 +182,7 @@ func TestByHandComesFirst(t *testing.T) {
 func TestARollbackIsNotRepeated(t *testing.T) {
 	s := newSite(t, "site-a-01")
 	defer s.store.Close()
-	ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}))
+	ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}, "ada"))
 	s.publish("1.1.0", nil)
 	s.step()
 	jobs, _ := s.jobs()
@@ -205,7 +205,7 @@ func TestARollbackIsNotRepeated(t *testing.T) {
 func TestApprovalsAndWithdrawals(t *testing.T) {
 	s := newSite(t, "site-a-01", "site-b-02")
 	defer s.store.Close()
-	ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Approval}))
+	ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Approval}, "ada"))
 	s.publish("1.1.0", func(m *release.Manifest) { m.Security = true })
 	s.step()
 	if _, words := s.jobs(); words != "" {
@@ -227,7 +227,7 @@ func TestApprovalsAndWithdrawals(t *testing.T) {
 		t.Errorf("published again, the old approval counts: %s", words)
 	}
 	ok(t, s.store.ApproveRelease(t.Context(), "1.1.0", nil, true, "ada"))
-	ok(t, s.store.Revoke(t.Context(), "site-a-01"))
+	ok(t, s.store.Revoke(t.Context(), "site-a-01", "ada"))
 	s.step()
 	if _, words := s.jobs(); words != "site-b-02:1.1.0" {
 		t.Errorf("for all but the revoked: %s", words)
@@ -300,7 +300,7 @@ func theFirstBoxDies(t *testing.T, after time.Duration, left string) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, "site-a-01", "site-b-02")
 		defer s.store.Close()
-		ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}))
+		ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}, "ada"))
 		s.publish("1.1.0", nil)
 		s.step()
 		jobs, words := s.jobs()
@@ -346,7 +346,7 @@ func TestNobodyListens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, "site-a-01", "site-b-02")
 		defer s.store.Close()
-		ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}))
+		ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}, "ada"))
 		s.publish("1.1.0", nil)
 		s.step()
 		jobs, _ := s.jobs()
