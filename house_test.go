@@ -52,7 +52,7 @@ var mayImport = map[string][]string{
 // testsMayImport is what test files may use on top of the table; a row's own
 // tests may meet its real peer.
 var (
-	testsMayImport   = []string{"testdata", "junos/junostest", "netguard/netguardtest", "transport/boxkey/boxkeytest", "image/boottest"}
+	testsMayImport   = []string{"testdata", "junos/junostest", "netguard/netguardtest", "transport/boxkey/boxkeytest", "image/boottest", "image/verity/veritytest"}
 	peersInTestsOnly = map[string][]string{
 		"netguard":         {"transport/proxy"},
 		"transport/uplink": {"cloud", "transport/proxy"},

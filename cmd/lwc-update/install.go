@@ -14,6 +14,7 @@ import (
 
 	"lwc/image/release"
 	"lwc/image/trial"
+	"lwc/image/verity"
 )
 
 // install verifies the release in the spool whole, writes it into the free slot, reads
@@ -93,7 +94,33 @@ func (b *box) verify(ctx context.Context, o order, m mouth) (release.Manifest, e
 			return release.Manifest{}, err
 		}
 	}
-	return manifest, nil
+	m.say(running, "comparing the root of release %s with its kernel", manifest.Version)
+	return manifest, b.fitTogether(ctx, manifest)
+}
+
+// fitTogether tells whether the kernel of a release starts its root: each file may be the
+// one that was signed, and the box not come up with them all the same.
+func (b *box) fitTogether(ctx context.Context, m release.Manifest) error {
+	files := map[release.Role]*os.File{}
+	for _, f := range m.Files {
+		in, err := os.Open(filepath.Join(b.work, f.Name))
+		if err != nil {
+			return err
+		}
+		defer in.Close()
+		files[f.Role] = in
+	}
+	want, err := verity.Named(files[release.UKI])
+	if got := m.File(release.Root).Partition() + m.File(release.Verity).Partition(); err == nil && got != want {
+		err = fmt.Errorf("%w: the kernel names %s, the partitions are of %s", verity.ErrOther, want, got)
+	}
+	if err == nil {
+		err = verity.Check(ctx, files[release.Root], files[release.Verity], want)
+	}
+	if err != nil {
+		return fmt.Errorf("release %s could not start: %w", m.Version, err)
+	}
+	return nil
 }
 
 // openSpooled opens a file that anybody may have put there: no link is followed out of

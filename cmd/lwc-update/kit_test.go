@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -10,11 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"lwc/image/release"
+	"lwc/image/verity/veritytest"
 	"lwc/testdata/need"
 	"lwc/transport/wire"
 )
@@ -24,12 +27,9 @@ type rig struct {
 	*box
 	dir string
 	key ed25519.PrivateKey
+	// from gives a file of a release the content of another version's.
+	from map[release.Role]string
 }
-
-const (
-	rootID   = "025ffd87750276fd2e139603d6c11504"
-	verityID = "839ef27784587d411658df8f236a9b59"
-)
 
 // newRig makes one whose programs of systemd do nothing but note that they were
 // called.
@@ -101,23 +101,49 @@ func noise(version string, role release.Role, size int) []byte {
 	return b
 }
 
+// rootBytes is what the root of a test's release has.
+const rootBytes = 5 << 20
+
+// hashesOf are the hashes of a version's root, and their hash.
+func hashesOf(version string) (hashes []byte, hash string) {
+	return veritytest.Tree(noise(version, release.Root, rootBytes))
+}
+
+// rootName is the file of a version's root.
+func rootName(version string) string {
+	_, hash := hashesOf(version)
+	return "lwc_" + version + ".root-" + hash[:32] + ".raw"
+}
+
+// content is that of a version's file.
+func content(version string, role release.Role) []byte {
+	hashes, hash := hashesOf(version)
+	switch role {
+	case release.Root:
+		return noise(version, role, rootBytes)
+	case release.Verity:
+		return append(hashes, make([]byte, 1<<20-len(hashes))...)
+	}
+	return append(veritytest.Kernel("quiet roothash="+hash), noise(version, role, 3<<20+7)...)
+}
+
 // spooled puts a release into the spool, as the collector half does.
 func (r *rig) spooled(t *testing.T, version string, change func(*release.Manifest)) release.Manifest {
 	t.Helper()
 	m := release.Manifest{V: release.Format, Version: version, Created: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)}
-	for _, part := range []struct {
-		role release.Role
-		name string
-		size int
-	}{{release.Root, ".root-" + rootID + ".raw", 5<<20 + 512}, {release.Verity, ".verity-" + verityID + ".raw", 1 << 20}, {release.UKI, ".efi", 3<<20 + 7}} {
+	_, hash := hashesOf(version)
+	for role, name := range map[release.Role]string{release.Root: rootName(version), release.Verity: "lwc_" + version + ".verity-" + hash[32:] + ".raw", release.UKI: "lwc_" + version + ".efi"} {
 		var packed bytes.Buffer
-		f, err := release.Pack(t.Context(), &packed, bytes.NewReader(noise(version, part.role, part.size)), part.role, "lwc_"+version+part.name)
+		f, err := release.Pack(t.Context(), &packed, bytes.NewReader(content(cmp.Or(r.from[role], version), role)), role, name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.write(t, "spool/"+f.PackedName, packed.Bytes())
 		m.Files = append(m.Files, f)
 	}
+	slices.SortFunc(m.Files, func(a, b release.File) int {
+		return slices.Index(release.Roles(), a.Role) - slices.Index(release.Roles(), b.Role)
+	})
 	if change != nil {
 		change(&m)
 	}

@@ -21,7 +21,13 @@ func TestRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	spool := func(r *rig, name string) string { return filepath.Join(r.spool, name) }
-	root := "lwc_1.1.0.root-" + rootID + ".raw.zst"
+	root := rootName("1.1.0") + release.Packing
+	with := func(role release.Role, version string) func(*testing.T, *rig) {
+		return func(t *testing.T, r *rig) {
+			r.from = map[release.Role]string{role: version}
+			r.spooled(t, "1.1.0", nil)
+		}
+	}
 	for _, c := range []struct {
 		about, words string
 		version      string
@@ -57,6 +63,9 @@ func TestRefused(t *testing.T) {
 			change(t, spool(r, root), func(b []byte) []byte { return append(b, 0) })
 		}},
 		{"a file missing", "no such file", "1.1.0", nil, func(t *testing.T, r *rig) { remove(t, spool(r, "lwc_1.1.0.efi.zst")) }},
+		{"the kernel of another root", "release 1.1.0 could not start", "1.1.0", nil, with(release.UKI, "1.2.0")},
+		{"the hashes of another root", "release 1.1.0 could not start", "1.1.0", nil, with(release.Verity, "1.2.0")},
+		{"a root of other hashes", "release 1.1.0 could not start", "1.1.0", nil, with(release.Root, "1.2.0")},
 		{"a link", "path escapes from parent", "1.1.0", nil, func(t *testing.T, r *rig) {
 			remove(t, spool(r, root))
 			if err := os.Symlink(r.keys, spool(r, root)); err != nil {

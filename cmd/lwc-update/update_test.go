@@ -155,7 +155,7 @@ func (r *rig) wipe(t *testing.T, name string) {
 func (r *rig) spoil(t *testing.T) {
 	t.Helper()
 	disk := filepath.Join(r.dir, "disk.img")
-	at, err := findSlot(disk, release.File{Role: release.Root, Name: "lwc_1.1.0.root-" + rootID + ".raw", Size: 1}, "1.1.0")
+	at, err := findSlot(disk, release.File{Role: release.Root, Name: rootName("1.1.0"), Size: 1}, "1.1.0")
 	if err != nil {
 		t.Fatal(err)
 	}

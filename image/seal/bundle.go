@@ -1,19 +1,17 @@
 package seal
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
-	"debug/pe"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"lwc/image/gpt"
 	"lwc/image/release"
+	"lwc/image/verity"
 )
 
 // Words are what a release says beside its files.
@@ -125,42 +123,16 @@ func (d disk) takeKernel(ctx context.Context, to string) error {
 	if err := d.system().take(ctx, kernels[0], to); err != nil {
 		return err
 	}
-	lines, err := commandLines(to)
+	kernel, err := os.Open(to)
 	if err != nil {
 		return err
 	}
-	want := "roothash=" + identity(d.root) + identity(d.verity)
-	for _, line := range lines {
-		if !strings.Contains(" "+line+" ", " "+want+" ") {
-			return fmt.Errorf("its command line does not say %s: %.200q", want, line)
-		}
+	defer kernel.Close()
+	named, err := verity.Named(kernel)
+	if want := identity(d.root) + identity(d.verity); err == nil && named != want {
+		err = fmt.Errorf("its command line says roothash=%s, and the root's partitions are of %s", named, want)
 	}
-	return nil
-}
-
-// commandLines returns the command lines of a unified kernel image: one for each of
-// its profiles that has its own (UAPI.5, "Unified Kernel Image").
-func commandLines(kernel string) ([]string, error) {
-	f, err := pe.Open(kernel)
-	if err != nil {
-		return nil, fmt.Errorf("reading its sections: %w", err)
-	}
-	defer f.Close()
-	var lines []string
-	for _, s := range f.Sections {
-		if s.Name != ".cmdline" {
-			continue
-		}
-		b, err := s.Data()
-		if err != nil {
-			return nil, fmt.Errorf("reading its command line: %w", err)
-		}
-		lines = append(lines, string(bytes.TrimRight(b[:min(len(b), int(s.VirtualSize))], "\x00\n ")))
-	}
-	if len(lines) == 0 {
-		return nil, errors.New("it has no command line: it is no unified kernel image")
-	}
-	return lines, nil
+	return err
 }
 
 func signManifest(w workshop, m release.Manifest, signers []ed25519.PrivateKey) error {
