@@ -74,6 +74,7 @@ func New(cfg Config) *API {
 	a.registerCollectors()
 	a.registerFleets()
 	a.registerRuns()
+	a.registerJobs()
 	a.registerHeld()
 	a.registerLedger()
 	a.registerReleases()

@@ -25,7 +25,6 @@ const CollectTTL = time.Hour
 func (a *API) registerRuns() {
 	huma.Register(a.huma, write(http.MethodPost, "collect", "/collectors/{collector}/collect", "Collect now", "runs"), a.collect)
 	a.registerProbes()
-	huma.Register(a.huma, read("get-job", "/jobs/{id}", "One job, with the devices that are finished", "runs"), a.getJob)
 	huma.Register(a.huma, read("list-runs", "/runs", "Runs, newest first", "runs"), a.listRuns)
 	huma.Register(a.huma, read("get-run", "/runs/{id}", "One run, with its devices and manifests", "runs"), a.getRun)
 	huma.Register(a.huma, read("list-documents", "/documents", "Documents, newest first, without their bytes", "documents"), a.listDocuments)
@@ -77,22 +76,6 @@ func (a *API) createJob(ctx context.Context, operation string, n edp.NewJob) (*a
 // one names a thing by its id in the path.
 type one struct {
 	ID string `path:"id" maxLength:"64"`
-}
-
-func (a *API) getJob(ctx context.Context, in *one) (*answer[apitype.Job], error) {
-	j, err := a.cfg.Store.Job(ctx, in.ID)
-	if err != nil {
-		return nil, a.fail("get-job", err)
-	}
-	probes, err := a.cfg.Store.Probes(ctx, j.ID)
-	if err != nil || j.Run == "" {
-		return &answer[apitype.Job]{view.Job(j, nil, probes)}, a.fail("get-job", err)
-	}
-	run, err := a.cfg.Store.Run(ctx, j.Run)
-	if err != nil {
-		return nil, a.fail("get-job", err)
-	}
-	return &answer[apitype.Job]{view.Job(j, &run, probes)}, nil
 }
 
 // runsQuery chooses runs.

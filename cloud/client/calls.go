@@ -134,6 +134,25 @@ func (c *Client) Job(ctx context.Context, id string) (apitype.Job, error) {
 	return out, err
 }
 
+// Jobs returns the jobs that wait or are under way, newest first; with over also the
+// others.
+func (c *Client) Jobs(ctx context.Context, collector string, over bool, limit int) ([]apitype.Job, error) {
+	q := set(url.Values{"limit": {strconv.Itoa(limit)}}, "collector", collector)
+	if over {
+		q.Set("all", "true")
+	}
+	var out apitype.Jobs
+	err := c.call(ctx, http.MethodGet, "/jobs", q, nil, &out)
+	return out.Jobs, err
+}
+
+// CallOffJob calls a job off that no collector has taken.
+func (c *Client) CallOffJob(ctx context.Context, id string) (apitype.Job, error) {
+	var out apitype.Job
+	err := c.call(ctx, http.MethodPost, "/jobs/"+esc(id)+"/call-off", nil, nil, &out)
+	return out, err
+}
+
 // Runs returns runs, newest first.
 func (c *Client) Runs(ctx context.Context, collector string, limit int) ([]apitype.Run, error) {
 	q := set(url.Values{"limit": {strconv.Itoa(limit)}}, "collector", collector)

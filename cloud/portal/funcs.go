@@ -110,7 +110,7 @@ func tone(word string) string {
 		"over-privileged", "half-restarted", "dial-refused", "update-failed", "held back":
 		return "bad"
 	case "partial", "retry-later", "down", "config-rejected", "unknown-item", "host-key-first-use", "clock-step", "job-refused",
-		"legacy-algorithms", "skipped", "unsupported", "withheld", "declined", "waiting", "awaited", "withdrawn", "release-withdrawn", "release-resumed":
+		"legacy-algorithms", "skipped", "unsupported", "withheld", "declined", "waiting", "awaited", "withdrawn", "called-off", "job-called-off", "update-policy", "collector-revoked", "factory-reset", "enrol-token-revoked", "api-token-revoked", "release-withdrawn", "release-resumed":
 		return "warn"
 	case "running", "accepted", "queued":
 		return "busy"

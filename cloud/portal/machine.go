@@ -21,6 +21,7 @@ type machineData struct {
 	Box      *apitype.Appliance // nil: it is revoked
 	Releases []string           // that it may be brought to
 	Policy   policyForm
+	Jobs     []apitype.Job // that wait or are under way
 	// In the form of an update.
 	Release, Source, At string
 }
@@ -45,6 +46,11 @@ func (v *visit) machineData() (machineData, error) {
 	if err != nil {
 		return d, err
 	}
+	jobs, err := v.cfg.Store.Jobs(ctx, edp.JobFilter{Collector: id})
+	if err != nil {
+		return d, err
+	}
+	d.Jobs = view.Each(jobs, view.BareJob)
 	d.Policy = policyOf(f.Updates)
 	d.Policy.Action = "/collectors/" + id + "/updates"
 	if d.Box, err = v.boxOf(id); err != nil {
@@ -94,6 +100,16 @@ func (p *Portal) machine(v *visit) error {
 func (v *visit) asked(j edp.Job) error {
 	v.cfg.Hub.JobCreated(j.Collector)
 	v.log.Info("a job of the box was asked for", "collector", j.Collector, "kind", j.Kind, "user", v.user.Name)
+	return v.done("/jobs/"+j.ID, "")
+}
+
+// callOff calls a job off, and tells on its page what that is worth.
+func (p *Portal) callOff(v *visit) error {
+	j, err := p.cfg.Store.CallOffJob(v.r.Context(), v.r.PathValue("id"), v.user.Name)
+	if err != nil {
+		return err
+	}
+	v.log.Info("a job was called off", "collector", j.Collector, "job", j.ID, "kind", j.Kind, "user", v.user.Name)
 	return v.done("/jobs/"+j.ID, "")
 }
 

@@ -205,6 +205,7 @@ func (p *Portal) adminRoutes() {
 	p.admin("GET /collectors/{collector}/machine", p.showMachine)
 	p.admin("POST /collectors/{collector}/machine", p.machine)
 	p.admin("POST /collectors/{collector}/updates", p.putOwnPolicy)
+	p.admin("POST /jobs/{id}/call-off", p.callOff)
 	p.admin("GET /collectors/{collector}/reset", p.showReset)
 	p.admin("POST /collectors/{collector}/reset", p.reset)
 	p.admin("POST /updates", p.putPolicy)

@@ -3,6 +3,7 @@ package portal
 import (
 	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"lwc/cloud/api"
@@ -94,6 +95,7 @@ type jobData struct {
 	Over       bool
 	Machine    bool   // the job is of the box itself
 	Waiting    string // what the job waits for, in words
+	CallOff    bool   // it can be called off, and the visitor may
 }
 
 func (p *Portal) job(v *visit) error {
@@ -106,7 +108,8 @@ func (p *Portal) job(v *visit) error {
 		return err
 	}
 	d := jobData{Job: view.Job(j, nil, nil), Collector: j.Collector, Max: max(j.Total, 1), Value: j.Done}
-	d.Over = j.State == wire.JobDone || j.State == wire.JobFailed || j.State == wire.JobRefused
+	d.Over = slices.Contains([]wire.JobState{wire.JobDone, wire.JobFailed, wire.JobRefused, edp.JobCalledOff}, j.State)
+	d.CallOff = d.Job.Waits() && v.user.Role == edp.RoleAdmin
 	d.Machine = j.Run == "" && j.Kind != wire.JobProbe
 	if j.Run != "" {
 		r, err := p.cfg.Store.Run(v.r.Context(), j.Run)

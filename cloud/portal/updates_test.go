@@ -188,6 +188,53 @@ func TestTheBoxInABrowser(t *testing.T) {
 	}
 }
 
+// What waits for a box stands on its page, and is called off there or on the page of the
+// job, by admins; a second reset is refused while one waits.
+func TestCallOffInABrowser(t *testing.T) {
+	c := apitest.Start(t)
+	c.Fill()
+	c.Box(apitest.Collector, "1.0.0")
+	job := func(kind wire.JobKind) string {
+		j, err := c.Store.CreateJob(t.Context(), edp.NewJob{Collector: apitest.Collector, Kind: kind, By: "bob"})
+		must(t, err)
+		return j.ID
+	}
+	reset, restart := job(wire.JobFactoryReset), job(wire.JobRestart)
+	_, err := c.Store.SendingJob(t.Context(), restart)
+	must(t, err)
+	b := open(t)
+	b.logIn(c)
+	at := c.URL + "/collectors/" + apitest.Collector
+	b.visit(at+"/reset", "#reset")
+	b.do(keys("input[name=confirm]", apitest.Collector), click("#reset"), seen(".note.bad"))
+	if s := b.text(".note.bad"); !strings.Contains(s, reset+" waits for the box until") {
+		t.Errorf("a second reset: %s", s)
+	}
+	b.visit(at+"/machine", "#jobs")
+	if s := b.text("#jobs"); !strings.Contains(s, "Factory reset") || !strings.Contains(s, "by bob") || !strings.Contains(s, "no answer yet") {
+		t.Errorf("the jobs: %s", s)
+	}
+	b.picture("machine-jobs")
+	b.do(chromedp.Click(`form[action$="`+reset+`/call-off"] button`), seen("#progress .note.bad"))
+	if s := b.text("#progress"); !strings.Contains(s, "called-off") || !strings.Contains(s, "it was called off by ada") || strings.Contains(s, "had been sent") {
+		t.Errorf("called off: %s", s)
+	}
+	b.visit(c.URL+"/jobs/"+restart, "#call-off")
+	b.picture("job-call-off")
+	b.do(click("#call-off"), seen("#progress .note.bad"))
+	if s := b.text("#progress"); !strings.Contains(s, "but it had been sent at ") {
+		t.Errorf("what was sent: %s", s)
+	}
+	b.visit(at+"/machine", "#jobs .empty")
+	v := user(t, c, edp.RoleStandard)
+	if _, body := v.get("/jobs/" + job(wire.JobRestart)); strings.Contains(body, "call-off") {
+		t.Error("a standard user is offered what is refused")
+	}
+	if resp, body := user(t, c, edp.RoleAdmin).post("/jobs/"+reset+"/call-off", nil); resp.StatusCode != http.StatusConflict || !strings.Contains(body, "it was called off by ada") {
+		t.Errorf("once more: %s\n%s", resp.Status, body)
+	}
+}
+
 // What has never connected is not counted with the systems of somebody's own.
 func TestABoxThatHasNeverConnected(t *testing.T) {
 	c := apitest.Start(t)

@@ -71,7 +71,7 @@ func clientCmds() []clientCmd {
 		factsListCmd(), factsGetCmd(), runsCmd(), runShowCmd(), eventsCmd(), maskingRotateCmd(),
 		heldListCmd(), heldDecideCmd(true), heldDecideCmd(false), ledgerShowCmd(), ledgerVerifyCmd(), ledgerExportCmd(),
 		healthCmd(), catalogueCmd(), loginClassCmd(), imageCheckCmd(), imagePrepareCmd(), imageVolumeCmd(),
-	}, append(machineCmds(), append(releaseCmds(), updatesCmd(), updatePolicyCmd())...)...)
+	}, slices.Concat(machineCmds(), jobCmds(), releaseCmds(), []clientCmd{updatesCmd(), updatePolicyCmd()})...)
 }
 
 // clientHelp lists the client commands.

@@ -14,6 +14,7 @@ import (
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/client"
 	"lwc/cloud/edp"
+	"lwc/transport/wire"
 )
 
 func collectCmd() clientCmd {
@@ -149,7 +150,7 @@ func (p *progress) came(ctx context.Context) {
 		return
 	}
 	j, err := p.Job(ctx, p.job.ID)
-	if err != nil || j.State == string(edp.JobQueued) {
+	if taken := j.State == string(wire.JobAccepted) || j.State == string(wire.JobRunning) || j.State == string(wire.JobDone); err != nil || !taken {
 		return // an answer that is late comes with the next poll
 	}
 	p.away = false

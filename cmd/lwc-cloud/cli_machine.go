@@ -10,6 +10,7 @@ import (
 
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/client"
+	"lwc/cloud/edp"
 	"lwc/transport/wire"
 )
 
@@ -124,6 +125,8 @@ func machineEnd(c *call, j apitype.Job) (over bool, err error) {
 	case wire.JobDone:
 		_, err := fmt.Fprintf(c.stdout, "collector %s: %s is done\n", j.Collector, j.Kind)
 		return true, err
+	case edp.JobCalledOff: // one that was sent may go on; lwc-cloud job show tells
+		return true, &exitError{exitFailed, fmt.Sprintf("%s: %s", j.Kind, j.Error)}
 	case wire.JobFailed:
 		return true, &exitError{exitFailed, fmt.Sprintf("%s failed: %s", j.Kind, cmp.Or(j.Error, "no reason was given"))}
 	case wire.JobRefused:

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"time"
 
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/client"
+	"lwc/cloud/edp"
 	"lwc/transport/wire"
 )
 
@@ -93,7 +95,7 @@ func followProbe(ctx context.Context, c *call, job apitype.Job, each func(apityp
 					}
 				}
 			}
-			if now.State == string(wire.JobDone) || now.State == string(wire.JobFailed) || now.State == string(wire.JobRefused) {
+			if ends := []wire.JobState{wire.JobDone, wire.JobFailed, wire.JobRefused, edp.JobCalledOff}; slices.Contains(ends, wire.JobState(now.State)) {
 				return now, nil
 			}
 		case errors.As(err, &refused) && refused.Status < 500, time.Since(answered) > patience, ctx.Err() != nil:

@@ -152,27 +152,6 @@ type Probe struct {
 	wire.Probe
 }
 
-// Job is a command to a collector, and how far it is.
-type Job struct {
-	ID        string         `json:"id"`
-	Collector string         `json:"collector"`
-	Kind      string         `json:"kind"`
-	State     string         `json:"state" doc:"queued, accepted, running, done, failed, or refused."`
-	Error     string         `json:"error,omitempty"`
-	Detail    string         `json:"detail,omitempty" doc:"Progress or result in words."`
-	Release   string         `json:"release,omitempty" doc:"Of an update: the version wanted."`
-	Source    string         `json:"source,omitempty" doc:"Of an update: where from."`
-	RebootAt  time.Time      `json:"reboot_at,omitzero" doc:"Of an update: when it is started; absent: at once."`
-	Run       string         `json:"run,omitempty" doc:"The run that collects for it."`
-	By        string         `json:"by,omitempty" doc:"Who asked."`
-	Done      int            `json:"done" doc:"Devices finished."`
-	Total     int            `json:"total"`
-	Created   time.Time      `json:"created,omitzero"`
-	Expires   time.Time      `json:"expires,omitzero"`
-	Results   []DeviceResult `json:"results,omitempty" doc:"Of a collection: devices that finished."`
-	Probes    []Probe        `json:"probes,omitempty" doc:"Of a probe: the diagnoses that are there, in the order they came."`
-}
-
 // Run is one collection.
 type Run struct {
 	ID        string         `json:"id"`

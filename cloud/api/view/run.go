@@ -15,7 +15,7 @@ import (
 func Job(j edp.Job, run *edp.Run, probes []edp.Probe) apitype.Job {
 	out := apitype.Job{
 		ID: j.ID, Collector: j.Collector, Kind: string(j.Kind), State: string(j.State), Error: j.Error,
-		Detail: j.Detail, Release: j.Release, Source: j.Source, RebootAt: j.RebootAt, Run: j.Run, By: j.By, Done: j.Done, Total: j.Total, Created: j.Created, Expires: j.Expires,
+		Detail: j.Detail, Release: j.Release, Source: j.Source, RebootAt: j.RebootAt, Run: j.Run, By: j.By, Done: j.Done, Total: j.Total, Created: j.Created, Sent: j.Sent, Expires: j.Expires,
 	}
 	if run != nil {
 		out.Results = Each(run.Devices, result)
@@ -25,6 +25,9 @@ func Job(j edp.Job, run *edp.Run, probes []edp.Probe) apitype.Job {
 	}
 	return out
 }
+
+// BareJob converts a job without its results.
+func BareJob(j edp.Job) apitype.Job { return Job(j, nil, nil) }
 
 // Run converts a run.
 func Run(r edp.Run) apitype.Run {
