@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"lwc/cloud/api/apitest"
 	"lwc/cloud/api/apitype"
@@ -265,7 +266,7 @@ func TestWhoMay(t *testing.T) {
 			t.Errorf("nobody: %s %s: %d %s", o.method, o.path, resp.StatusCode, text)
 		}
 		resp, text := user.do(o.method, o.path, "application/json", "{}")
-		if o.method == http.MethodGet && !strings.HasSuffix(o.path, "/users") && !strings.HasSuffix(o.path, "/api-tokens") {
+		if o.method == http.MethodGet && !strings.HasSuffix(o.path, "/users") && !strings.HasSuffix(o.path, "-tokens") {
 			if resp.StatusCode == http.StatusForbidden {
 				t.Errorf("a standard user may not read %s: %s", o.path, text)
 			}
@@ -321,10 +322,32 @@ func TestUsersAndTokens(t *testing.T) {
 		t.Errorf("enrolment token: %+v", e)
 	}
 	admin.call("POST", "/enrol-tokens", apitype.EnrolTokenRequest{Collector: "Bad+Id"}, nil, 422)
+	admin.call("POST", "/enrol-tokens", apitype.EnrolTokenRequest{Label: "two\nlines"}, nil, 422)
 	cloud.Enrol(apitest.Collector)
 	admin.call("POST", "/collectors/"+apitest.Collector+"/revoke", nil, nil, 200)
 	if got := cloud.Hub.Told(); got[len(got)-1] != "revoked "+apitest.Collector {
 		t.Errorf("hub: %v", got)
+	}
+}
+
+// Who made what, and what for, without the token itself; for admins alone.
+func TestOpenEnrolTokens(t *testing.T) {
+	cloud := apitest.Start(t)
+	admin := as(t, cloud, edp.RoleAdmin)
+	var made apitype.EnrolToken
+	admin.call("POST", "/enrol-tokens", apitype.EnrolTokenRequest{Uses: 2, Label: "Paris, rack 3", TTLSeconds: 3600}, &made, 200)
+	var open apitype.OpenEnrolTokens
+	text := admin.call("GET", "/enrol-tokens", nil, &open, 200)
+	if len(open.Tokens) != 1 || strings.Contains(text, made.Token) || strings.Contains(text, "lwce1_") {
+		t.Fatalf("open: %s", text)
+	}
+	if o := open.Tokens[0]; o.ID != made.ID || o.By == "" || o.Label != "Paris, rack 3" || o.UsesLeft != 2 || o.Collector != "" || o.Expires.Sub(o.Created) != time.Hour || time.Since(o.Created) > time.Minute {
+		t.Errorf("open: %+v", o)
+	}
+	as(t, cloud, edp.RoleStandard).call("GET", "/enrol-tokens", nil, nil, 403)
+	admin.call("DELETE", "/enrol-tokens/"+made.ID, nil, nil, 204)
+	if text := admin.call("GET", "/enrol-tokens", nil, &open, 200); !strings.Contains(text, `"tokens":[]`) {
+		t.Errorf("none is open: %s", text)
 	}
 }
 

@@ -26,6 +26,9 @@ func (a *API) registerCollectors() {
 	huma.Register(a.huma, read("get-collector", "/collectors/{collector}", "One collector", "collectors"), a.getCollector)
 	huma.Register(a.huma, write(http.MethodPost, "revoke-collector", "/collectors/{collector}/revoke", "Shut a collector out and end its session", "collectors"), a.revokeCollector)
 	huma.Register(a.huma, write(http.MethodPost, "make-enrol-token", "/enrol-tokens", "Make a token that enrols collectors; shown once", "collectors"), a.makeEnrolToken)
+	open := read("list-enrol-tokens", "/enrol-tokens", "Tokens that still enrol somebody; never the token itself", "collectors")
+	open.Metadata = map[string]any{needsAdmin: true}
+	huma.Register(a.huma, open, a.listEnrolTokens)
 	revoke := write(http.MethodDelete, "revoke-enrol-token", "/enrol-tokens/{id}", "Make a token that enrols collectors worthless", "collectors")
 	revoke.Description = "A collector that enrolled with it stays."
 	huma.Register(a.huma, revoke, a.revokeEnrolToken)
@@ -57,11 +60,19 @@ func (a *API) revokeCollector(ctx context.Context, in *oneCollector) (*answer[ap
 }
 
 func (a *API) makeEnrolToken(ctx context.Context, in *request[apitype.EnrolTokenRequest]) (*answer[apitype.EnrolToken], error) {
-	t, err := a.cfg.Issuer.EnrolToken(ctx, in.Body)
+	t, err := a.cfg.Issuer.EnrolToken(ctx, caller(ctx).Name, in.Body)
 	if err != nil {
 		return nil, a.fail("make-enrol-token", err)
 	}
 	return &answer[apitype.EnrolToken]{t}, nil
+}
+
+func (a *API) listEnrolTokens(ctx context.Context, _ *struct{}) (*answer[apitype.OpenEnrolTokens], error) {
+	list, err := a.cfg.Store.OpenEnrolTokens(ctx)
+	if err != nil {
+		return nil, a.fail("list-enrol-tokens", err)
+	}
+	return &answer[apitype.OpenEnrolTokens]{apitype.OpenEnrolTokens{Tokens: view.Each(list, view.OpenEnrolToken)}}, nil
 }
 
 func (a *API) revokeEnrolToken(ctx context.Context, in *one) (*struct{}, error) {

@@ -46,6 +46,14 @@ func (c *Client) EnrolToken(ctx context.Context, r apitype.EnrolTokenRequest) (a
 	return out, err
 }
 
+// OpenEnrolTokens returns the tokens that still enrol somebody, newest first; never the
+// tokens themselves.
+func (c *Client) OpenEnrolTokens(ctx context.Context) ([]apitype.OpenEnrolToken, error) {
+	var out apitype.OpenEnrolTokens
+	err := c.call(ctx, http.MethodGet, "/enrol-tokens", nil, nil, &out)
+	return out.Tokens, err
+}
+
 // RevokeEnrolToken makes a token that enrols collectors worthless.
 func (c *Client) RevokeEnrolToken(ctx context.Context, id string) error {
 	return c.call(ctx, http.MethodDelete, "/enrol-tokens/"+esc(id), nil, nil, nil)

@@ -7,7 +7,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"lwc/cloud/pki"
 	"lwc/transport/secret"
@@ -28,12 +31,25 @@ func (s *Store) NewEnrolToken(ctx context.Context, spec EnrolTokenSpec) (id stri
 	raw := randomBytes(secretLen)
 	id = hex.EncodeToString(randomBytes(8))
 	now := time.Now()
-	_, err = exec(ctx, s.write, `INSERT INTO enrol_tokens (id, hash, collector, uses_left, created_at, expires_at)
-		VALUES ($1, $2, $3, $4, $5, $6)`, id, digest(raw), spec.Collector, spec.Uses, micros(now), micros(now.Add(spec.TTL)))
+	_, err = exec(ctx, s.write, `INSERT INTO enrol_tokens (id, hash, collector, uses_left, created_at, expires_at, made_by, label)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, id, digest(raw), spec.Collector, spec.Uses, micros(now), micros(now.Add(spec.TTL)), spec.By, spec.Label)
 	if err != nil {
 		return "", secret.Text{}, fmt.Errorf("making an enrolment token: %w", err)
 	}
 	return id, secret.New(raw), nil
+}
+
+// OpenEnrolTokens returns the enrolment tokens that still admit somebody, newest first.
+func (s *Store) OpenEnrolTokens(ctx context.Context) ([]OpenEnrolToken, error) {
+	scan := func(r row) (t OpenEnrolToken, err error) {
+		return t, r.Scan(&t.ID, &t.Collector, &t.UsesLeft, &t.By, &t.Label, moment{&t.Created}, moment{&t.Expires})
+	}
+	list, err := all(ctx, s.read, scan, `SELECT id, collector, uses_left, made_by, label, created_at, expires_at
+		FROM enrol_tokens WHERE uses_left > 0 AND expires_at > $1 ORDER BY created_at DESC, id`, micros(time.Now()))
+	if err != nil {
+		return nil, fmt.Errorf("listing enrolment tokens: %w", err)
+	}
+	return list, nil
 }
 
 // RevokeEnrolToken makes an enrolment token worthless. A collector that enrolled with it
@@ -49,9 +65,15 @@ func (s *Store) RevokeEnrolToken(ctx context.Context, id, by string) error {
 	return nil
 }
 
+// maxLabel is what a line of a table has room for.
+const maxLabel = 100
+
 func (spec EnrolTokenSpec) check() error {
 	if spec.Uses < 1 || spec.TTL < 0 {
 		return fmt.Errorf("uses and life must be positive: %w", ErrInvalid)
+	}
+	if utf8.RuneCountInString(spec.Label) > maxLabel || strings.ContainsFunc(spec.Label, unicode.IsControl) {
+		return fmt.Errorf("a label is one line of at most %d characters: %w", maxLabel, ErrInvalid)
 	}
 	if spec.Collector == "" {
 		return nil

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"lwc/cloud/edp"
@@ -97,6 +98,24 @@ func TestBadTokens(t *testing.T) {
 	if list := must[[]edp.Collector](t)(s.Collectors(t.Context())); len(list) != 0 {
 		t.Errorf("entered: %+v", list)
 	}
+}
+
+// A token that was used up, or has run out, is open to nobody.
+func TestOpenTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t)
+		used := newToken(t, s, edp.EnrolTokenSpec{By: "ada"})
+		newToken(t, s, edp.EnrolTokenSpec{TTL: time.Minute})
+		if _, err := admit(t, s, used, site, "key 1"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		last := newToken(t, s, edp.EnrolTokenSpec{Collector: other, By: "ann", Label: "Paris"})
+		list, err := s.OpenEnrolTokens(t.Context())
+		if err != nil || len(list) != 1 || list[0].ID != last.id || list[0].By != "ann" || list[0].Label != "Paris" || list[0].Collector != other || list[0].UsesLeft != 1 {
+			t.Errorf("open: %+v, %v", list, err)
+		}
+	})
 }
 
 // The answer to an enrolment may be lost: the same key asks again.

@@ -84,6 +84,18 @@ type EnrolTokenSpec struct {
 	Uses int
 	// TTL is how long it lives; 0 means 24 hours.
 	TTL time.Duration
+	// By is who makes it; Label says in a line what for. Both may be empty.
+	By, Label string
+}
+
+// OpenEnrolToken describes an enrolment token that still admits somebody; its secret is
+// kept nowhere.
+type OpenEnrolToken struct {
+	ID               string
+	Collector        string // the only id that it enrols; empty: any new one
+	UsesLeft         int
+	By, Label        string // empty: not known
+	Created, Expires time.Time
 }
 
 // CollectorState is whether a collector may connect.

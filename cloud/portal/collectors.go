@@ -2,15 +2,10 @@ package portal
 
 import (
 	"errors"
-	"net/url"
-	"strconv"
-	"strings"
-	"time"
 
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/api/view"
 	"lwc/cloud/edp"
-	"lwc/cloud/fleet"
 )
 
 func (p *Portal) collectors(v *visit) error {
@@ -88,37 +83,6 @@ func (p *Portal) revoke(v *visit) error {
 	p.cfg.Hub.Revoked(id)
 	p.log.Warn("a collector was revoked", "collector", id, "user", v.user.Name)
 	return v.done("/collectors/"+id, id+" was revoked: it cannot connect any more.")
-}
-
-// enrolData is the data of the page "enrol".
-type enrolData struct {
-	Collector string
-	Token     *apitype.EnrolToken
-	Sides     []portForm
-	Form      url.Values // of the file for an appliance, when it is shown again
-}
-
-// showEnrol fills in the collector that the query names, if any.
-func (p *Portal) showEnrol(v *visit) error {
-	return v.render("enrol", "collectors", enrolData{Collector: v.r.URL.Query().Get("collector"), Sides: sidesOfABox()})
-}
-
-func (p *Portal) enrol(v *visit) error {
-	d := enrolData{Collector: strings.TrimSpace(v.r.PostFormValue("collector")), Sides: sidesOfABox()}
-	uses, err := strconv.Atoi(v.r.PostFormValue("uses"))
-	if err != nil || uses < 1 || uses > 1000 {
-		return v.wrong("enrol", "collectors", d, fleet.Problems{{Path: "uses", Text: "give a number from 1 to 1000"}})
-	}
-	ttl, err := time.ParseDuration(v.r.PostFormValue("ttl"))
-	if err != nil || ttl <= 0 {
-		ttl = 24 * time.Hour
-	}
-	t, err := p.cfg.Issuer.EnrolToken(v.r.Context(), apitype.EnrolTokenRequest{Collector: d.Collector, Uses: uses, TTLSeconds: int64(ttl.Seconds())})
-	if err != nil {
-		return v.wrong("enrol", "collectors", d, err)
-	}
-	d.Token, d.Collector = &t, ""
-	return v.render("enrol", "collectors", d)
 }
 
 // eventsData is the data of the page "events".

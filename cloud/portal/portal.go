@@ -177,6 +177,7 @@ func (p *Portal) adminRoutes() {
 	p.admin("GET /enrol", p.showEnrol)
 	p.admin("POST /enrol", p.enrol)
 	p.admin("POST /enrol/lwc.toml", p.siteFile)
+	p.admin("POST /enrol/revoke", p.revokeToken)
 	p.admin("POST /collectors/{collector}/collect", p.collect)
 	p.admin("GET /collectors/{collector}/add-device", p.showNewDevice)
 	p.admin("POST /collectors/{collector}/add-device", p.newDevice)

@@ -7,9 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
-	"lwc/cloud/api/apitype"
 	"lwc/cloud/api/issue"
 	"lwc/cloud/fleet"
 	"lwc/image/sitefile"
@@ -60,19 +58,19 @@ func siteForm(r *http.Request) (sitefile.File, error) {
 // siteFile answers with lwc.toml, which a browser keeps under this name. A token is
 // made only for a form without a fault.
 func (p *Portal) siteFile(v *visit) error {
+	d, err := p.enrolPage(v, v.r.PostFormValue("collector"))
+	if err != nil {
+		return err
+	}
+	d.Form = v.r.PostForm
 	f, err := siteForm(v.r)
-	d := enrolData{Collector: strings.TrimSpace(v.r.PostFormValue("collector")), Sides: sidesOfABox(), Form: v.r.PostForm}
 	if err == nil {
 		err = inFormOfASite(issue.CheckSite(p.cfg.Issuer.URL, f))
 	}
 	if err != nil {
 		return v.wrong("enrol", "collectors", d, err)
 	}
-	ttl, err := time.ParseDuration(v.r.PostFormValue("ttl"))
-	if err != nil || ttl <= 0 {
-		ttl = 24 * time.Hour
-	}
-	t, err := p.cfg.Issuer.EnrolToken(v.r.Context(), apitype.EnrolTokenRequest{Collector: d.Collector, Uses: 1, TTLSeconds: int64(ttl.Seconds())})
+	t, err := p.newToken(v, d.Collector, 1)
 	if err != nil {
 		return v.wrong("enrol", "collectors", d, err)
 	}

@@ -104,3 +104,54 @@ func TestSiteFileIsForAdmins(t *testing.T) {
 		t.Errorf("a standard user: %s", resp.Status)
 	}
 }
+
+// The open tokens stand on the page, with who made them and what for, and can be
+// revoked there; what they say themselves does not.
+func TestOpenTokensOfThePortal(t *testing.T) {
+	c := apitest.Start(t)
+	v := user(t, c, edp.RoleAdmin)
+	if page := v.page("/enrol"); !strings.Contains(page, "None: nobody can enrol") {
+		t.Errorf("without any:\n%s", page)
+	}
+	form := siteOfForm()
+	form.Set("label", "Paris, <rack> 3")
+	resp, file := v.post("/enrol/lwc.toml", form)
+	f, err := sitefile.Parse("lwc.toml", []byte(file))
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %v", resp.Status, err)
+	}
+	text := string(f.Token.Reveal())
+	token, err := wire.ParseToken(wire.EnrolToken, f.Token)
+	must(t, err)
+	id := token.ID
+	page := v.page("/enrol")
+	_, list, _ := strings.Cut(page, `id="open"`)
+	for _, want := range []string{id, "Paris, &lt;rack&gt; 3", "site-paris-02", "<td>the-admin</td>"} {
+		if !strings.Contains(list, want) {
+			t.Errorf("no %q in\n%s", want, list)
+		}
+	}
+	if strings.Contains(page, text) {
+		t.Error("the page shows the token")
+	}
+	if _, page := v.post("/enrol", url.Values{"uses": {"0"}}); !strings.Contains(page, id) {
+		t.Error("a form with a fault shows no open token")
+	}
+	v.post("/enrol/revoke", url.Values{"id": {id}})
+	if page := v.page("/enrol"); !strings.Contains(page, "None: nobody can enrol") {
+		t.Errorf("it is revoked:\n%s", page)
+	}
+}
+
+// Who has a box forget all reads before what goes, what stays, and what to do next.
+func TestTheFactoryResetIsExplained(t *testing.T) {
+	c := apitest.Start(t)
+	c.Fill()
+	page := user(t, c, edp.RoleAdmin).page("/collectors/" + apitest.Collector + "/reset")
+	for _, want := range []string{"What is erased on the box", "the proxy and its password", "What stays", "all facts, runs and events",
+		"What comes next", "WAITING FOR SETTINGS", `href="/enrol?collector=` + apitest.Collector + `"`, "revoke " + apitest.Collector} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q in\n%s", want, page)
+		}
+	}
+}

@@ -311,7 +311,7 @@ func TestTokens(t *testing.T) {
 
 func (s *shell) enrolToken() string {
 	s.t.Helper()
-	e, err := s.cloud.Issuer.EnrolToken(s.t.Context(), apitype.EnrolTokenRequest{})
+	e, err := s.cloud.Issuer.EnrolToken(s.t.Context(), "ada", apitype.EnrolTokenRequest{})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -122,6 +122,24 @@ type EnrolTokenRequest struct {
 	Collector  string `json:"collector,omitempty" doc:"Bind the token to this collector id."`
 	Uses       int    `json:"uses,omitempty" minimum:"1" maximum:"1000" default:"1"`
 	TTLSeconds int64  `json:"ttl_seconds,omitempty" minimum:"60" maximum:"7776000" default:"86400"`
+	Label      string `json:"label,omitempty" maxLength:"100" doc:"What the token is for, on one line: it stands in the list of open tokens."`
+}
+
+// OpenEnrolToken is a token that still enrols somebody. The token itself is shown once,
+// when it is made.
+type OpenEnrolToken struct {
+	ID        string    `json:"id" doc:"By which it is revoked."`
+	Collector string    `json:"collector,omitempty" doc:"The only collector id that it enrols."`
+	UsesLeft  int       `json:"uses_left"`
+	By        string    `json:"by,omitempty" doc:"Who made it; left out where that is not known."`
+	Label     string    `json:"label,omitempty"`
+	Created   time.Time `json:"created"`
+	Expires   time.Time `json:"expires"`
+}
+
+// OpenEnrolTokens is the answer to a request for the open enrolment tokens.
+type OpenEnrolTokens struct {
+	Tokens []OpenEnrolToken `json:"tokens"`
 }
 
 // EnrolToken is a new token. It is shown this once.

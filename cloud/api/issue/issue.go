@@ -34,15 +34,15 @@ const (
 	apiTTL   = 90 * 24 * time.Hour
 )
 
-// EnrolToken makes a token that enrols collectors.
-func (i Issuer) EnrolToken(ctx context.Context, r apitype.EnrolTokenRequest) (apitype.EnrolToken, error) {
+// EnrolToken makes a token that enrols collectors; by is who asks for it.
+func (i Issuer) EnrolToken(ctx context.Context, by string, r apitype.EnrolTokenRequest) (apitype.EnrolToken, error) {
 	if r.Collector != "" {
 		if err := wire.CheckCollectorID(r.Collector); err != nil {
 			return apitype.EnrolToken{}, fmt.Errorf("%w: %w", err, edp.ErrInvalid)
 		}
 	}
 	uses, ttl := max(r.Uses, 1), lifetime(r.TTLSeconds, enrolTTL)
-	id, sec, err := i.Store.NewEnrolToken(ctx, edp.EnrolTokenSpec{Collector: r.Collector, Uses: uses, TTL: ttl})
+	id, sec, err := i.Store.NewEnrolToken(ctx, edp.EnrolTokenSpec{Collector: r.Collector, Uses: uses, TTL: ttl, By: by, Label: strings.TrimSpace(r.Label)})
 	if err != nil {
 		return apitype.EnrolToken{}, err
 	}

@@ -25,7 +25,7 @@ func TestEnrolTokenNamesTheBroker(t *testing.T) {
 		"broker.example:8883": "cloud.example:443 broker.example:8883",
 	} {
 		i := Issuer{Store: store, URL: "https://cloud.example", Endpoints: []string{broker}}
-		given, err := i.EnrolToken(t.Context(), apitype.EnrolTokenRequest{})
+		given, err := i.EnrolToken(t.Context(), "ada", apitype.EnrolTokenRequest{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +56,7 @@ func TestTheFileNamesNoOtherCollector(t *testing.T) {
 	defer store.Close()
 	i := Issuer{Store: store, URL: "https://cloud.example"}
 	for bound, want := range map[string]string{"site-0002": "", "": "site-0001"} {
-		token, err := i.EnrolToken(t.Context(), apitype.EnrolTokenRequest{Collector: bound})
+		token, err := i.EnrolToken(t.Context(), "ada", apitype.EnrolTokenRequest{Collector: bound})
 		if err != nil {
 			t.Fatal(err)
 		}

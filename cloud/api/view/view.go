@@ -100,3 +100,8 @@ func User(u edp.User) apitype.User {
 func TokenInfo(t edp.APIToken) apitype.TokenInfo {
 	return apitype.TokenInfo{ID: t.ID, Name: t.Name, Role: string(t.Role), Created: t.Created, Expires: t.Expires}
 }
+
+// OpenEnrolToken converts what is said of an enrolment token.
+func OpenEnrolToken(t edp.OpenEnrolToken) apitype.OpenEnrolToken {
+	return apitype.OpenEnrolToken(t)
+}
