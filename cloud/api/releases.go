@@ -32,14 +32,18 @@ func (a *API) registerReleases() {
 	add.RequestBody = &huma.RequestBody{Content: map[string]*huma.MediaType{
 		"application/x-tar": {Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}}}
 	huma.Register(a.huma, add, a.addRelease)
-	huma.Register(a.huma, write(http.MethodPost, "withdraw-release", "/releases/{version}/withdraw", "Keep a release from the boxes that do not run it", "updates"), a.withdrawRelease)
+	withdraw := write(http.MethodPost, "withdraw-release", "/releases/{version}/withdraw", "Keep a release from the boxes that do not run it", "updates")
+	withdraw.Description = "Its approvals are forgotten: where it is published again it needs new ones."
+	huma.Register(a.huma, withdraw, a.withdrawRelease)
 	approve := write(http.MethodPost, "approve-release", "/releases/{version}/approve", "Let boxes take a release whose policy asks for an approval", "updates")
 	huma.Register(a.huma, approve, a.approveRelease)
 	resume := write(http.MethodPost, "resume-release", "/releases/{version}/resume", "Let a release go on that is held back", "updates")
-	resume.Description = "What failed with it so far does not count against it any more. A box that it failed on is not sent it again for that: ask for it there by hand."
+	resume.Description = "What failed with it so far does not count against it any more. A box that it failed on is not sent it again for that: ask for it there by hand. The body names the hold that was looked at: 409 when it is another by now."
 	huma.Register(a.huma, resume, a.resumeRelease)
 	boxes := read("list-boxes", "/boxes", "Who runs what, and what comes next", "updates")
 	huma.Register(a.huma, boxes, a.listBoxes)
+	huma.Register(a.huma, read("get-update-policy", "/update-policy", "When boxes may change their release, where their fleet does not say", "updates"), a.getUpdatePolicy)
+	huma.Register(a.huma, read("get-collector-update-policy", "/collectors/{collector}/update-policy", "When the box of a collector may change its release", "updates"), a.getOwnUpdatePolicy)
 	put := write(http.MethodPut, "put-update-policy", "/update-policy", "Change when boxes may change their release, where their fleet does not say", "updates")
 	put.Description = "An empty policy brings back the one that is built in."
 	huma.Register(a.huma, put, a.putUpdatePolicy)
@@ -143,7 +147,7 @@ type resumption struct {
 }
 
 func (a *API) resumeRelease(ctx context.Context, in *resumption) (*answer[apitype.Release], error) {
-	if err := a.cfg.Store.ResumeRelease(ctx, in.Version, caller(ctx).Name, in.Body.Reason, ""); err != nil {
+	if err := a.cfg.Store.ResumeRelease(ctx, in.Version, caller(ctx).Name, in.Body.Reason, in.Body.Hold); err != nil {
 		return nil, a.fail("resume-release", err)
 	}
 	a.cfg.Planner.Look()
@@ -175,6 +179,30 @@ func (a *API) listBoxes(ctx context.Context, _ *struct{}) (*answer[apitype.Appli
 		return nil, a.fail("list-boxes", err)
 	}
 	return &answer[apitype.Appliances]{apitype.Appliances{Policy: p, When: p.String(), Boxes: view.Each(boxes, view.Appliance)}}, nil
+}
+
+func (a *API) getUpdatePolicy(ctx context.Context, _ *struct{}) (*answer[apitype.UpdatePolicy], error) {
+	p, err := a.cfg.Store.UpdatePolicy(ctx)
+	if err != nil {
+		return nil, a.fail("get-update-policy", err)
+	}
+	return &answer[apitype.UpdatePolicy]{apitype.UpdatePolicy{Policy: p, When: p.String()}}, nil
+}
+
+func (a *API) getOwnUpdatePolicy(ctx context.Context, in *oneCollector) (*answer[apitype.UpdatePolicy], error) {
+	f, err := a.cfg.Store.GetFleet(ctx, in.Collector)
+	if err != nil {
+		return nil, a.fail("get-collector-update-policy", err)
+	}
+	out := apitype.UpdatePolicy{Collector: in.Collector, Policy: f.Updates, Inherited: f.Updates.IsZero()}
+	if out.Inherited {
+		out.Policy, err = a.cfg.Store.UpdatePolicy(ctx)
+	}
+	if err != nil {
+		return nil, a.fail("get-collector-update-policy", err)
+	}
+	out.When = out.Policy.String()
+	return &answer[apitype.UpdatePolicy]{out}, nil
 }
 
 func (a *API) putUpdatePolicy(ctx context.Context, in *request[rollout.Policy]) (*answer[apitype.UpdatePolicy], error) {

@@ -79,7 +79,7 @@ func TestResumeARelease(t *testing.T) {
 	cloud.Box(apitest.Collector, "1.0.0")
 	cloud.Publish("1.1.0", nil)
 	admin, reader := as(t, cloud, edp.RoleAdmin), as(t, cloud, edp.RoleStandard)
-	resume := apitype.ReleaseResumption{Reason: "a bad batch of disks"}
+	resume := apitype.ReleaseResumption{Reason: "a bad batch of disks", Hold: "00000000"}
 	if text := admin.call("POST", "/releases/1.1.0/resume", resume, nil, 409); !strings.Contains(text, "it is not held back") {
 		t.Errorf("%s", text)
 	}
@@ -94,10 +94,14 @@ func TestResumeARelease(t *testing.T) {
 	}
 	reader.call("POST", "/releases/1.1.0/resume", resume, nil, 403)
 	admin.call("POST", "/releases/9.9.9/resume", resume, nil, 404)
-	admin.call("POST", "/releases/1.1.0/resume", apitype.ReleaseResumption{}, nil, 422)
-	r = apitype.Release{}
+	admin.call("POST", "/releases/1.1.0/resume", apitype.ReleaseResumption{Hold: r.Hold}, nil, 422)
+	admin.call("POST", "/releases/1.1.0/resume", apitype.ReleaseResumption{Reason: resume.Reason}, nil, 422)
+	if text := admin.call("POST", "/releases/1.1.0/resume", resume, nil, 409); !strings.Contains(text, "has changed: it failed on 3 boxes (hold "+r.Hold+")") {
+		t.Errorf("another hold than the one that was seen: %s", text)
+	}
+	resume.Hold, r = r.Hold, apitype.Release{}
 	admin.call("POST", "/releases/1.1.0/resume", resume, &r, 200)
-	if r.Halted || r.Failed != 3 || r.ResumedReason != resume.Reason || !strings.HasPrefix(r.ResumedBy, "test-admin") || r.ResumedAt.IsZero() {
+	if r.Halted || r.Hold != "" || r.Failed != 3 || r.ResumedReason != resume.Reason || !strings.HasPrefix(r.ResumedBy, "test-admin") || r.ResumedAt.IsZero() {
 		t.Errorf("%+v", r)
 	}
 	var events apitype.Events
@@ -175,7 +179,24 @@ func TestUpdatePolicies(t *testing.T) {
 	if text := admin.call("PUT", own, rollout.Policy{Mode: "never"}, nil, 422); !strings.Contains(text, "updates.mode") {
 		t.Errorf("%s", text)
 	}
+	var mine apitype.UpdatePolicy
+	if reader.call("GET", own, nil, &mine, 200); !mine.Inherited || mine.When != p.When || mine.Collector != apitest.Collector {
+		t.Errorf("none of its own: %+v", mine)
+	}
+	reader.call("GET", "/collectors/nobody/update-policy", nil, nil, 404)
 	admin.call("PUT", own, rollout.Policy{Mode: "approval"}, nil, 200)
+	mine = apitype.UpdatePolicy{}
+	if reader.call("GET", own, nil, &mine, 200); mine.Inherited || mine.When != "after an approval" {
+		t.Errorf("its own: %+v", mine)
+	}
+	if reader.call("GET", "/update-policy", nil, &mine, 200); mine.When != p.When {
+		t.Errorf("the default: %+v", mine)
+	}
+	var told apitype.Events
+	reader.call("GET", "/events", nil, &told, 200)
+	if e := told.Events; e[0].Kind != edp.EventPolicyChanged || e[0].Collector != apitest.Collector || e[1].Kind != edp.EventPolicyChanged || e[1].Collector != "" || !strings.Contains(e[0].Text, "by test-admin") {
+		t.Errorf("told: %+v", e[:2])
+	}
 	reader.call("GET", "/boxes", nil, &list, 200)
 	if b := list.Boxes[0]; !b.OwnPolicy || !strings.Contains(b.Why, "waits for an approval") {
 		t.Errorf("%+v", b)

@@ -81,10 +81,11 @@ func (c *Client) WithdrawRelease(ctx context.Context, version, reason string) (a
 	return out, err
 }
 
-// ResumeRelease lets a release go on that is held back.
-func (c *Client) ResumeRelease(ctx context.Context, version, reason string) (apitype.Release, error) {
+// ResumeRelease lets a release go on that is held back, if it is by that hold still
+// (apitype.Release.Hold).
+func (c *Client) ResumeRelease(ctx context.Context, version, hold, reason string) (apitype.Release, error) {
 	var out apitype.Release
-	err := c.call(ctx, http.MethodPost, "/releases/"+esc(version)+"/resume", nil, apitype.ReleaseResumption{Reason: reason}, &out)
+	err := c.call(ctx, http.MethodPost, "/releases/"+esc(version)+"/resume", nil, apitype.ReleaseResumption{Hold: hold, Reason: reason}, &out)
 	return out, err
 }
 
@@ -102,14 +103,25 @@ func (c *Client) Boxes(ctx context.Context) (apitype.Appliances, error) {
 	return out, err
 }
 
+// UpdatePolicy returns when the box of a collector may change its release, or for "" the
+// default.
+func (c *Client) UpdatePolicy(ctx context.Context, collector string) (apitype.UpdatePolicy, error) {
+	var out apitype.UpdatePolicy
+	err := c.call(ctx, http.MethodGet, policyPath(collector), nil, nil, &out)
+	return out, err
+}
+
+func policyPath(collector string) string {
+	if collector == "" {
+		return "/update-policy"
+	}
+	return "/collectors/" + esc(collector) + "/update-policy"
+}
+
 // SetUpdatePolicy changes when the box of a collector may change its release, or for
 // "" when those may whose fleet does not say.
 func (c *Client) SetUpdatePolicy(ctx context.Context, collector string, p rollout.Policy) (apitype.UpdatePolicy, error) {
-	path := "/update-policy"
-	if collector != "" {
-		path = "/collectors/" + esc(collector) + path
-	}
 	var out apitype.UpdatePolicy
-	err := c.call(ctx, http.MethodPut, path, nil, p, &out)
+	err := c.call(ctx, http.MethodPut, policyPath(collector), nil, p, &out)
 	return out, err
 }

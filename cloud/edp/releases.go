@@ -173,12 +173,27 @@ func (s *Store) WithdrawRelease(ctx context.Context, version, by, reason string)
 		}
 		_, err = exec(ctx, t, `UPDATE jobs SET state = $1, error = 'the release was withdrawn', finished_at = $2
 			WHERE kind = $3 AND release = $4 AND source = '' AND state = $5`, wire.JobFailed, now, wire.JobUpdate, version, JobQueued)
-		return told(ctx, t, err, EventReleaseWithdrawn, "", "release %s was withdrawn by %s: %s", version, by, reason)
+		return told(ctx, t, err, EventReleaseWithdrawn, "", "release %s was withdrawn by %s: %s%s", version, by, reason, forgotten(r.Approvals))
 	})
 	if err != nil {
 		return fmt.Errorf("withdrawing release %.40q: %w", version, err)
 	}
 	return nil
+}
+
+// forgotten tells of the approvals that a withdrawal takes along.
+func forgotten(list []ReleaseApproval) string {
+	if len(list) == 0 {
+		return ""
+	}
+	var of []string
+	for _, a := range list[:min(len(list), 5)] {
+		of = append(of, forWhom(a.Collector))
+	}
+	if more := len(list) - len(of); more > 0 {
+		of = append(of, fmt.Sprintf("%d more", more))
+	}
+	return "; forgotten are its approvals for " + strings.Join(of, ", ")
 }
 
 // ApproveRelease lets these collectors take a release, or all where none is named;
@@ -252,9 +267,9 @@ func forWhom(collector string) string { return cmp.Or(collector, "all boxes") }
 
 // ResumeRelease lets a release go on that was held back: what failed with it so far does
 // not count against it any more. A box that it failed on is not sent it again for that.
-// Seen is what it was held back for when somebody decided (rollout.Wave.Reason): where it
-// is another by now, nothing changes, and ErrConflict tells it. Empty: whatever it is.
-func (s *Store) ResumeRelease(ctx context.Context, version, by, reason, seen string) error {
+// Hold is what it was held back for when somebody decided (rollout.HoldOf): where it is
+// another by now, nothing changes, and ErrConflict tells it.
+func (s *Store) ResumeRelease(ctx context.Context, version, by, reason, hold string) error {
 	err := s.tx(ctx, func(t *sql.Tx) error {
 		if reason = why(reason); reason == "" {
 			return errNoReason()
@@ -275,8 +290,12 @@ func (s *Store) ResumeRelease(ctx context.Context, version, by, reason, seen str
 		if !w.Halted() {
 			return fmt.Errorf("it is not held back: %w", ErrConflict)
 		}
-		if is := w.Reason(); seen != "" && seen != is {
-			return fmt.Errorf("since you looked, what it is held back for has changed: %s: %w", is, ErrConflict)
+		switch is := rollout.HoldOf(now, r.Plan(), planOf(boxes)); hold {
+		case is:
+		case "":
+			return fmt.Errorf("it is held back: %s (hold %s); say that this is the hold that you looked at: %w", w.Reason(), is, ErrInvalid)
+		default:
+			return fmt.Errorf("since you looked, what it is held back for has changed: %s (hold %s): %w", w.Reason(), is, ErrConflict)
 		}
 		_, err = exec(ctx, t, `UPDATE releases SET resumed_at = $1, resumed_by = $2, resume_reason = $3 WHERE version = $4`,
 			micros(now), by, reason, version)

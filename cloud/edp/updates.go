@@ -142,11 +142,16 @@ func loadUpdates(ctx context.Context, q querier) ([]BoxRow, []Release, error) {
 
 // waveOf counts how far a release has come.
 func waveOf(now time.Time, r Release, rows []BoxRow) rollout.Wave {
+	return rollout.WaveOf(now, r.Plan(), planOf(rows))
+}
+
+// planOf is what the planner of updates has to know of the boxes.
+func planOf(rows []BoxRow) []rollout.Box {
 	boxes := make([]rollout.Box, len(rows))
 	for i, b := range rows {
 		boxes[i] = b.Box
 	}
-	return rollout.WaveOf(now, r.Plan(), boxes)
+	return boxes
 }
 
 func loadBoxes(ctx context.Context, q querier) ([]BoxRow, error) {

@@ -214,7 +214,7 @@ func openPages(t *testing.T, c *apitest.Cloud, job edp.Job) []string {
 	}
 	return append(pages, "/api/openapi.json", "/api/openapi.yaml", "/api/docs", "/api/v1/collectors", "/api/v1/collectors/"+apitest.Collector,
 		"/api/v1/collectors/"+apitest.Collector+"/fleet", "/api/v1/devices", "/api/v1/runs", "/api/v1/runs/"+job.Run, "/api/v1/jobs/"+job.ID, "/api/v1/jobs",
-		"/api/v1/documents", "/api/v1/events", "/api/v1/collectors/"+apitest.Collector+"/devices/edge-1/probe", "/api/v1/held", "/api/v1/releases", "/api/v1/releases/1.1.0", "/api/v1/boxes",
+		"/api/v1/documents", "/api/v1/events", "/api/v1/collectors/"+apitest.Collector+"/devices/edge-1/probe", "/api/v1/held", "/api/v1/releases", "/api/v1/releases/1.1.0", "/api/v1/boxes", "/api/v1/update-policy", "/api/v1/collectors/"+apitest.Collector+"/update-policy",
 		"/api/v1/collectors/"+apitest.Collector+"/ledger?documents=bytes")
 }
 

@@ -184,7 +184,7 @@ func (p *Portal) resume(v *visit) error {
 	if reason == "" || len(reason) > 500 {
 		return v.wrong("resume", "updates", d.R, fleet.Problems{{Path: "reason", Text: "say in a few words why, for those who look after the boxes"}})
 	}
-	if err := p.cfg.Store.ResumeRelease(v.r.Context(), d.R.Version, v.user.Name, reason, v.form("seen")); err != nil {
+	if err := p.cfg.Store.ResumeRelease(v.r.Context(), d.R.Version, v.user.Name, reason, v.form("hold")); err != nil {
 		return v.wrong("resume", "updates", d.R, err)
 	}
 	p.cfg.Planner.Look()
@@ -213,5 +213,9 @@ func (p *Portal) withdraw(v *visit) error {
 	if _, err := p.cfg.Shelf.Withdraw(v.r.Context(), d.R.Version, v.user.Name, reason); err != nil {
 		return v.wrong("withdraw", "updates", d.R, err)
 	}
-	return v.done("/releases/"+d.R.Version, "Release "+d.R.Version+" was withdrawn.")
+	notice := "Release " + d.R.Version + " was withdrawn."
+	if len(d.R.Approvals) > 0 {
+		notice += " Its approvals are forgotten: approve it anew where it is published again."
+	}
+	return v.done("/releases/"+d.R.Version, notice)
 }

@@ -3,6 +3,7 @@ package portal_test
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -128,12 +129,13 @@ func TestResumeWhatWasSeen(t *testing.T) {
 	c.FailUpdates("1.1.0")
 	v := user(t, c, edp.RoleAdmin)
 	_, body := v.get("/updates/1.1.0/resume")
-	if !strings.Contains(body, `name="seen" value="it failed on 3 boxes"`) {
+	found := regexp.MustCompile(`name="hold" value="([0-9a-f]{8})"`).FindStringSubmatch(body)
+	if found == nil {
 		t.Fatalf("the form:\n%s", body)
 	}
-	form := url.Values{"reason": {"one bad disk"}, "seen": {"it failed on 2 boxes"}}
+	form := url.Values{"reason": {"one bad disk"}, "hold": {"00000000"}}
 	resp, body := v.post("/updates/1.1.0/resume", form)
-	if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, "has changed: it failed on 3 boxes.") || !strings.Contains(body, `value="it failed on 3 boxes"`) {
+	if resp.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(body, "has changed: it failed on 3 boxes (hold "+found[1]+").") || !strings.Contains(body, found[0]) {
 		t.Errorf("an old page: %s\n%s", resp.Status, body)
 	}
 	resumed := func() bool {
@@ -144,7 +146,7 @@ func TestResumeWhatWasSeen(t *testing.T) {
 	if resumed() {
 		t.Error("it goes on by the old page")
 	}
-	form.Set("seen", "it failed on 3 boxes")
+	form.Set("hold", found[1])
 	if v.post("/updates/1.1.0/resume", form); !resumed() {
 		t.Error("it does not go on")
 	}

@@ -1,6 +1,8 @@
 package rollout
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,6 +47,28 @@ func (w Wave) Reason() string {
 	}
 	return fmt.Sprintf("it failed on %s, and %s began it, and fell silent", boxesAre(w.Failed), boxesAre(w.Lost))
 }
+
+// HoldOf names what a release is held back for: which boxes it failed on, or were lost over
+// it, since an admin last let it go on. Another box is another hold. Empty: it is not held
+// back.
+func HoldOf(now time.Time, r Release, boxes []Box) string {
+	if !WaveOf(now, r, boxes).Halted() {
+		return ""
+	}
+	about := []string{fmt.Sprint(r.Version, " ", r.Resumed.UnixMicro())}
+	for _, b := range boxes {
+		if one := WaveOf(now, r, []Box{b}); one.Failed+one.Lost > 0 {
+			about = append(about, fmt.Sprint(b.Collector, " ", one.Lost))
+		}
+	}
+	slices.Sort(about)
+	sum := sha256.Sum256([]byte(strings.Join(about, "\n")))
+	return hex.EncodeToString(sum[:holdBytes])
+}
+
+// holdBytes make a name that a person copies: two holds of one release that follow each
+// other have the same one in 1 of 4 billion cases.
+const holdBytes = 4
 
 // room is how many boxes may be at it: one at first, then twice as many as have it.
 func (w Wave) room() int { return min(max(1, 2*w.Have), maxAtOnce) }

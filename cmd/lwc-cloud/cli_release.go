@@ -112,7 +112,7 @@ func showRelease(c *call, r apitype.Release) error {
 		fmt.Fprintf(t, "withdrawn\t%s by %s: %s\n", r.WithdrawnAt.UTC().Format(time.RFC3339), r.WithdrawnBy, r.Reason)
 	}
 	if r.Halted && r.State == "published" {
-		fmt.Fprintf(t, "held back\t%s\n", r.HaltedWhy)
+		fmt.Fprintf(t, "held back\t%s (hold %s)\n", r.HaltedWhy, r.Hold)
 	}
 	if !r.ResumedAt.IsZero() {
 		fmt.Fprintf(t, "resumed\t%s by %s: %s\n", r.ResumedAt.UTC().Format(time.RFC3339), r.ResumedBy, r.ResumedReason)
@@ -134,36 +134,76 @@ func showRelease(c *call, r apitype.Release) error {
 func releaseWithdrawCmd() clientCmd {
 	return clientCmd{
 		name: "release withdraw", args: "VERSION", summary: "Keep a release from the boxes that do not run it",
-		details: "Boxes that run it go on. Its files are deleted here; release add publishes it again.",
+		details: "Boxes that run it go on. Its files are deleted here, and its approvals forgotten; release add publishes it\n" +
+			"again, and it needs new approvals then.",
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			why := fs.String("why", "", "`REASON`, as others read it")
 			return func(ctx context.Context, c *call) error {
 				if *why == "" {
 					return usageErrorf("release withdraw: say why with --why REASON")
 				}
+				before, err := c.Release(ctx, c.args[0])
+				if err != nil {
+					return err
+				}
 				r, err := c.WithdrawRelease(ctx, c.args[0], *why)
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(c.stdout, "release %s is %s; %d boxes run it\n", r.Version, r.State, r.Running)
+				_, err = fmt.Fprintf(c.stdout, "release %s is %s; %d boxes run it\n%s", r.Version, r.State, r.Running, forgotten(before.Approvals))
 				return err
 			}
 		},
 	}
 }
 
+// forgotten tells of the approvals that a withdrawal takes along, on a line.
+func forgotten(list []apitype.ReleaseApproval) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return "its approvals are forgotten (" + approvedFor(list) + "): approve it anew where it is published again\n"
+}
+
+func approvedFor(list []apitype.ReleaseApproval) string {
+	var of []string
+	for _, a := range list {
+		of = append(of, cmp.Or(a.Collector, "all"))
+	}
+	return strings.Join(of, ", ")
+}
+
+// tellHold asks whoever resumes a release to look first at what it is held back for.
+func tellHold(ctx context.Context, c *call) error {
+	r, err := c.Release(ctx, c.args[0])
+	switch {
+	case err != nil:
+		return err
+	case r.Hold == "" || r.State != "published":
+		return fmt.Errorf("release %s is not held back: it is %s", r.Version, r.State)
+	}
+	return usageErrorf("release %s is held back: %s\nsee to those boxes (lwc-cloud updates), then: lwc-cloud release resume %s --hold %s --why REASON",
+		r.Version, r.HaltedWhy, r.Version, r.Hold)
+}
+
 func releaseResumeCmd() clientCmd {
 	return clientCmd{
 		name: "release resume", args: "VERSION", summary: "Let a release go on that is held back",
-		details: "What failed with it so far does not count against it any more; it goes on in waves, and is held back again when it\n" +
+		details: "Without --hold it tells what the release is held back for, and changes nothing. Look at those boxes first: where\n" +
+			"another one has come to them meanwhile, the hold is another, and nothing is changed either.\n" +
+			"What failed with it so far does not count against it any more; it goes on in waves, and is held back again when it\n" +
 			"fails again. A box that it failed on is not sent it again for that: lwc-cloud update COLLECTOR --release VERSION.",
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			why := fs.String("why", "", "`REASON`, as others read it")
+			hold := fs.String("hold", "", "`ID` of what it is held back for, as you have seen it")
 			return func(ctx context.Context, c *call) error {
+				if *hold == "" {
+					return tellHold(ctx, c)
+				}
 				if *why == "" {
 					return usageErrorf("release resume: say why with --why REASON")
 				}
-				r, err := c.ResumeRelease(ctx, c.args[0], *why)
+				r, err := c.ResumeRelease(ctx, c.args[0], *hold, *why)
 				if err != nil {
 					return err
 				}
@@ -188,11 +228,7 @@ func releaseApproveCmd() clientCmd {
 				if err != nil {
 					return err
 				}
-				var of []string
-				for _, a := range r.Approvals {
-					of = append(of, cmp.Or(a.Collector, "all"))
-				}
-				_, err = fmt.Fprintf(c.stdout, "release %s is approved for: %s\n", r.Version, cmp.Or(strings.Join(of, ", "), "none"))
+				_, err = fmt.Fprintf(c.stdout, "release %s is approved for: %s\n", r.Version, cmp.Or(approvedFor(r.Approvals), "none"))
 				return err
 			}
 		},

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -67,12 +68,48 @@ func TestResumeCommand(t *testing.T) {
 	contains(t, "list", s.ok("release", "list"), "held back")
 	contains(t, "show", s.ok("release", "show", "1.2.0"), "held back  it failed on 3 boxes", "0 run it, 0 are at it, it failed on 3")
 	contains(t, "update", s.ok("update", apitest.Collector), ": release 1.1.0\n1.1.0 was chosen: 1.2.0 is held back, it failed on 3 boxes")
-	contains(t, "resume", s.ok("release", "resume", "1.2.0", "--why", "their disks were full"), "release 1.2.0 goes on: 0 run it, 0 are at it, it failed on 3")
+	_, errs, code := s.run("release", "resume", "1.2.0", "--why", "their disks were full")
+	hold := regexp.MustCompile(`resume 1.2.0 --hold ([0-9a-f]{8}) `).FindStringSubmatch(errs)
+	if code != exitUsage || hold == nil || !strings.Contains(errs, "it failed on 3 boxes") {
+		t.Fatalf("without a hold: %d %s", code, errs)
+	}
+	contains(t, "show", s.ok("release", "show", "1.2.0"), "(hold "+hold[1]+")")
+	_, errs, code = s.run("release", "resume", "1.2.0", "--hold", "0badcafe", "--why", "their disks were full")
+	if code != exitFailed || !strings.Contains(errs, "has changed: it failed on 3 boxes (hold "+hold[1]+")") {
+		t.Errorf("another hold: %d %s", code, errs)
+	}
+	contains(t, "resume", s.ok("release", "resume", "1.2.0", "--hold", hold[1], "--why", "their disks were full"), "release 1.2.0 goes on: 0 run it, 0 are at it, it failed on 3")
 	contains(t, "show then", s.ok("release", "show", "1.2.0"), "state      published", "resumed", "their disks were full")
 	contains(t, "events", s.ok("events"), "all ", "release-resumed", "release 1.2.0 was held back (it failed on 3 boxes), and ")
-	if _, errs, code := s.run("release", "resume", "1.2.0", "--why", "again"); code != exitFailed || !strings.Contains(errs, "it is not held back") {
-		t.Errorf("once more: %d %s", code, errs)
+	for _, args := range [][]string{{"--hold", hold[1], "--why", "again"}, {"--why", "again"}} {
+		if _, errs, code := s.run(append([]string{"release", "resume", "1.2.0"}, args...)...); code != exitFailed || !strings.Contains(errs, "is not held back") {
+			t.Errorf("once more: %d %s", code, errs)
+		}
 	}
+}
+
+// A policy is shown where nothing is to change, and never changed silently.
+func TestShowingAPolicy(t *testing.T) {
+	s := newShell(t, edp.RoleAdmin)
+	contains(t, "of one", s.ok("update-policy", apitest.Collector), apitest.Collector+": daily at 02:00 UTC within 3h, 7 days", "(the default: it has none of its own)")
+	contains(t, "change", s.ok("update-policy", apitest.Collector, "--mode", "approval"), apitest.Collector+": after an approval")
+	contains(t, "its own", s.ok("update-policy", apitest.Collector), apitest.Collector+": after an approval\n")
+	contains(t, "json", s.ok("update-policy", apitest.Collector, "--json"), `"mode": "approval"`)
+	contains(t, "default", s.ok("update-policy"), "default: daily at 02:00 UTC")
+	if _, errs, code := s.run("update-policy", apitest.Collector, "--defer-days", "0"); code != exitUsage || !strings.Contains(errs, "give --mode") {
+		t.Errorf("a flag that says nothing: %d %s", code, errs)
+	}
+	contains(t, "still", s.ok("update-policy", apitest.Collector), "after an approval\n")
+}
+
+// What a withdrawal takes along is said.
+func TestWithdrawnWithItsApprovals(t *testing.T) {
+	s := newShell(t, edp.RoleAdmin)
+	s.cloud.Box(apitest.Collector, "1.0.0")
+	s.cloud.Publish("1.1.0", nil)
+	s.ok("release", "approve", "1.1.0", apitest.Collector)
+	contains(t, "withdraw", s.ok("release", "withdraw", "1.1.0", "--why", "bad"), "its approvals are forgotten ("+apitest.Collector+"): approve it anew")
+	contains(t, "events", s.ok("events"), "bad; forgotten are its approvals for "+apitest.Collector)
 }
 
 func TestReleaseCommandErrors(t *testing.T) {
@@ -92,10 +129,10 @@ func TestReleaseCommandErrors(t *testing.T) {
 		"factory-reset: an arg":   {[]string{"factory-reset", "", "--yes"}, exitUsage},
 		"--collector is empty":    {[]string{"enrol-token", "--collector", ""}, exitUsage},
 		"-device: it is empty":    {[]string{"collect", "--device", ""}, exitUsage},
-		"resume: say why":         {[]string{"release", "resume", "1.1.0"}, exitUsage},
+		"resume: say why":         {[]string{"release", "resume", "1.1.0", "--hold", "0badcafe"}, exitUsage},
 		"not found":               {[]string{"release", "show", "1.1.0"}, exitFailed},
 		"needs one of: add, list": {[]string{"release"}, exitUsage},
-		"give --mode":             {[]string{"update-policy"}, exitUsage},
+		"give --mode":             {[]string{"update-policy", "--default", "--mode", "approval"}, exitUsage},
 		"the window is missing":   {[]string{"update-policy", "--mode", "window"}, exitUsage},
 		"no release is published": {[]string{"update", apitest.Collector}, exitFailed},
 		"must be a time as 2026":  {[]string{"update", apitest.Collector, "--at", "tonight"}, exitUsage},

@@ -45,8 +45,8 @@ func boxCells(b apitype.Appliance) []any {
 
 func updatePolicyCmd() clientCmd {
 	return clientCmd{
-		name: "update-policy", args: "[COLLECTOR]", many: true, summary: "Change when boxes may change their release",
-		details: "Without COLLECTOR, of all whose fleet does not say. What is not given is not part of the policy: a policy is\n" +
+		name: "update-policy", args: "[COLLECTOR]", many: true, summary: "Show or change when boxes may change their release",
+		details: "Without COLLECTOR, of all whose fleet does not say. Without flags it shows, and changes nothing. What is not given is not part of the policy: a policy is\n" +
 			"replaced as a whole.\n" +
 			"  automatic  as soon as there is a release\n" +
 			"  window     in the window\n" +
@@ -63,20 +63,46 @@ func updatePolicyCmd() clientCmd {
 			fs.IntVar(&p.DeferDays, "defer-days", 0, "how many `DAYS` a release must have been published")
 			fs.StringVar(&p.Security, "security", "", "at-once or deferred: what becomes of a release that closes a hole")
 			reset := fs.Bool("default", false, "bring back the default instead")
+			asJSON := fs.Bool("json", false, "print JSON")
 			return func(ctx context.Context, c *call) error {
 				p.Window.Days = days
-				return setPolicy(ctx, c, p, *reset)
+				given := false
+				fs.Visit(func(f *flag.Flag) { given = given || f.Name != "api-token-file" && f.Name != "json" })
+				if len(c.args) > 1 {
+					return usageErrorf("usage: lwc-cloud update-policy [flags] [COLLECTOR]")
+				}
+				if !given {
+					return showPolicy(ctx, c, *asJSON)
+				}
+				return setPolicy(ctx, c, p, *reset, *asJSON)
 			}
 		},
 	}
 }
 
-func setPolicy(ctx context.Context, c *call, p rollout.Policy, reset bool) error {
-	switch {
-	case len(c.args) > 1:
-		return usageErrorf("usage: lwc-cloud update-policy [flags] [COLLECTOR]")
-	case p.IsZero() != reset:
-		return usageErrorf("update-policy: give --mode and what belongs to it, or --default alone")
+func showPolicy(ctx context.Context, c *call, asJSON bool) error {
+	got, err := c.UpdatePolicy(ctx, append(c.args, "")[0])
+	if err != nil {
+		return err
+	}
+	return printPolicy(c, got, asJSON)
+}
+
+func printPolicy(c *call, p apitype.UpdatePolicy, asJSON bool) error {
+	if asJSON {
+		return printJSON(c, p)
+	}
+	note := ""
+	if p.Inherited {
+		note = " (the default: it has none of its own)"
+	}
+	_, err := fmt.Fprintf(c.stdout, "%s: %s%s\n", cmp.Or(p.Collector, "default"), p.When, note)
+	return err
+}
+
+func setPolicy(ctx context.Context, c *call, p rollout.Policy, reset, asJSON bool) error {
+	if p.IsZero() != reset {
+		return usageErrorf("update-policy: give --mode and what belongs to it, or --default alone, or nothing to see what it is")
 	}
 	for _, wrong := range p.Check() {
 		return usageErrorf("update-policy: %s", wrong.Text)
@@ -85,6 +111,5 @@ func setPolicy(ctx context.Context, c *call, p rollout.Policy, reset bool) error
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.stdout, "%s: %s\n", cmp.Or(got.Collector, "default"), got.When)
-	return err
+	return printPolicy(c, got, asJSON)
 }

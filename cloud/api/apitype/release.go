@@ -31,6 +31,7 @@ type Release struct {
 	Lost        int               `json:"lost,omitempty" doc:"Boxes that began it and have not been heard for an hour."`
 	Halted      bool              `json:"halted,omitempty" doc:"It is held back: it failed on several boxes, and on more than a tenth of those that tried it; or a box is lost over it, and none has proved it."`
 	HaltedWhy   string            `json:"halted_why,omitempty" doc:"What it is held back for, in words."`
+	Hold        string            `json:"hold,omitempty" doc:"Names what it is held back for: another box that it fails on makes it another. resume-release wants it."`
 
 	ResumedAt     time.Time `json:"resumed_at,omitzero" doc:"When an admin last let it go on although it was held back: what failed before does not count against it."`
 	ResumedBy     string    `json:"resumed_by,omitempty"`
@@ -80,6 +81,7 @@ type ReleaseWithdrawal struct {
 
 // ReleaseResumption lets a release go on that is held back.
 type ReleaseResumption struct {
+	Hold   string `json:"hold" minLength:"1" maxLength:"64" doc:"What it was held back for when that was looked at, as get-release names it. Where it is another by now nothing changes, and 409 tells it."`
 	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"Why, for those who look after the boxes."`
 }
 
@@ -129,6 +131,7 @@ type Appliances struct {
 // UpdatePolicy is the policy of a collector, or the default of all.
 type UpdatePolicy struct {
 	Collector string         `json:"collector,omitempty" doc:"Absent: the default."`
+	Inherited bool           `json:"inherited,omitempty" doc:"The collector has none of its own: this is the default."`
 	Policy    rollout.Policy `json:"policy"`
 	When      string         `json:"when" doc:"The same in words."`
 }

@@ -34,7 +34,7 @@ func Release(r edp.Release, boxes []conductor.Planned) apitype.Release {
 	w := rollout.WaveOf(time.Now(), r.Plan(), list)
 	out.Updating, out.Failed, out.Lost = w.Busy, w.Failed+w.Excused, w.Lost
 	if out.Halted = w.Halted(); out.Halted {
-		out.HaltedWhy = w.Reason()
+		out.HaltedWhy, out.Hold = w.Reason(), rollout.HoldOf(time.Now(), r.Plan(), list)
 	}
 	return out
 }

@@ -56,6 +56,20 @@ func (s *site) hello(id, image string) {
 		Box: wire.Box{Image: image, Trial: image != "1.0.0"}}))
 }
 
+// hold names what a release is held back for.
+func (s *site) hold(version string) string {
+	s.t.Helper()
+	r, err := s.store.Release(s.t.Context(), version)
+	ok(s.t, err)
+	rows, _, err := s.store.Boxes(s.t.Context())
+	ok(s.t, err)
+	boxes := make([]rollout.Box, len(rows))
+	for i, b := range rows {
+		boxes[i] = b.Box
+	}
+	return rollout.HoldOf(time.Now(), r.Plan(), boxes)
+}
+
 func (s *site) status(j edp.Job, state wire.JobState, text string) {
 	s.t.Helper()
 	st := wire.JobStatus{ID: j.ID, Collector: j.Collector, Boot: fmt.Sprintf("%s-%d", j.Collector, s.boots[j.Collector]), State: state, Detail: text}
@@ -328,7 +342,10 @@ func theFirstBoxDies(t *testing.T, after time.Duration, left string) {
 		if err != nil || (told < 0) != (left != "") {
 			t.Errorf("%v later: %+v, %v", after, events, err)
 		}
-		ok(t, s.store.ResumeRelease(t.Context(), "1.1.0", "ada", "its power supply had died", ""))
+		if err := s.store.ResumeRelease(t.Context(), "1.1.0", "ada", "blindly", ""); !errors.Is(err, edp.ErrInvalid) {
+			t.Errorf("without a look at it: %v", err)
+		}
+		ok(t, s.store.ResumeRelease(t.Context(), "1.1.0", "ada", "its power supply had died", s.hold("1.1.0")))
 		s.step()
 		if _, words = s.jobs(); words != left+"site-b-02:1.1.0" {
 			t.Errorf("then: %s; %s", words, s.why("site-b-02"))
