@@ -65,12 +65,38 @@ func (f *File) goals() []string {
 		return nil
 	}
 	var hosts []string
-	for _, s := range append(endpointOf(f.Endpoint), f.named()...) {
+	for _, s := range f.Clouds() {
 		if host, _, err := net.SplitHostPort(s); err == nil && plausibleHost(host) {
 			hosts = append(hosts, host)
 		}
 	}
 	return hosts
+}
+
+// Clouds is where the cloud is, as host:port: first the cloud itself, then what its token
+// names besides, a broker elsewhere. None: the box has to know it.
+func (f *File) Clouds() []string {
+	all := endpointOf(f.Endpoint)
+	for _, s := range f.named() {
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// Loopback is the first of them that is the computer itself, as in a trial on one machine:
+// no box ever gets there. Empty: none is.
+func (f *File) Loopback() string {
+	for _, s := range f.Clouds() {
+		host, _, err := net.SplitHostPort(s)
+		a, notAddress := netip.ParseAddr(host)
+		name := strings.ToLower(strings.TrimSuffix(host, "."))
+		if err == nil && (notAddress == nil && a.Unmap().IsLoopback() || name == "localhost" || strings.HasSuffix(name, ".localhost")) {
+			return s
+		}
+	}
+	return ""
 }
 
 // endpointOf is where a URL of a cloud leads; none: nowhere.

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"time"
 
 	"lwc/cloud/api/apitype"
 	"lwc/image/sitefile"
@@ -53,8 +52,7 @@ func SiteFile(t apitype.EnrolToken, f sitefile.File) (text []byte, complete bool
 	if t.Collector != "" {
 		f.CollectorID = "" // the token says it
 	}
-	about := fmt.Sprintf("# With the token %s, good until %s. To revoke it: lwc-cloud enrol-token --revoke %s\n\n", t.ID, t.Expires.Format(time.RFC3339), t.ID)
-	text = append([]byte(about), sitefile.Template(f)...)
+	text = append(sitefile.About(t.ID, t.Expires), sitefile.Template(f)...)
 	_, wrong := sitefile.Parse(sitefile.Name, text)
 	return text, wrong == nil, nil
 }
