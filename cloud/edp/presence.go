@@ -3,6 +3,7 @@ package edp
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,14 +11,36 @@ import (
 )
 
 // AllOffline makes everyone who was online, or waited for, waited for from now on:
-// nobody could be heard while nothing served. The serving process calls it when it
-// starts.
+// nobody could be heard while nothing served. One that had said good-bye is not waited
+// for, but is not silent before it could be heard again (listeningSince). The serving
+// process calls it when it starts.
 func (s *Store) AllOffline(ctx context.Context) error {
-	if _, err := exec(ctx, s.write, `UPDATE collectors SET online = 0, lost_at = 0, missed_at = $1
-		WHERE online <> 0 OR missed_at <> 0`, micros(time.Now())); err != nil {
+	now := micros(time.Now())
+	err := s.tx(ctx, func(t *sql.Tx) error {
+		_, err := exec(ctx, t, `UPDATE collectors SET online = 0, lost_at = 0, missed_at = $1
+			WHERE online <> 0 OR missed_at <> 0`, now)
+		if err != nil {
+			return err
+		}
+		return putSetting(ctx, t, settingListening, now)
+	})
+	if err != nil {
 		return fmt.Errorf("marking all collectors offline: %w", err)
 	}
 	return nil
+}
+
+// settingListening names when the serving process began to listen, in microseconds.
+const settingListening = "listening-since"
+
+// listeningSince is when the serving process began to listen: zero where none ever did.
+func listeningSince(ctx context.Context, q querier) (at time.Time, err error) {
+	at, err = one(ctx, q, func(r row) (at time.Time, err error) { return at, r.Scan(moment{&at}) },
+		`SELECT CAST(value AS INTEGER) FROM settings WHERE name = $1`, settingListening)
+	if errors.Is(err, ErrNotFound) {
+		return time.Time{}, nil
+	}
+	return at, err
 }
 
 // SawBye notes that a boot of a collector is offline, and whether it stopped in

@@ -85,6 +85,8 @@ type BoxRow struct {
 	LastSeen  time.Time
 	OwnPolicy bool // its policy is its own, and not the default
 	Job       *Job // its newest update; nil: none
+	// awaited is since when it could be heard again, after it said good-bye.
+	awaited time.Time
 }
 
 // rolledBack stands in the words of an updater whose box went back to the release
@@ -159,10 +161,18 @@ func loadBoxes(ctx context.Context, q querier) ([]BoxRow, error) {
 	if err != nil {
 		return nil, err
 	}
+	listening, err := listeningSince(ctx, q)
+	if err != nil {
+		return nil, err
+	}
 	decided := time.Now().Add(-trialLife)
 	return all(ctx, q, func(r row) (b BoxRow, err error) {
 		var hello time.Time
-		err = r.Scan(&b.Collector, &b.State, &b.Firmware, &b.Online, moment{&b.LastSeen}, moment{&b.Heard}, jsonColumn{&b.Hello}, jsonColumn{&b.Policy}, moment{&hello})
+		var bye bool
+		err = r.Scan(&b.Collector, &b.State, &b.Firmware, &b.Online, moment{&b.LastSeen}, moment{&b.Heard}, jsonColumn{&b.Hello}, jsonColumn{&b.Policy}, moment{&hello}, &bye)
+		if bye {
+			b.awaited = listening
+		}
 		if b.Online && hello.Before(decided) {
 			b.Hello.Trial = false
 		}
@@ -172,7 +182,8 @@ func loadBoxes(ctx context.Context, q querier) ([]BoxRow, error) {
 		}
 		return b, err
 	}, `SELECT id, state, firmware, online, last_seen, max(last_seen, missed_at, lost_at), box, updates,
-		coalesce((SELECT b.seen_at FROM boots b WHERE b.collector = collectors.id AND b.boot = collectors.boot), 0)
+		coalesce((SELECT b.seen_at FROM boots b WHERE b.collector = collectors.id AND b.boot = collectors.boot), 0),
+		online = 0 AND missed_at = 0 AND lost_at = 0
 		FROM collectors WHERE state <> $1 ORDER BY id`, CollectorRevoked)
 }
 
@@ -221,7 +232,7 @@ func enterJobs(ctx context.Context, q querier, boxes []BoxRow, since map[string]
 		b.Job = &job
 		switch {
 		case !over(job.State):
-			b.Busy, b.Begun, b.Heard = busyWith(job), e.taken, later(b.Heard, job.Created, job.RebootAt)
+			b.Busy, b.Begun, b.Heard = busyWith(job), e.taken, later(b.Heard, job.Created, job.RebootAt, b.awaited)
 		case job.State != wire.JobDone && e.taken && !strings.Contains(job.Error, windowClosed):
 			f := failureOf(*b, job)
 			if f.RolledBack || !f.At.Before(since[f.Version]) {
@@ -311,9 +322,14 @@ func tellUpdate(ctx context.Context, t *sql.Tx, j Job, st wire.JobStatus, now ti
 // that is believed.
 const resetPatience = 5 * time.Minute
 
-// endResets ends the factory resets of boxes that said they begin and are gone.
+// endResets ends the factory resets of boxes that said they begin and are gone, once
+// somebody has listened for that long.
 func endResets(ctx context.Context, t *sql.Tx, now time.Time) error {
-	_, err := exec(ctx, t, `UPDATE jobs SET state = $1, finished_at = $2,
+	listening, err := listeningSince(ctx, t)
+	if err != nil || now.Sub(listening) <= resetPatience {
+		return err
+	}
+	_, err = exec(ctx, t, `UPDATE jobs SET state = $1, finished_at = $2,
 		detail = 'the box said that it forgets all, and is gone: revoke it, or make a token that is bound to its id'
 		WHERE kind = $3 AND state = $4 AND EXISTS (SELECT 1 FROM collectors c WHERE c.id = jobs.collector
 			AND c.online = 0 AND c.last_seen > 0 AND c.last_seen < $5)`,

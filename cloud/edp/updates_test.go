@@ -185,6 +185,12 @@ func TestFactoryResets(t *testing.T) {
 			t.Errorf("after four minutes it is %s", got)
 		}
 		time.Sleep(2 * time.Minute)
+		ok(t, s.AllOffline(ctx)) // the cloud was down
+		ok(t, s.Sweep(ctx))
+		if got := state(gone); got != wire.JobRunning {
+			t.Errorf("when nobody has listened for five minutes it is %s", got)
+		}
+		time.Sleep(6 * time.Minute)
 		ok(t, s.Sweep(ctx))
 		if got := state(gone); got != wire.JobDone {
 			t.Errorf("after six minutes it is %s", got)

@@ -379,3 +379,30 @@ func TestNobodyListens(t *testing.T) {
 		}
 	})
 }
+
+// So has one that said good-bye to start what it installed, when the cloud went down.
+func TestNobodyListensAfterAGoodBye(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, "site-a-01", "site-b-02")
+		defer s.store.Close()
+		ok(t, s.store.SetUpdatePolicy(t.Context(), rollout.Policy{Mode: rollout.Automatic}, "ada"))
+		s.publish("1.1.0", nil)
+		s.step()
+		jobs, _ := s.jobs()
+		s.status(jobs[0], wire.JobRunning, "installed")
+		ok(t, s.store.SawBye(t.Context(), "site-a-01", "site-a-01-1", true))
+		time.Sleep(2 * time.Hour)
+		ok(t, s.store.AllOffline(t.Context()))
+		if why := s.why("site-b-02"); strings.Contains(why, "held back") {
+			t.Errorf("the first look: %s", why)
+		}
+		lost, err := s.store.LoseUnheard(t.Context(), time.Now().Add(time.Hour), func(edp.Unheard) wire.Event { return wire.Event{} })
+		if err != nil || slices.ContainsFunc(lost, func(e wire.Event) bool { return e.Collector == "site-a-01" }) {
+			t.Errorf("it said good-bye, and is told as lost: %+v, %v", lost, err)
+		}
+		time.Sleep(61 * time.Minute)
+		if why := s.why("site-b-02"); why != "1.1.0 is held back: 1 box began it, and fell silent" {
+			t.Errorf("an hour later: %s", why)
+		}
+	})
+}
