@@ -57,6 +57,21 @@ func Read(disk io.ReaderAt, size int64) ([]Partition, error) {
 	return parts, nil
 }
 
+// Extent is how many bytes a disk has by its primary table, whose header names the
+// sector of the backup at the very end. Zero: there is no good header, or it does not
+// say. A file that is shorter was cut off; a disk may be larger.
+func Extent(disk io.ReaderAt) int64 {
+	raw := make([]byte, Sector)
+	if _, err := disk.ReadAt(raw, Sector); err != nil {
+		return 0
+	}
+	h, err := parseHeader(raw, 1)
+	if err != nil || h.backup < 1 {
+		return 0
+	}
+	return (h.backup + 1) * Sector
+}
+
 // Find returns the first partition of that label.
 func Find(parts []Partition, label string) (Partition, bool) {
 	for _, p := range parts {
@@ -79,6 +94,7 @@ func FindType(parts []Partition, kind string) (Partition, bool) {
 
 // header is what of UEFI 2.10, table 5.5, is needed.
 type header struct {
+	backup  int64 // sector of the other copy of the header
 	entries int64 // first sector of the entries
 	count   int
 	sum     uint32
@@ -125,7 +141,8 @@ func parseHeader(raw []byte, lba int64) (header, error) {
 	if each != entrySize || count > maxEntries {
 		return header{}, fmt.Errorf("%w: %d entries of %d bytes", ErrTable, count, each)
 	}
-	return header{entries: int64(le.Uint64(raw[72:]) & (1<<40 - 1)), count: int(count), sum: le.Uint32(raw[88:])}, nil
+	const sectors = 1<<40 - 1 // more than any disk has, and no overflow in bytes
+	return header{backup: int64(le.Uint64(raw[32:]) & sectors), entries: int64(le.Uint64(raw[72:]) & sectors), count: int(count), sum: le.Uint32(raw[88:])}, nil
 }
 
 func parseEntries(table []byte, size int64) ([]Partition, error) {

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"lwc/image/fat"
 	"lwc/image/gpt"
 	"lwc/image/sitefile"
@@ -22,6 +24,8 @@ import (
 // sitefile.Problems.
 var (
 	ErrExists = errors.New("it exists: remove it, or name another file with --out")
+	ErrFolder = errors.New("it is a folder: name a file in it")
+	ErrCutOff = errors.New("it is cut off")
 	ErrImage  = errors.New("it has no partition LWCCONF: give an image of the appliance (lwc_VERSION.img or .img.zst), or a disk with one")
 )
 
@@ -44,10 +48,29 @@ func Image(ctx context.Context, image, out string, text []byte) (result string, 
 	if out == image {
 		out += ".img" // a packed image without the name of one
 	}
-	if _, err := os.Lstat(out); !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("making %s: %w", out, cmp.Or(err, ErrExists))
+	if err := free(out); err != nil {
+		return "", fmt.Errorf("making %s: %w", out, err)
 	}
 	return out, makeCopy(ctx, image, kind, out, text)
+}
+
+// free says why a result cannot be made at a path.
+func free(path string) error {
+	switch info, err := os.Lstat(path); {
+	case err == nil && info.IsDir():
+		return ErrFolder
+	case err == nil:
+		return ErrExists
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	folder := filepath.Dir(path)
+	if info, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("the folder %s does not exist: make it first, or name another with --out", folder)
+	} else if err == nil && !info.IsDir() {
+		return fmt.Errorf("%s is no folder: name another with --out", folder)
+	}
+	return nil
 }
 
 // inPlace changes a raw image, or a disk that nobody uses.
@@ -73,7 +96,7 @@ func inPlace(path string, text []byte) (err error) {
 	}
 	if err := install(f, text); err != nil {
 		err = fmt.Errorf("preparing %s: %w", path, err)
-		if !device && errors.Is(err, ErrImage) { // nothing was written
+		if !device && (errors.Is(err, ErrImage) || errors.Is(err, ErrCutOff)) { // nothing was written
 			err = errors.Join(err, f.Chmod(info.Mode().Perm()))
 		}
 		return err
@@ -112,6 +135,9 @@ func install(f *os.File, text []byte) error {
 	if err != nil {
 		return err
 	}
+	if whole := gpt.Extent(f); size < whole {
+		return cutOff(size, whole)
+	}
 	parts, err := gpt.Read(f, size)
 	if errors.Is(err, gpt.ErrTable) {
 		return ErrImage
@@ -123,6 +149,13 @@ func install(f *os.File, text []byte) error {
 		return ErrImage
 	}
 	return put(f, p.Start, p.Size, text)
+}
+
+// cutOff says how much is missing, and what to do. The sizes are those that a folder
+// shows, and in words.
+func cutOff(size, whole int64) error {
+	return fmt.Errorf("%w: it has %d bytes (%s) of %d (%s): download it again and unpack it whole; lwc-cloud image check tells whether the download is what was released. A disk that was flashed is cut off too when it is too small",
+		ErrCutOff, size, humanize.IBytes(uint64(size)), whole, humanize.IBytes(uint64(whole)))
 }
 
 // put writes the file into a volume and reads it back.

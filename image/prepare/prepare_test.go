@@ -66,6 +66,7 @@ func disk(t *testing.T, label string) []byte {
 	copy(h, "EFI PART")
 	le.PutUint32(h[12:], 92)
 	le.PutUint64(h[24:], 1)
+	le.PutUint64(h[32:], diskSize/gpt.Sector-1)
 	le.PutUint64(h[72:], 2)
 	le.PutUint32(h[80:], 128)
 	le.PutUint32(h[84:], 128)
@@ -189,6 +190,9 @@ func TestImageRefused(t *testing.T) {
 		"ova":            {append(make([]byte, 257), "ustar"...), text, "it is an OVA"},
 		"gzip":           {[]byte("\x1f\x8b"), text, "unpack it first"},
 		"cut off":        {packed[:len(packed)-9], text, "it is cut off: fetch it again"},
+		"raw, cut off":   {whole[:partStart+fat.VolumeSize], text, fmt.Sprintf("it is cut off: it has %d bytes (5.0 MiB) of %d (6.0 MiB): download it again and unpack it whole", partStart+fat.VolumeSize, diskSize)},
+		"raw, its start": {whole[:2*gpt.Sector], text, fmt.Sprintf("it is cut off: it has 1024 bytes (1.0 KiB) of %d", diskSize)},
+		"packed cut off": {pack(t, whole[:diskSize-1]), text, "it is cut off: it has "},
 		"damaged":        {append(bytes.Clone(packed[:len(packed)-4]), 1, 2, 3, 4), text, "compare the file with SHA256SUMS"},
 		"no file system": {append(bytes.Clone(whole[:partStart]), make([]byte, diskSize-partStart)...), text, "not a FAT16 or FAT32 volume"},
 	} {
@@ -228,6 +232,27 @@ func TestResultsAreNotReplaced(t *testing.T) {
 	}
 	if b, _ := os.ReadFile(there); string(b) != "mine" {
 		t.Error("it was replaced")
+	}
+}
+
+// A result whose folder is not there is told with what to do.
+func TestTheFolderOfAResult(t *testing.T) {
+	text, image := siteText(t), file(t, "lwc.img", disk(t, "LWCCONF"))
+	none, folder := filepath.Join(t.TempDir(), "none"), t.TempDir()
+	for out, want := range map[string]string{
+		filepath.Join(none, "box.img"):  "making " + filepath.Join(none, "box.img") + ": the folder " + none + " does not exist: make it first, or name another with --out",
+		filepath.Join(image, "box.img"): "not a directory",
+		folder:                          "making " + folder + ": it is a folder: name a file in it",
+	} {
+		if _, err := Image(t.Context(), image, out, text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("image: %v, want %s", err, want)
+		}
+		if err := Volume(out, text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("volume: %v, want %s", err, want)
+		}
+	}
+	if _, err := os.Stat(none); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the folder is there: %v", err)
 	}
 }
 

@@ -18,6 +18,9 @@ func Volume(path string, text []byte) (err error) {
 	if _, err := sitefile.ParseSettings(sitefile.Name, text); err != nil {
 		return err
 	}
+	if err := free(path); err != nil {
+		return fmt.Errorf("making %s: %w", path, err)
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("making %s: %w", path, ErrExists)

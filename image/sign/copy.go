@@ -90,21 +90,34 @@ func copySparse(ctx context.Context, to *os.File, from io.Reader) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		n, err := io.ReadFull(from, buf)
+		n, err := fill(from, buf)
 		if !bytes.Equal(buf[:n], zero[:n]) {
 			if _, err := to.WriteAt(buf[:n], at); err != nil {
 				return err
 			}
 		}
 		at += int64(n)
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		switch {
+		case errors.Is(err, io.EOF):
 			return to.Truncate(at)
-		}
-		if err != nil {
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return errors.New("it is cut off: fetch it again, or build it again")
+		case err != nil:
 			return err
 		}
 	}
 	return fmt.Errorf("it has more than %d bytes", int64(maxImage))
+}
+
+// fill reads as far as there is something. Unlike io.ReadFull it keeps the end of what
+// is whole (io.EOF) apart from that of a packed file which is cut off.
+func fill(r io.Reader, buf []byte) (n int, err error) {
+	for n < len(buf) && err == nil {
+		var m int
+		m, err = r.Read(buf[n:])
+		n += m
+	}
+	return n, err
 }
 
 // pack packs as the build does.

@@ -25,6 +25,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"lwc/image/seal"
 )
 
@@ -103,6 +105,10 @@ func (c *command) image(args []string) (string, error) {
 		c.Usage()
 		return "", fmt.Errorf("%s needs --keys, --out and one image", c.Name())
 	}
+	folder := filepath.Dir(c.out)
+	if info, err := os.Stat(folder); err != nil || !info.IsDir() {
+		return "", fmt.Errorf("the folder %s of --out does not exist: make it first", folder)
+	}
 	return c.Arg(0), nil
 }
 
@@ -169,7 +175,7 @@ func runRelease(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "release %s: %d MB to download, in %s\n", m.Version, m.PackedSize()/1e6, c.out)
+	fmt.Fprintf(stdout, "release %s: %s to download, in %s\n", m.Version, humanize.IBytes(uint64(m.PackedSize())), c.out)
 	return nil
 }
 
