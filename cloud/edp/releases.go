@@ -149,8 +149,8 @@ func (s *Store) PublishRelease(ctx context.Context, m release.Manifest, digest, 
 	return nil
 }
 
-// WithdrawRelease keeps a release from all boxes that do not run it yet, ends the
-// updates to it that no box has begun, and forgets its approvals.
+// WithdrawRelease keeps a release from all boxes that do not run it yet, calls off the
+// updates to it that no box has taken, and forgets its approvals.
 func (s *Store) WithdrawRelease(ctx context.Context, version, by, reason string) error {
 	err := s.tx(ctx, func(t *sql.Tx) error {
 		if reason = why(reason); reason == "" {
@@ -171,8 +171,9 @@ func (s *Store) WithdrawRelease(ctx context.Context, version, by, reason string)
 		if _, err = exec(ctx, t, `DELETE FROM release_approvals WHERE version = $1`, version); err != nil {
 			return err
 		}
-		_, err = exec(ctx, t, `UPDATE jobs SET state = $1, error = 'the release was withdrawn', finished_at = $2
-			WHERE kind = $3 AND release = $4 AND source = '' AND state = $5`, wire.JobFailed, now, wire.JobUpdate, version, JobQueued)
+		_, err = exec(ctx, t, `UPDATE jobs SET state = $1, finished_at = $2, error = 'the release was withdrawn'
+			|| CASE sent_at WHEN 0 THEN '' ELSE ', but the update had been sent, and the collector may have it: what it says of it still counts' END
+			WHERE kind = $3 AND release = $4 AND source = '' AND state = $5`, JobCalledOff, now, wire.JobUpdate, version, JobQueued)
 		return told(ctx, t, err, EventReleaseWithdrawn, "", "release %s was withdrawn by %s: %s%s", version, by, reason, forgotten(r.Approvals))
 	})
 	if err != nil {

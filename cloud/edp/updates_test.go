@@ -137,14 +137,25 @@ func TestWithdrawnReleases(t *testing.T) {
 	ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: begun.ID, Collector: other, State: wire.JobRunning}))
 	enrol(t, s, "site-own-system")
 	elsewhere := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: "site-own-system", Kind: wire.JobUpdate, Release: "1.2.0", Source: "https://192.0.2.1/x"}))
+	enrol(t, s, "site-sent")
+	box(t, s, "site-sent", "boot-7", wire.Box{Image: "1.0.0"})
+	sent := must[edp.Job](t)(s.CreateJob(ctx, edp.NewJob{Collector: "site-sent", Kind: wire.JobUpdate, Release: "1.2.0"}))
+	ok(t, second(s.SendingJob(ctx, sent.ID)))
 	ok(t, s.WithdrawRelease(ctx, "1.2.0", "ada", "bad"))
+	if sent = must[edp.Job](t)(s.Job(ctx, sent.ID)); sent.State != edp.JobCalledOff || !strings.Contains(sent.Error, "may have it") {
+		t.Errorf("one that was sent: %+v", sent)
+	}
+	ok(t, s.SawJobStatus(ctx, wire.JobStatus{ID: sent.ID, Collector: "site-sent", State: wire.JobRunning}))
+	if sent = must[edp.Job](t)(s.Job(ctx, sent.ID)); sent.State != wire.JobRunning {
+		t.Errorf("one that a box had after all: %+v", sent)
+	}
 	if elsewhere = must[edp.Job](t)(s.Job(ctx, elsewhere.ID)); elsewhere.State != edp.JobQueued {
 		t.Errorf("one of another source: %+v", elsewhere)
 	}
 	if begun = must[edp.Job](t)(s.Job(ctx, begun.ID)); begun.State != wire.JobRunning {
 		t.Errorf("one that a box has begun: %+v", begun) // the box tells how that ends
 	}
-	if j = must[edp.Job](t)(s.Job(ctx, j.ID)); j.State != wire.JobFailed || !strings.Contains(j.Error, "withdrawn") {
+	if j = must[edp.Job](t)(s.Job(ctx, j.ID)); j.State != edp.JobCalledOff || j.Error != "the release was withdrawn" {
 		t.Errorf("%+v", j)
 	}
 	if _, err := s.CreateJob(ctx, edp.NewJob{Collector: site, Kind: wire.JobUpdate, Release: "1.2.0"}); !errors.Is(err, edp.ErrConflict) {
