@@ -14,6 +14,7 @@ import (
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/api/issue"
 	"lwc/image/sitefile"
+	"lwc/transport/secret"
 	"lwc/transport/wire"
 )
 
@@ -29,16 +30,25 @@ func enrolTokenCmd() clientCmd {
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			collector := fs.String("collector", "", "bind the token to this collector `ID`")
 			uses := fs.Int("uses", 1, "how many collectors it enrols")
-			ttl := fs.Duration("ttl", 0, "how `LONG` it lives, as 336h (default 24h; with --file 168h, for the way to the site)")
+			ttl := lifetimeFlag(fs, "ttl", "how `LONG` it lives: 14d, 36h or 90m, 90d at most (default 24h; with --file 7d, for the way to the site)", leastTTL, mostTTL)
+			label := fs.String("label", "", "what it is for, in a `LINE`: it stands in the list of open tokens")
+			list := fs.Bool("list", false, "make none: list the tokens that still enrol somebody; never the tokens themselves")
+			asJSON := fs.Bool("json", false, "with --list: print a JSON array")
 			out := fs.String("out", "", "write the token alone to this `FILE`")
 			revoke := fs.String("revoke", "", "make none: revoke the token with this `ID`")
 			site := addSiteFlags(fs)
 			return func(ctx context.Context, c *call) error {
-				ask := apitype.EnrolTokenRequest{Collector: *collector, Uses: *uses, TTLSeconds: int64(ttl.Seconds())}
+				ask := apitype.EnrolTokenRequest{Collector: *collector, Uses: *uses, TTLSeconds: int64(ttl.Seconds()), Label: *label}
 				if *ttl == 0 && *site.file != "" {
 					ask.TTLSeconds = int64(fileTTL.Seconds())
 				}
 				switch {
+				case *list && asksForMore(fs):
+					return usageErrorf("--list makes no token: give it alone, or with --json")
+				case *list:
+					return listOpenTokens(ctx, c, *asJSON)
+				case *asJSON:
+					return usageErrorf("--json is for --list")
 				case *revoke != "" && (*site.file != "" || *out != "" || *collector != ""):
 					return usageErrorf("--revoke makes no token: give it alone")
 				case *revoke != "":
@@ -148,6 +158,7 @@ func enrolFile(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, s *s
 	if err != nil {
 		return errors.Join(err, p.leave())
 	}
+	warnOfLoopback(c, t)
 	next := "it is complete: docs/field-guide.md tells where it goes"
 	if !complete {
 		next = "fill in what is marked FILL IN, then check it: lwc-cloud image check --config " + *s.file
@@ -157,6 +168,16 @@ func enrolFile(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, s *s
 		_, err = fmt.Fprintf(c.stdout, "its token before, %s, may be good still for who has a copy of the old file; to be sure: lwc-cloud enrol-token --revoke %s\n", before, before)
 	}
 	return err
+}
+
+// warnOfLoopback tells of a file with which a box elsewhere gets nowhere. One that is
+// tried on the computer of the cloud may work, so it is made all the same.
+func warnOfLoopback(c *call, t apitype.EnrolToken) {
+	f := sitefile.File{Token: secret.FromString(t.Token)}
+	if at := f.Loopback(); at != "" {
+		fmt.Fprintf(c.stderr, "warning: the file says that the cloud is at %s, which is the computer itself: a box never reaches it.\n"+
+			"Start the cloud with --public-url https://NAME:PORT, the name or address by which boxes reach it, then make the file anew.\n", at)
+	}
 }
 
 // unusedToken names the token that a file has; empty: none.

@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -199,38 +198,6 @@ func TestImageCommands(t *testing.T) {
 			out, errs, code := s.run(append([]string{"image"}, c.args...)...)
 			if code != c.code || !strings.Contains(errs, c.want) || out != "" {
 				t.Errorf("exit code %d\n%s%s\nwant %d, %s", code, out, errs, c.code, c.want)
-			}
-		})
-	}
-}
-
-// A file is checked where an engineer sits, without a cloud.
-func TestImageCheck(t *testing.T) {
-	s := newShell(t, edp.RoleAdmin)
-	config := filepath.Join(s.dir, "lwc.toml")
-	s.ok("enrol-token", "--file", config, "--internal-mac", "02:00:00:00:00:0a", "--internal-address", "10.1.0.2/24", "--external-mac", "02:00:00:00:00:0b", "--external-dhcp")
-	t.Setenv("LWC_API_TOKEN", "")
-	good := ": good\n  internal port  02:00:00:00:00:0a 10.1.0.2/24\n  external port  02:00:00:00:00:0b DHCP\n"
-	if out := s.ok("image", "check", "--config", config); out != config+good {
-		t.Errorf("it says: %s", out)
-	}
-	text, err := os.ReadFile(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	typo := strings.Replace(string(text), `"10.1.0.2/24"`, `"10.1.0.2"`, 1)
-	settings := s.file("berlin.toml", regexp.MustCompile(`(?m)^token = .*\n`).ReplaceAllString(string(text), ""))
-	if out := s.ok("image", "check", "--config", settings, "--enrolled"); !strings.Contains(out, "only a box that has enrolled") || !strings.Contains(out, "looks for lwc.toml") {
-		t.Errorf("of settings it says: %s", out)
-	}
-	for name, c := range map[string]struct{ file, want string }{
-		"a typing error": {s.file("typo.toml", typo), "internal.addresses: "},
-		"no token":       {settings, "token: is missing"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			out, errs, code := s.run("image", "check", "--config", c.file)
-			if code != exitFailed || out != "" || !strings.Contains(errs, c.file+" is wrong:\n") || !strings.Contains(errs, c.want) {
-				t.Errorf("exit code %d\n%s%s\nwant %s", code, out, errs, c.want)
 			}
 		})
 	}

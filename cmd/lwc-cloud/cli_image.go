@@ -6,8 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"lwc/image/fat"
 	"lwc/image/prepare"
@@ -39,7 +37,7 @@ func imagePrepareCmd() clientCmd {
 				}
 				done, err := prepare.Image(ctx, c.args[0], *out, text)
 				if err != nil {
-					return inSiteFile(*config, err)
+					return withHint(inSiteFile(*config, err), text)
 				}
 				_, err = fmt.Fprintf(c.stdout, "%s holds lwc.toml now, from %s\n", done, *config)
 				return err
@@ -69,32 +67,6 @@ func imageVolumeCmd() clientCmd {
 			}
 		},
 	}
-}
-
-// siteWords says what a good file amounts to, and what is odd about it.
-func siteWords(path string, f *sitefile.File) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: good\n", path)
-	for _, side := range []struct {
-		name string
-		port sitefile.Port
-	}{{"internal", f.Internal.Port}, {"external", f.External.Port}} {
-		words := append([]string{side.port.MAC}, side.port.Addresses...)
-		if side.port.DHCP {
-			words = append(words, "DHCP")
-		}
-		if side.port.VLAN > 0 {
-			words = append(words, fmt.Sprintf("VLAN %d", side.port.VLAN))
-		}
-		fmt.Fprintf(&b, "  %s port  %s\n", side.name, strings.Join(words, " "))
-	}
-	if f.Token.Empty() {
-		b.WriteString("  token          none: only a box that has enrolled takes this file\n")
-	}
-	if name := filepath.Base(path); !strings.EqualFold(name, sitefile.Name) {
-		fmt.Fprintf(&b, "The box looks for %s: call the file so on the volume, not %s.\n", sitefile.Name, name)
-	}
-	return b.String()
 }
 
 // siteText reads lwc.toml, bounded.

@@ -20,7 +20,8 @@ func imageCheckCmd() clientCmd {
 		summary: "Check an image that was downloaded, a site's lwc.toml, or both",
 		details: "IMG is checked against the list of checksums that lies beside it (lwc_VERSION.SHA256SUMS), and with --release-keys the\n" +
 			"list against its signature (lwc_VERSION.SHA256SUMS.sig). Get the keys another way than the image: who can change the one\n" +
-			"should not be able to change the other. Of lwc.toml it tells line, column, what is wrong and what to do, as the box does.\n" +
+			"should not be able to change the other. Of lwc.toml it tells line, column, what is wrong and what to do, as the box does; of a good\n" +
+			"one, which cloud it names, and until when its token is good.\n" +
 			"It needs no cloud, and works wherever lwc-cloud does, so on Windows and macOS too.",
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			config := fs.String("config", "", "lwc.toml, the `FILE` of the site")
@@ -61,9 +62,13 @@ func checkSite(c *call, path string, enrolled bool) error {
 	}
 	f, err := parse(sitefile.Name, text)
 	if err != nil {
-		return fmt.Errorf("%s is wrong:\n%w", path, err)
+		return withHint(fmt.Errorf("%s is wrong:\n%w", path, err), text)
 	}
-	_, err = fmt.Fprint(c.stdout, siteWords(path, f))
+	words := siteWords(path, f, text)
+	if enrolled && !f.Token.Empty() {
+		words += "A box that has enrolled refuses a token that it has not used: for new settings remove the line token.\n"
+	}
+	_, err = fmt.Fprint(c.stdout, words)
 	return err
 }
 
