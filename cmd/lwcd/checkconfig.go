@@ -49,6 +49,9 @@ func checkConfig(_ context.Context, args []string, stdout, stderr io.Writer) int
 		fmt.Fprintf(stderr, "%s\n", located(path, p))
 	}
 	if len(problems) > 0 {
+		if hint := sitefile.EnrolledOnly(filepath.Base(path), raw); hint != "" {
+			fmt.Fprintln(stderr, hint)
+		}
 		return exitUsage
 	}
 	fmt.Fprint(stdout, siteSummary(path, f))
@@ -165,6 +168,9 @@ func siteSummary(path string, f *sitefile.File) string {
 	}
 	if f.Token.Empty() {
 		b.WriteString("  token            none: only a box that has enrolled takes this file\n")
+	}
+	if at := f.Loopback(); at != "" {
+		fmt.Fprintf(&b, "The cloud at %s is the computer itself: a box never reaches it.\n", at)
 	}
 	if name := filepath.Base(path); !strings.EqualFold(name, sitefile.Name) {
 		fmt.Fprintf(&b, "The box looks for %s: call the file so on the volume, not %s.\n", sitefile.Name, name)

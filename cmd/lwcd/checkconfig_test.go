@@ -76,6 +76,11 @@ func TestCheckConfigWithoutAToken(t *testing.T) {
 	text := strings.Join(append(lines[:5:5], lines[6:]...), "\n")
 	if code, _, errs := checkedConfig(t, "lwc.toml", text); code != exitUsage || !strings.Contains(errs, "lwc.toml: token: is missing: get a new file from the cloud") {
 		t.Errorf("exit code %d\n%s", code, errs)
+	} else if !strings.Contains(errs, "\nFor a new box that is so. For a box that has enrolled the file is good as it is") {
+		t.Errorf("nothing says whom the file is good for:\n%s", errs)
+	}
+	if code, out, errs := checkedConfig(t, "lwc.toml", "endpoint = \"https://localhost\"\n"+text, "--enrolled"); code != exitStopped || !strings.Contains(out, "The cloud at localhost:443 is the computer itself: a box never reaches it.\n") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 	if code, out, errs := checkedConfig(t, "lwc.toml", text, "--enrolled"); code != exitStopped || !strings.Contains(out, "none: only a box that has enrolled takes this file") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)

@@ -135,10 +135,10 @@ func install(f *os.File, text []byte) error {
 	if err != nil {
 		return err
 	}
-	if whole := gpt.Extent(f); size < whole {
+	parts, err := gpt.Read(f, max(size, gpt.Extent(f))) // all of them, also of one that is cut off
+	if whole := wholeSize(f, parts); size < whole {
 		return cutOff(size, whole)
 	}
-	parts, err := gpt.Read(f, size)
 	if errors.Is(err, gpt.ErrTable) {
 		return ErrImage
 	} else if err != nil {
@@ -149,6 +149,18 @@ func install(f *os.File, text []byte) error {
 		return ErrImage
 	}
 	return put(f, p.Start, p.Size, text)
+}
+
+// imageSize is what the build gives the disk of an appliance: behind its partitions is
+// room for those that the first start makes.
+const imageSize = 1 << 30
+
+// wholeSize is what a disk has at least.
+func wholeSize(disk io.ReaderAt, parts []gpt.Partition) int64 {
+	if _, starts := gpt.FindType(parts, gpt.ESP); starts {
+		return max(gpt.Extent(disk), imageSize)
+	}
+	return gpt.Extent(disk)
 }
 
 // cutOff says how much is missing, and what to do. The sizes are those that a folder

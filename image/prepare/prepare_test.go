@@ -235,6 +235,44 @@ func TestResultsAreNotReplaced(t *testing.T) {
 	}
 }
 
+// An image of the appliance is larger than its partitions reach: one that ends behind them
+// has no room for those of the first start.
+func TestAnImageWithoutItsEndIsCutOff(t *testing.T) {
+	d := disk(t, "LWCCONF")
+	e := d[2*gpt.Sector:]
+	copy(e[gpt.Sector/4:], []byte("\x28\x73\x2a\xc1\x1f\xf8\xd2\x11\xba\x4b\x00\xa0\xc9\x3e\xc9\x3b")) // an ESP, UEFI 2.10 section 5.3.3
+	e[gpt.Sector/4+16] = 2
+	le := binary.LittleEndian
+	le.PutUint64(e[gpt.Sector/4+32:], 40)
+	le.PutUint64(e[gpt.Sector/4+40:], 41)
+	h := d[gpt.Sector : gpt.Sector+92]
+	le.PutUint32(h[88:], crc32.ChecksumIEEE(e[:128*128]))
+	le.PutUint32(h[16:], 0)
+	le.PutUint32(h[16:], crc32.ChecksumIEEE(h))
+	image, text := file(t, "lwc.img", d), siteText(t)
+	for _, size := range []int64{diskSize, diskSize - 1, partStart} {
+		if err := os.Truncate(image, size); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Image(t.Context(), image, "", text); !errors.Is(err, ErrCutOff) || !strings.Contains(err.Error(), fmt.Sprintf("it has %d bytes (", size)) || !strings.Contains(err.Error(), "of 1073741824 (1.0 GiB)") {
+			t.Errorf("cut off at %d: %v", size, err)
+		}
+	}
+	if err := os.WriteFile(image, d, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, imageSize); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Image(t.Context(), image, "", text); err != nil {
+		t.Errorf("whole: %v", err)
+	}
+	source, err := os.ReadFile("../build/collect.go")
+	if err != nil || !strings.Contains(string(source), "const diskSize = 1 << 30\n") {
+		t.Errorf("the build gives a disk another size: %v", err)
+	}
+}
+
 // A result whose folder is not there is told with what to do.
 func TestTheFolderOfAResult(t *testing.T) {
 	text, image := siteText(t), file(t, "lwc.img", disk(t, "LWCCONF"))

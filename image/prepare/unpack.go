@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/klauspost/compress/zstd"
@@ -57,8 +58,10 @@ func foreign() []struct {
 // sniff tells the form of an image.
 func sniff(path string) (form, error) {
 	f, err := os.Open(path)
-	if err != nil {
-		return raw, err
+	if errors.Is(err, fs.ErrNotExist) {
+		return raw, fmt.Errorf("reading the image: there is no file %s: correct its name, or the folder", path)
+	} else if err != nil {
+		return raw, fmt.Errorf("reading the image: %w", err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	head := make([]byte, 512)
