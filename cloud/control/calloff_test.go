@@ -40,7 +40,13 @@ func TestACalledOffJobIsNotSent(t *testing.T) {
 // One that was sent, without a word of it, is not sent to the next boot; who calls it
 // off is told that the collector may have it, and what that says counts.
 func TestAJobThatWasSentIsCalledOff(t *testing.T) {
-	c := startCloud(t, setup{})
+	for name, s := range map[string]setup{"the built-in broker": {}, "mosquitto, which keeps none of it": {foreign: true}} {
+		t.Run(name, func(t *testing.T) { sentAndCalledOff(t, s) })
+	}
+}
+
+func sentAndCalledOff(t *testing.T, s setup) {
+	c := startCloud(t, s)
 	b := c.enrol(t, alpha)
 	c.fleet(t, alpha, "edge-1")
 	b.connect()

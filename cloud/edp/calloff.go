@@ -86,7 +86,7 @@ func tooLate(j Job) error {
 	case j.State == JobQueued:
 		return nil
 	case j.State == JobCalledOff:
-		return fmt.Errorf("%s: %w", j.Error, ErrConflict)
+		return fmt.Errorf("it is over: %s: %w", j.Error, ErrConflict)
 	case over(j.State):
 		return fmt.Errorf("too late: the %s is over, it is %s: %w", j.Kind, j.State, ErrConflict)
 	}

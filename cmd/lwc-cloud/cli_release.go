@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dustin/go-humanize"
-
 	"lwc/cloud/api/apitype"
 )
 
@@ -42,7 +40,7 @@ func releaseAddCmd() clientCmd {
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(c.stdout, "release %s is %s (%s for each box)\n", r.Version, r.State, humanize.Bytes(uint64(r.Bytes)))
+				_, err = fmt.Fprintf(c.stdout, "release %s is %s (%s for each box)\n", r.Version, r.State, size(r.Bytes))
 				return err
 			}
 		},
@@ -63,7 +61,7 @@ func releaseListCmd() clientCmd {
 					return printJSON(c, append([]apitype.Release{}, list...))
 				}
 				return printTable(c, "RELEASE\tSTATE\tSECURITY\tFROM\tSIZE\tBOXES\tUPDATING\tFAILED\tPUBLISHED", list, func(r apitype.Release) []any {
-					return []any{r.Version, releaseWord(r), yes(r.Security), cmp.Or(r.Floor, "any"), humanize.Bytes(uint64(r.Bytes)),
+					return []any{r.Version, releaseWord(r), yes(r.Security), cmp.Or(r.Floor, "any"), size(r.Bytes),
 						r.Running, r.Updating, r.Failed, ago(r.PublishedAt)}
 				})
 			}
@@ -119,7 +117,7 @@ func showRelease(c *call, r apitype.Release) error {
 	}
 	fmt.Fprintf(t, "boxes\t%s\nmanifest\t%s\n", r.Tally(), r.Digest)
 	for _, f := range r.Files {
-		fmt.Fprintf(t, "%s\t%s, %s, %s\n", f.Role, f.Name, humanize.Bytes(uint64(f.Size)), f.SHA256)
+		fmt.Fprintf(t, "%s\t%s, %s, %s\n", f.Role, f.Name, size(f.Size), f.SHA256)
 	}
 	for _, a := range r.Approvals {
 		fmt.Fprintf(t, "approved\tfor %s by %s, %s\n", cmp.Or(a.Collector, "all"), a.By, a.At.UTC().Format(time.RFC3339))

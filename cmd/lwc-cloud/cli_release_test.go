@@ -35,7 +35,7 @@ func TestReleaseCommands(t *testing.T) {
 	s.cloud.Box(apitest.Collector, "1.0.0")
 	shelftest.Trust(t, s.cloud.ReleaseKeys, shelftest.Key(1))
 	file := s.file("lwc_1.1.0.release.tar", string(shelftest.Bundle(t, "1.1.0", shelftest.Key(1), func(m *release.Manifest) { m.Security, m.Notes = true, "It closes a hole." })))
-	contains(t, "add", s.ok("release", "add", file), "release 1.1.0 is published (300 kB for each box)")
+	contains(t, "add", s.ok("release", "add", file), "release 1.1.0 is published (293 KiB for each box)")
 	contains(t, "list", s.ok("release", "list"), "RELEASE", "1.1.0", "published", "yes")
 	contains(t, "list --json", s.ok("release", "list", "--json"), `"version": "1.1.0"`)
 	contains(t, "show", s.ok("release", "show", "1.1.0"), "lwc_1.1.0.efi", "0 run it", "It closes a hole.")
@@ -73,7 +73,7 @@ func TestResumeCommand(t *testing.T) {
 	if code != exitUsage || hold == nil || !strings.Contains(errs, "it failed on 3 boxes") {
 		t.Fatalf("without a hold: %d %s", code, errs)
 	}
-	contains(t, "show", s.ok("release", "show", "1.2.0"), "(hold "+hold[1]+")")
+	contains(t, "show", s.ok("release", "show", "1.2.0"), "(hold "+hold[1]+")", "iB,") // as the portal has it
 	_, errs, code = s.run("release", "resume", "1.2.0", "--hold", "0badcafe", "--why", "their disks were full")
 	if code != exitFailed || !strings.Contains(errs, "has changed: it failed on 3 boxes (hold "+hold[1]+")") {
 		t.Errorf("another hold: %d %s", code, errs)
