@@ -9,6 +9,7 @@ import (
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/api/view"
 	"lwc/cloud/fleet"
+	"lwc/image/sitefile"
 )
 
 // enrolData is the data of the page "enrol".
@@ -16,6 +17,7 @@ type enrolData struct {
 	Collector string
 	Token     *apitype.EnrolToken
 	Open      []apitype.OpenEnrolToken // tokens that still enrol somebody
+	Here      string                   // host:port of a cloud that is this computer, which no box reaches
 	Sides     []portForm
 	Form      url.Values // of the file for an appliance, when it is shown again
 }
@@ -23,7 +25,8 @@ type enrolData struct {
 // enrolPage is the page for a collector, if any is named.
 func (p *Portal) enrolPage(v *visit, collector string) (enrolData, error) {
 	open, err := p.cfg.Store.OpenEnrolTokens(v.r.Context())
-	return enrolData{Collector: strings.TrimSpace(collector), Open: view.Each(open, view.OpenEnrolToken), Sides: sidesOfABox()}, err
+	named := sitefile.File{Endpoint: p.cfg.Issuer.URL}
+	return enrolData{Collector: strings.TrimSpace(collector), Open: view.Each(open, view.OpenEnrolToken), Here: named.Loopback(), Sides: sidesOfABox()}, err
 }
 
 // showEnrol fills in the collector that the query names, if any.

@@ -110,7 +110,7 @@ func TestSiteFileIsForAdmins(t *testing.T) {
 func TestOpenTokensOfThePortal(t *testing.T) {
 	c := apitest.Start(t)
 	v := user(t, c, edp.RoleAdmin)
-	if page := v.page("/enrol"); !strings.Contains(page, "None: nobody can enrol") {
+	if page := v.page("/enrol"); !strings.Contains(page, "None: nobody can enrol") || !strings.Contains(page, "<code>"+strings.TrimPrefix(c.URL, "https://")+"</code>, which is the computer itself") {
 		t.Errorf("without any:\n%s", page)
 	}
 	form := siteOfForm()

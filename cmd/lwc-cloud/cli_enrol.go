@@ -146,10 +146,10 @@ func enrolFile(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, s *s
 	if err != nil {
 		return fmt.Errorf("no token was made: %w", err)
 	}
-	complete := false
+	next := ""
 	t, err := newToken(ctx, c, ask, func(t apitype.EnrolToken) error {
 		text, whole, err := issue.SiteFile(t, known)
-		complete = whole
+		next = nextStep(*s.file, text, whole)
 		if err != nil {
 			return err
 		}
@@ -159,15 +159,24 @@ func enrolFile(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, s *s
 		return errors.Join(err, p.leave())
 	}
 	warnOfLoopback(c, t)
-	next := "it is complete: docs/field-guide.md tells where it goes"
-	if !complete {
-		next = "fill in what is marked FILL IN, then check it: lwc-cloud image check --config " + *s.file
-	}
 	_, err = fmt.Fprintf(c.stdout, "%s written with token %s, good until %s\n%s\n", *s.file, t.ID, t.Expires.Format(time.RFC3339), next)
 	if before != "" && err == nil {
 		_, err = fmt.Fprintf(c.stdout, "its token before, %s, may be good still for who has a copy of the old file; to be sure: lwc-cloud enrol-token --revoke %s\n", before, before)
 	}
 	return err
+}
+
+// nextStep says what a file still needs. What the token names besides the cloud, a
+// broker elsewhere, is known only once it is made.
+func nextStep(path string, text []byte, complete bool) string {
+	if complete {
+		return "it is complete: docs/field-guide.md tells where it goes"
+	}
+	step := "fill in what is marked FILL IN, then check it: lwc-cloud image check --config " + path
+	if _, doubts, err := sitefile.Draft(sitefile.Name, text); err == nil && len(doubts) > 0 {
+		step = "it does not work as it is:\n" + doubts.Error() + "\n" + step
+	}
+	return step
 }
 
 // warnOfLoopback tells of a file with which a box elsewhere gets nowhere. One that is

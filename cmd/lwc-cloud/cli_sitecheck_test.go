@@ -116,6 +116,21 @@ func TestEnrolFileOfACloudThatIsThisComputer(t *testing.T) {
 	}
 }
 
+// A broker to which nothing leads is known only with the token.
+func TestAFileWhoseBrokerIsOutOfReach(t *testing.T) {
+	f := sitefile.File{Token: wire.Token{Sort: wire.EnrolToken, URL: "https://192.0.2.9", ID: "4711", Secret: secret.FromString("0123456789abcdef"), Endpoints: []string{"203.0.113.9:8883"}}.Encode()}
+	f.External.Port = sitefile.Port{Addresses: []string{"192.0.2.10/24"}}
+	const check = "fill in what is marked FILL IN, then check it: lwc-cloud image check --config x"
+	step := nextStep("x", sitefile.Template(f), false)
+	if !strings.HasPrefix(step, "it does not work as it is:\nline ") || !strings.Contains(step, "the cloud at 203.0.113.9 is outside") || !strings.HasSuffix(step, "\n"+check) {
+		t.Errorf("it says: %s", step)
+	}
+	f.External.Gateway = "192.0.2.1"
+	if step := nextStep("x", sitefile.Template(f), false); step != check {
+		t.Errorf("with a gateway it says: %s", step)
+	}
+}
+
 // Who has forgotten which tokens are about asks, and sees none of them.
 func TestEnrolTokenList(t *testing.T) {
 	s := newShell(t, edp.RoleAdmin)
