@@ -44,7 +44,7 @@ func TestJobsThatWait(t *testing.T) {
 	}
 	var events apitype.Events
 	reader.call("GET", "/events", nil, &events, 200)
-	if e := events.Events; e[0].Kind != edp.EventJobCalledOff || e[1].Kind != edp.EventResetAsked || !strings.Contains(e[1].Text, "asked for by test-admin") {
+	if e := events.Events; e[0].Kind != edp.EventJobCalledOff || e[1].Kind != edp.EventFactoryReset || !strings.Contains(e[1].Text, "asked for by test-admin") {
 		t.Errorf("told: %+v", e[:2])
 	}
 	admin.call("POST", path, apitype.MachineJob{Kind: "factory-reset"}, nil, 200)

@@ -104,7 +104,7 @@ func TestOneFactoryReset(t *testing.T) {
 	enrol(t, s, site)
 	reset := edp.NewJob{Collector: site, Kind: wire.JobFactoryReset, By: "ada", TTL: time.Hour}
 	j := must[edp.Job](t)(s.CreateJob(ctx, reset))
-	says(t, s, site, edp.EventResetAsked, "a factory reset was asked for by ada (job "+j.ID+")")
+	says(t, s, site, edp.EventFactoryReset, "a factory reset was asked for by ada (job "+j.ID+")")
 	_, err := s.CreateJob(ctx, reset)
 	refused(t, err, j.ID+" waits for the box until ")
 	refused(t, err, "lwc-cloud job call-off "+j.ID)

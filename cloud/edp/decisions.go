@@ -11,7 +11,7 @@ import (
 const (
 	EventPolicyChanged     = "update-policy" // when boxes may change their release
 	EventRevoked           = "collector-revoked"
-	EventResetAsked        = "factory-reset"
+	EventFactoryReset      = "factory-reset"  // asked for, or done
 	EventJobCalledOff      = "job-called-off" // or what became of it after all
 	EventEnrolTokenRevoked = "enrol-token-revoked"
 	EventAPITokenRevoked   = "api-token-revoked"

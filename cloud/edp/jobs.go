@@ -67,7 +67,7 @@ func createJob(ctx context.Context, t *sql.Tx, n NewJob, now time.Time) (Job, er
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`, j.ID, j.Collector, j.Kind, j.Run, devices,
 		j.By, j.State, j.Total, micros(j.Created), micros(j.Expires), j.Release, j.Source, micros(j.RebootAt), j.Detail)
 	if j.Kind == wire.JobFactoryReset {
-		err = told(ctx, t, err, EventResetAsked, j.Collector, "a factory reset was asked for by %s (job %s)", whom(j.By), j.ID)
+		err = told(ctx, t, err, EventFactoryReset, j.Collector, "a factory reset was asked for by %s (job %s)", whom(j.By), j.ID)
 	}
 	return j, err
 }

@@ -1,6 +1,7 @@
 package edp
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -329,24 +330,33 @@ func endResets(ctx context.Context, t *sql.Tx, now time.Time) error {
 	if err != nil || now.Sub(listening) <= resetPatience {
 		return err
 	}
-	_, err = exec(ctx, t, `UPDATE jobs SET state = $1, finished_at = $2,
+	done, err := all(ctx, t, scanJob, `UPDATE jobs SET state = $1, finished_at = $2,
 		detail = 'the box said that it forgets all, and is gone: revoke it, or make a token that is bound to its id'
 		WHERE kind = $3 AND state = $4 AND EXISTS (SELECT 1 FROM collectors c WHERE c.id = jobs.collector
-			AND c.online = 0 AND c.last_seen > 0 AND c.last_seen < $5)`,
+			AND c.online = 0 AND c.last_seen > 0 AND c.last_seen < $5) RETURNING `+jobColumns,
 		wire.JobDone, micros(now), wire.JobFactoryReset, wire.JobRunning, micros(now.Add(-resetPatience)))
-	return err
+	return tellResets(ctx, t, err, done)
 }
 
 // endResetsBefore ends the factory resets of a collector that enrols with another key:
 // the box that has that one is new, and must not be told to forget all again.
 func endResetsBefore(ctx context.Context, t *sql.Tx, e Enrolment) error {
-	_, err := exec(ctx, t, `UPDATE jobs SET finished_at = $1,
+	ended, err := all(ctx, t, scanJob, `UPDATE jobs SET finished_at = $1,
 		state = CASE state WHEN $2 THEN $3 ELSE $4 END,
 		detail = CASE state WHEN $2 THEN 'the box forgot all, and enrolled anew' ELSE detail END,
 		error = CASE state WHEN $2 THEN '' ELSE 'another box enrolled under this id: ask again if that one is to forget all' END
 		WHERE kind = $5 AND collector = $6 AND state IN ($2, $7, $8)
-			AND EXISTS (SELECT 1 FROM collectors c WHERE c.id = jobs.collector AND c.spki <> $9)`,
+			AND EXISTS (SELECT 1 FROM collectors c WHERE c.id = jobs.collector AND c.spki <> $9) RETURNING `+jobColumns,
 		micros(time.Now()), wire.JobRunning, wire.JobDone, wire.JobFailed,
 		wire.JobFactoryReset, e.Collector, JobQueued, wire.JobAccepted, e.SPKI)
+	return tellResets(ctx, t, err, ended)
+}
+
+// tellResets keeps the event of each factory reset that ended.
+func tellResets(ctx context.Context, t *sql.Tx, err error, list []Job) error {
+	for i := 0; i < len(list) && err == nil; i++ {
+		j := list[i]
+		err = told(ctx, t, nil, EventFactoryReset, j.Collector, "the factory reset that %s asked for (job %s) is %s: %s", whom(j.By), j.ID, j.State, cmp.Or(j.Error, j.Detail))
+	}
 	return err
 }

@@ -206,6 +206,7 @@ func TestFactoryResets(t *testing.T) {
 		if got := state(gone); got != wire.JobDone {
 			t.Errorf("after six minutes it is %s", got)
 		}
+		says(t, s, site, edp.EventFactoryReset, "asked for (job "+gone.ID+") is done: the box said that it forgets all, and is gone")
 		if got := state(heard); got != wire.JobAccepted {
 			t.Errorf("one that did not begin is %s", got)
 		}
@@ -234,6 +235,9 @@ func TestAFactoryResetIsOfOneBox(t *testing.T) {
 			ok(t, err)
 			if j := must[edp.Job](t)(s.Job(ctx, reset.ID)); j.State != c.want || (j.Error != "") != (c.want == wire.JobFailed) {
 				t.Errorf("%s, enrolled with the %s: %s %q", state, c.key, j.State, j.Error)
+			}
+			if c.want != state {
+				says(t, s, id, edp.EventFactoryReset, reset.ID+") is "+string(c.want)+": ")
 			}
 		}
 		if open := must[[]edp.Job](t)(s.OpenJobs(ctx, id)); len(open) != 0 {
