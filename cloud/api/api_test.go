@@ -338,7 +338,7 @@ func TestOpenEnrolTokens(t *testing.T) {
 	admin.call("POST", "/enrol-tokens", apitype.EnrolTokenRequest{Uses: 2, Label: "Paris, rack 3", TTLSeconds: 3600}, &made, 200)
 	var open apitype.OpenEnrolTokens
 	text := admin.call("GET", "/enrol-tokens", nil, &open, 200)
-	if len(open.Tokens) != 1 || strings.Contains(text, made.Token) || strings.Contains(text, "lwce1_") {
+	if len(open.Tokens) != 1 || open.URL != cloud.URL || strings.Contains(text, made.Token) || strings.Contains(text, "lwce1_") {
 		t.Fatalf("open: %s", text)
 	}
 	if o := open.Tokens[0]; o.ID != made.ID || o.By == "" || o.Label != "Paris, rack 3" || o.UsesLeft != 2 || o.Collector != "" || o.Expires.Sub(o.Created) != time.Hour || time.Since(o.Created) > time.Minute {

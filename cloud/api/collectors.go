@@ -72,7 +72,7 @@ func (a *API) listEnrolTokens(ctx context.Context, _ *struct{}) (*answer[apitype
 	if err != nil {
 		return nil, a.fail("list-enrol-tokens", err)
 	}
-	return &answer[apitype.OpenEnrolTokens]{apitype.OpenEnrolTokens{Tokens: view.Each(list, view.OpenEnrolToken)}}, nil
+	return &answer[apitype.OpenEnrolTokens]{apitype.OpenEnrolTokens{URL: a.cfg.Issuer.URL, Tokens: view.Each(list, view.OpenEnrolToken)}}, nil
 }
 
 func (a *API) revokeEnrolToken(ctx context.Context, in *one) (*struct{}, error) {

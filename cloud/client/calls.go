@@ -46,12 +46,12 @@ func (c *Client) EnrolToken(ctx context.Context, r apitype.EnrolTokenRequest) (a
 	return out, err
 }
 
-// OpenEnrolTokens returns the tokens that still enrol somebody, newest first; never the
-// tokens themselves.
-func (c *Client) OpenEnrolTokens(ctx context.Context) ([]apitype.OpenEnrolToken, error) {
+// OpenEnrolTokens returns the tokens that still enrol somebody, newest first, never the
+// tokens themselves; and which cloud they name.
+func (c *Client) OpenEnrolTokens(ctx context.Context) (apitype.OpenEnrolTokens, error) {
 	var out apitype.OpenEnrolTokens
 	err := c.call(ctx, http.MethodGet, "/enrol-tokens", nil, nil, &out)
-	return out.Tokens, err
+	return out, err
 }
 
 // RevokeEnrolToken makes a token that enrols collectors worthless.

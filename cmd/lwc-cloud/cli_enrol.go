@@ -132,7 +132,11 @@ func enrolFile(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, s *s
 	if ask.Collector != "" {
 		known.CollectorID = "" // the token says it
 	}
-	if err := s.judge(c.URL(), known, doubts); err != nil {
+	url, err := cloudOfTokens(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := s.judge(url, known, doubts); err != nil {
 		return err
 	}
 	if _, err := os.Lstat(*s.file); !errors.Is(err, fs.ErrNotExist) && !sameFile(*s.file, *s.from) {

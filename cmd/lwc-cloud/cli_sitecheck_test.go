@@ -116,6 +116,29 @@ func TestEnrolFileOfACloudThatIsThisComputer(t *testing.T) {
 	}
 }
 
+// Who works on the cloud's own computer reaches it by another address than boxes do: the
+// file is judged by the address that stands in it, before a token is made.
+func TestEnrolFileIsJudgedByTheAddressOfBoxes(t *testing.T) {
+	dir, addr := t.TempDir(), freeAddr()
+	startServe(t, dir, "--listen", addr, "--public-url", "https://192.0.2.9", "--public-url", "https://"+addr)
+	token, errs, code := command(t, "api-token", "--data", dir, "--name", "me", "--role", "admin", "--url", "https://"+addr)
+	if code != 0 {
+		t.Fatal(errs)
+	}
+	t.Setenv("LWC_API_TOKEN", strings.TrimSpace(token))
+	path := filepath.Join(t.TempDir(), "lwc.toml")
+	site := []string{"enrol-token", "--file", path, "--internal-mac", "02:00:00:00:00:0a", "--internal-dhcp", "--external-mac", "02:00:00:00:00:0b", "--external-address"}
+	if out, errs, code := command(t, append(site, "198.51.100.2/24")...); code != exitFailed || !strings.Contains(errs, "no token was made; the settings are wrong:\nexternal.addresses: the cloud at 192.0.2.9 is outside") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	if out, _, _ := command(t, "enrol-token", "--list"); out != "no token is open\n" {
+		t.Errorf("open: %s", out)
+	}
+	if out, errs, code := command(t, append(site, "192.0.2.2/24")...); code != 0 || !strings.Contains(out, "it is complete") || errs != "" {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+}
+
 // A broker to which nothing leads is known only with the token.
 func TestAFileWhoseBrokerIsOutOfReach(t *testing.T) {
 	f := sitefile.File{Token: wire.Token{Sort: wire.EnrolToken, URL: "https://192.0.2.9", ID: "4711", Secret: secret.FromString("0123456789abcdef"), Endpoints: []string{"203.0.113.9:8883"}}.Encode()}

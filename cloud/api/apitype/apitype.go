@@ -139,6 +139,7 @@ type OpenEnrolToken struct {
 
 // OpenEnrolTokens is the answer to a request for the open enrolment tokens.
 type OpenEnrolTokens struct {
+	URL    string           `json:"url" doc:"The address of the cloud as tokens name it: that by which collectors reach it."`
 	Tokens []OpenEnrolToken `json:"tokens"`
 }
 
