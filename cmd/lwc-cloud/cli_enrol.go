@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"lwc/cloud/api/apitype"
 	"lwc/cloud/api/issue"
+	"lwc/cloud/client"
 	"lwc/image/sitefile"
 	"lwc/transport/secret"
 	"lwc/transport/wire"
@@ -115,10 +117,14 @@ func newToken(ctx context.Context, c *call, ask apitype.EnrolTokenRequest, keep 
 }
 
 func revokeToken(ctx context.Context, c *call, id string) error {
-	if err := c.RevokeEnrolToken(ctx, id); err != nil {
+	err := c.RevokeEnrolToken(ctx, id)
+	var refused *client.Problem
+	if errors.As(err, &refused) && refused.Status == http.StatusNotFound {
+		return fmt.Errorf("no token %s is known: lwc-cloud enrol-token --list shows those that are open", id)
+	} else if err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(c.stdout, "token %s is revoked; who enrolled with it stays\n", id)
+	_, err = fmt.Fprintf(c.stdout, "token %s is revoked; who enrolled with it stays\n", id)
 	return err
 }
 

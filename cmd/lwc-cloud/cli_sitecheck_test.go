@@ -56,6 +56,7 @@ func TestImageCheck(t *testing.T) {
 		"a used token":    {strings.Replace(good, string(tokenOf("https://cloud.example:8443").Reveal()), "used", 1), "  token          used: only a box that has enrolled", []string{"--enrolled"}},
 		"for no new box":  {good, "A box that has enrolled refuses a token that it has not used: for new settings remove the line token.\n", []string{"--enrolled"}},
 		"with its cloud":  {"endpoint = \"https://192.0.2.9\"\n" + withoutToken(good), "  cloud          192.0.2.9, port 443\n", []string{"--enrolled"}},
+		"a gateway":       {strings.Replace(good, "# gateway = ", "gateway = ", 1), "  internal port  02:00:00:00:00:0a 10.1.0.2/24 via 10.1.0.1\n", nil},
 		"by another name": {good, "The box looks for lwc.toml: call the file so on the volume, not berlin.toml.\n", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -173,6 +174,10 @@ func TestEnrolTokenList(t *testing.T) {
 	text := s.ok("enrol-token", "--list", "--json")
 	if err := json.Unmarshal([]byte(text), &list); err != nil || len(list) != 2 || list[0].ID != token.ID || list[1].Label != "Paris, rack 3" || strings.Contains(out+text, "lwce1_") {
 		t.Errorf("%v: %s", err, text)
+	}
+	s.ok("enrol-token", "--revoke", token.ID)
+	if _, errs, code := s.run("enrol-token", "--revoke", token.ID); code != exitFailed || !strings.Contains(errs, "no token "+token.ID+" is known: lwc-cloud enrol-token --list shows those that are open") {
+		t.Errorf("exit code %d: %s", code, errs)
 	}
 	for _, args := range [][]string{{"--list", "--uses", "2"}, {"--list", "--revoke", token.ID}, {"--list", "--file", "x"}, {"--json"}} {
 		if out, errs, code := s.run(append([]string{"enrol-token"}, args...)...); code != exitUsage || out != "" {

@@ -53,6 +53,9 @@ func portWords(p sitefile.Port) string {
 	if p.DHCP {
 		words = append(words, "DHCP")
 	}
+	if p.Gateway != "" {
+		words = append(words, "via "+p.Gateway)
+	}
 	if p.VLAN > 0 {
 		words = append(words, fmt.Sprintf("VLAN %d", p.VLAN))
 	}
