@@ -145,7 +145,7 @@ func TestRevokeAnEnrolToken(t *testing.T) {
 		t.Fatal(out)
 	}
 	contains(t, "revoke", s.ok("enrol-token", "--revoke", id[1]), "token "+id[1]+" is revoked")
-	if _, errs, code := s.run("enrol-token", "--revoke", id[1]); code != exitFailed || !strings.Contains(errs, "not found") {
+	if _, errs, code := s.run("enrol-token", "--revoke", id[1]); code != exitFailed || !strings.Contains(errs, "no token ") {
 		t.Errorf("once more: %d %s", code, errs)
 	}
 	if _, errs, code := s.run("enrol-token", "--revoke", id[1], "--out", path); code != exitUsage {
