@@ -32,7 +32,10 @@ func (f *File) CutOff() Problems {
 		case err != nil && !e.DHCP && len(e.DNS) == 0:
 			return Problems{f.Problem(KindMissing, "external.dns", f.lacking("external.dns"),
 				fmt.Sprintf(`%s is a name, and without dhcp nobody resolves it: write dns = ["192.0.2.53"] under [external]`, clip(to)))}
-		case err == nil && !e.reaches(a):
+		case err != nil:
+		case f.Internal.owner(a) != "":
+			return Problems{f.inside(a)}
+		case !e.reaches(a):
 			text, do := e.cutOff(a)
 			return Problems{f.Problem(KindNetwork, f.addressKey(), text, do)}
 		}
@@ -123,11 +126,7 @@ func (f *File) named() []string {
 
 // cutOff words that nothing leads from the External Port to an address.
 func (e External) cutOff(a netip.Addr) (text, do string) {
-	what := "the cloud"
-	if e.Proxy != "" {
-		what = "the proxy"
-	}
-	text, do = fmt.Sprintf("%s at %s is outside of the subnets of this port, and no gateway leads there", what, a), router("external")
+	text, do = fmt.Sprintf("%s at %s is outside of the subnets of this port, and no gateway leads there", e.goal(), a), router("external")
 	switch {
 	case e.DHCP:
 		return text, "dhcp gives an IPv4 address alone: add an IPv6 address under [external], and its gateway"
@@ -135,6 +134,44 @@ func (e External) cutOff(a netip.Addr) (text, do string) {
 		return text, "give the port an address of that family too, and its gateway"
 	}
 	return text, do
+}
+
+// goal is what the box dials itself.
+func (e External) goal() string {
+	if e.Proxy != "" {
+		return "the proxy"
+	}
+	return "the cloud"
+}
+
+// inside says that the cloud lies in a network of the Internal Port, to which the
+// External Port sends nothing: it has to be the other's alone.
+func (f *File) inside(a netip.Addr) Problem {
+	key := "internal.addresses"
+	if slices.ContainsFunc(f.Internal.Routes, func(s string) bool { return strings.TrimSpace(s) == f.Internal.owner(a) }) {
+		key = "internal.routes"
+	}
+	text, do := fmt.Sprintf("%s covers %s at %s, which the external port alone may reach", quoted(f.Internal.owner(a)), f.External.goal(), a),
+		"write narrower networks of the devices, that one outside of them"
+	return f.Problem(KindOverlap, key, text, do)
+}
+
+// owner is the address or the route of the port that has another address in its network,
+// as it stands in the file; empty: none. A default route owns nothing.
+func (p Port) owner(a netip.Addr) string {
+	a = a.Unmap()
+	for _, s := range p.Addresses {
+		if q, err := netip.ParsePrefix(s); err == nil && q.Bits() > 0 && q.Contains(a) {
+			return s
+		}
+	}
+	for _, s := range p.Routes {
+		to, _, _ := strings.Cut(s, " ")
+		if q, err := netip.ParsePrefix(to); err == nil && q.Bits() > 0 && q.Contains(a) {
+			return s
+		}
+	}
+	return ""
 }
 
 func (p Port) subnets() (all []netip.Prefix) {
@@ -146,6 +183,11 @@ func (p Port) subnets() (all []netip.Prefix) {
 	return all
 }
 
+// onLink reports whether the address lies in a subnet of the port.
+func (p Port) onLink(a netip.Addr) bool {
+	return slices.ContainsFunc(p.subnets(), func(s netip.Prefix) bool { return s.Contains(a.Unmap()) })
+}
+
 // reaches reports whether a packet to the address would leave by this port. What cannot
 // be known here, as what a lease brings, counts as yes.
 func (p Port) reaches(a netip.Addr) bool {
@@ -153,7 +195,7 @@ func (p Port) reaches(a netip.Addr) bool {
 	if a.IsLoopback() || a.IsLinkLocalUnicast() || p.DHCP && a.Is4() {
 		return true // no gateway is what a loopback address lacks
 	}
-	if slices.ContainsFunc(p.subnets(), func(s netip.Prefix) bool { return s.Contains(a) }) {
+	if p.onLink(a) {
 		return true
 	}
 	if g, err := netip.ParseAddr(p.Gateway); p.Gateway != "" && (err != nil || g.Is4() == a.Is4()) {
@@ -180,15 +222,22 @@ func routeLeads(s string, to netip.Addr) bool {
 // reach checks that the port leads to its name servers, and the External Port to the
 // cloud: not where a part of that could not be read, or is wrong in itself.
 func (c *checker) reach() {
+	in, out := c.file.Internal.Port, c.file.External.Port
 	for _, side := range []struct {
-		name string
-		port Port
-	}{{"internal", c.file.Internal.Port}, {"external", c.file.External.Port}} {
+		name, otherName string
+		port, other     Port
+	}{{"internal", "external", in, out}, {"external", "internal", out, in}} {
 		if c.unsure(side.name) {
 			continue
 		}
 		for _, s := range side.port.DNS {
-			if a, ok := serverAddress(s); ok && !side.port.reaches(a) {
+			a, ok := serverAddress(s)
+			switch owner := side.other.owner(a); {
+			case !ok:
+			case owner != "" && side.port.onLink(a): // the ports overlap, which is told as such
+			case owner != "":
+				c.addItem(KindOverlap, side.name+".dns", s, fmt.Sprintf(" lies in the network %s of the %s port", clip(owner), side.otherName), "give a name server of this port's own side, or remove it")
+			case !side.port.reaches(a):
 				c.addItem(KindNetwork, side.name+".dns", s, " is outside of the subnets of this port, and no gateway leads there", router(side.name))
 			}
 		}
