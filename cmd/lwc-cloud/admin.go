@@ -37,7 +37,7 @@ func adminLinkCommand(ctx context.Context, args []string, stdout, _ io.Writer) e
 	fs := flag.NewFlagSet("admin-link", flag.ContinueOnError)
 	dir := fs.String("data", "", "`DIR` of lwc-cloud serve, which may be running")
 	role := fs.String("role", string(edp.RoleAdmin), "admin or standard: what the user may do")
-	ttl := fs.Duration("ttl", linkLife, "how long the link can be used")
+	ttl := lifetimeFlag(fs, "ttl", "how `LONG` the link can be used, as 2d or 36h (default 24h)", linkLife, time.Minute, longest)
 	if err := parse(fs, args, "Prints a link that makes one user, or gives an existing one a new password", stdout); err != nil {
 		return helped(err)
 	}
@@ -63,16 +63,13 @@ func apiTokenCommand(ctx context.Context, args []string, stdout, _ io.Writer) er
 	dir := fs.String("data", "", "`DIR` of lwc-cloud serve, which may be running")
 	name := fs.String("name", "", "`NAME` of the token's holder, as it stands in jobs")
 	role := fs.String("role", string(edp.RoleStandard), "admin or standard: what the holder may do")
-	ttl := fs.Duration("ttl", 90*24*time.Hour, "how long the token lives")
+	ttl := lifetimeFlag(fs, "ttl", "how `LONG` the token lives, as 14d or 36h (default 90d)", 90*day, time.Second, longest)
 	bearer := fs.Bool("bearer", false, "print it as ID.SECRET, for the header Authorization: Bearer ID.SECRET")
 	list := fs.Bool("list", false, "list the tokens instead")
 	revoke := fs.String("revoke", "", "revoke the token with this `ID` instead")
 	at := fs.String("url", "", "`URL` that the holder reaches the cloud by, one of its public URLs (default the first)")
 	if err := parse(fs, args, "Prints a token for the environment variable LWC_API_TOKEN", stdout); err != nil {
 		return helped(err)
-	}
-	if *ttl < time.Second {
-		return usageErrorf("api-token: --ttl must be at least a second")
 	}
 	return withData(ctx, *dir, func(d *data) error {
 		switch {

@@ -32,7 +32,7 @@ func enrolTokenCmd() clientCmd {
 		flags: func(fs *flag.FlagSet) func(context.Context, *call) error {
 			collector := fs.String("collector", "", "bind the token to this collector `ID`")
 			uses := fs.Int("uses", 1, "how many collectors it enrols")
-			ttl := lifetimeFlag(fs, "ttl", "how `LONG` it lives: 14d, 36h or 90m, 90d at most (default 24h; with --file 7d, for the way to the site)", leastTTL, mostTTL)
+			ttl := lifetimeFlag(fs, "ttl", "how `LONG` it lives: 14d, 36h or 90m, 90d at most (default 24h; with --file 7d, for the way to the site)", 0, leastTTL, mostTTL)
 			label := fs.String("label", "", "what it is for, in a `LINE`: it stands in the list of open tokens")
 			list := fs.Bool("list", false, "make none: list the tokens that still enrol somebody; never the tokens themselves")
 			asJSON := fs.Bool("json", false, "with --list: print a JSON array")

@@ -14,10 +14,13 @@ const day = 24 * time.Hour
 // The bounds of the API for an enrolment token.
 const leastTTL, mostTTL = time.Minute, 90 * day
 
-// lifetimeFlag adds a flag for how long something lives, from least to most; zero means
-// that it was not given.
-func lifetimeFlag(fs *flag.FlagSet, name, usage string, least, most time.Duration) *time.Duration {
-	var d time.Duration
+// longest bounds what the server alone hands out: ten years.
+const longest = 3650 * day
+
+// lifetimeFlag adds a flag for how long something lives, from least to most, and otherwise
+// where it is not given.
+func lifetimeFlag(fs *flag.FlagSet, name, usage string, otherwise, least, most time.Duration) *time.Duration {
+	d := otherwise
 	fs.Func(name, usage, func(text string) (err error) {
 		switch d, err = parseLifetime(text); {
 		case err != nil:
@@ -47,12 +50,15 @@ func parseLifetime(text string) (time.Duration, error) {
 	if err != nil || rest < 0 {
 		return 0, errors.New("write it as 14d (days), 36h (hours) or 90m (minutes)")
 	}
-	return days + rest, nil
+	return days + min(rest, longest+day), nil // no overflow
 }
 
 func lifetimeWord(d time.Duration) string {
-	if d%day == 0 {
+	switch {
+	case d%day == 0:
 		return fmt.Sprintf("%dd", d/day)
+	case d%time.Minute == 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
 	}
-	return fmt.Sprintf("%dm", d/time.Minute)
+	return d.Truncate(time.Second).String()
 }

@@ -19,7 +19,7 @@ func TestLifetimes(t *testing.T) {
 	const form = "write it as 14d (days), 36h (hours) or 90m (minutes)"
 	for text, want := range map[string]string{
 		"": form, "14": form, "14x": form, "d": form, "-1d": form, "-5h": form, "1d-5h": form, "1.5d": form, "99999999999999999999d": form, "14d 3": form,
-		"91d": "too long: give 90d at most", "90d1s": "too long", "99999d": "too long", "0": "too short: give 1m at least", "59s": "too short", "0d": "too short",
+		"91d": "too long: give 90d at most", "90d1s": "too long", "99999d": "too long", "99999d2500000h": "too long", "0": "too short: give 1m at least", "59s": "too short", "0d": "too short",
 	} {
 		if got, err := lifetime(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, %v, want %s", text, got, err, want)
@@ -30,7 +30,7 @@ func TestLifetimes(t *testing.T) {
 func lifetime(text string) (time.Duration, error) {
 	fs := flag.NewFlagSet("", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
-	ttl := lifetimeFlag(fs, "ttl", "", leastTTL, mostTTL)
+	ttl := lifetimeFlag(fs, "ttl", "", 0, leastTTL, mostTTL)
 	err := fs.Parse([]string{"--ttl", text})
 	return *ttl, err
 }

@@ -104,7 +104,7 @@ func TestAdminCommandsWorkWhileItServes(t *testing.T) {
 	if code != 0 || !strings.HasPrefix(link, "https://cloud.example:8443/link/") {
 		t.Fatalf("%q, %d", link, code)
 	}
-	text, _, code := command(t, "api-token", "--data", dir, "--name", "ci", "--role", "standard", "--ttl", "1h")
+	text, _, code := command(t, "api-token", "--data", dir, "--name", "ci", "--role", "standard", "--ttl", "14d")
 	tok, err := wire.ParseToken(wire.APIToken, secret.FromString(text))
 	if err != nil || code != 0 || tok.URL != "https://cloud.example:8443" {
 		t.Fatalf("%+v, %v, %d", tok, err, code)
@@ -223,7 +223,7 @@ func TestWrongCommandLines(t *testing.T) {
 		{"admin-link --data /nowhere", 1, "not a data folder"},
 		{"api-token --data " + empty, 2, "--name NAME is needed"},
 		{"api-token --data " + empty + " --name x --role root", 1, "admin or standard"},
-		{"api-token --data " + empty + " --name x --ttl 0", 2, "--ttl"},
+		{"api-token --data " + empty + " --name x --ttl 0", 2, "for flag -ttl: that is too short: give 1s at least"},
 		{"broker-cert --data " + empty, 2, "--host NAME"},
 	} {
 		_, text, code := command(t, strings.Fields(c.args)...)
