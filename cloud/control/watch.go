@@ -14,9 +14,15 @@ import (
 func (h *Hub) watch(ctx context.Context) {
 	ticker := time.NewTicker(h.cfg.Heartbeat / 10)
 	defer ticker.Stop()
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
 	var trouble notices
 	for {
 		select {
+		case <-minute.C:
+			if err := h.cfg.Store.Listening(ctx); err != nil && ctx.Err() == nil {
+				h.log.Error("how long collectors are listened to could not be noted", "error", err)
+			}
 		case <-ticker.C:
 			if err := h.loseUnheard(ctx); err != nil && ctx.Err() == nil && trouble.due("", time.Now()) {
 				h.log.Error("lost collectors could not be looked for", "error", err)

@@ -11,15 +11,19 @@ import (
 )
 
 // AllOffline makes everyone who was online, or waited for, waited for from now on:
-// nobody could be heard while nothing served. One that had said good-bye is not waited
-// for, but is not silent before it could be heard again (listeningSince). The serving
-// process calls it when it starts.
+// nobody could be heard while nothing served. Others are not waited for, but that time
+// does not count towards their silence (rollout.Deaf). The serving process calls it when
+// it starts.
 func (s *Store) AllOffline(ctx context.Context) error {
-	now := micros(time.Now())
+	at := time.Now()
+	now := micros(at)
 	err := s.tx(ctx, func(t *sql.Tx) error {
 		_, err := exec(ctx, t, `UPDATE collectors SET online = 0, lost_at = 0, missed_at = $1
 			WHERE online <> 0 OR missed_at <> 0`, now)
 		if err != nil {
+			return err
+		}
+		if err := addOutage(ctx, t, at.UTC()); err != nil {
 			return err
 		}
 		return putSetting(ctx, t, settingListening, now)

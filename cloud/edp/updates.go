@@ -86,8 +86,6 @@ type BoxRow struct {
 	LastSeen  time.Time
 	OwnPolicy bool // its policy is its own, and not the default
 	Job       *Job // its newest update; nil: none
-	// awaited is since when it could be heard again, after it said good-bye.
-	awaited time.Time
 }
 
 // rolledBack stands in the words of an updater whose box went back to the release
@@ -162,18 +160,10 @@ func loadBoxes(ctx context.Context, q querier) ([]BoxRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	listening, err := listeningSince(ctx, q)
-	if err != nil {
-		return nil, err
-	}
 	decided := time.Now().Add(-trialLife)
 	return all(ctx, q, func(r row) (b BoxRow, err error) {
 		var hello time.Time
-		var bye bool
-		err = r.Scan(&b.Collector, &b.State, &b.Firmware, &b.Online, moment{&b.LastSeen}, moment{&b.Heard}, jsonColumn{&b.Hello}, jsonColumn{&b.Policy}, moment{&hello}, &bye)
-		if bye {
-			b.awaited = listening
-		}
+		err = r.Scan(&b.Collector, &b.State, &b.Firmware, &b.Online, moment{&b.LastSeen}, moment{&b.Heard}, jsonColumn{&b.Hello}, jsonColumn{&b.Policy}, moment{&hello})
 		if b.Online && hello.Before(decided) {
 			b.Hello.Trial = false
 		}
@@ -183,8 +173,7 @@ func loadBoxes(ctx context.Context, q querier) ([]BoxRow, error) {
 		}
 		return b, err
 	}, `SELECT id, state, firmware, online, last_seen, max(last_seen, missed_at, lost_at), box, updates,
-		coalesce((SELECT b.seen_at FROM boots b WHERE b.collector = collectors.id AND b.boot = collectors.boot), 0),
-		online = 0 AND missed_at = 0 AND lost_at = 0
+		coalesce((SELECT b.seen_at FROM boots b WHERE b.collector = collectors.id AND b.boot = collectors.boot), 0)
 		FROM collectors WHERE state <> $1 ORDER BY id`, CollectorRevoked)
 }
 
@@ -217,6 +206,10 @@ func enterJobs(ctx context.Context, q querier, boxes []BoxRow, since map[string]
 		Job
 		taken bool
 	}
+	down, err := outages(ctx, q)
+	if err != nil {
+		return err
+	}
 	jobs, err := all(ctx, q, func(r row) (e entry, err error) {
 		e.Job, err = scanJob(alsoBool{r, &e.taken})
 		return e, err
@@ -233,9 +226,10 @@ func enterJobs(ctx context.Context, q querier, boxes []BoxRow, since map[string]
 		b.Job = &job
 		switch {
 		case !over(job.State):
-			b.Busy, b.Begun, b.Heard = busyWith(job), e.taken, later(b.Heard, job.Created, job.RebootAt, b.awaited)
+			b.Busy, b.Begun, b.Heard = busyWith(job), e.taken, later(b.Heard, job.Created, job.RebootAt)
+			b.Deaf = rollout.Deaf(b.Heard, down)
 		case job.State != wire.JobDone && e.taken && !strings.Contains(job.Error, windowClosed):
-			f := failureOf(*b, job)
+			f := failureOf(*b, job, down)
 			if f.RolledBack || !f.At.Before(since[f.Version]) {
 				b.Failures = append(b.Failures, f)
 			}
@@ -245,10 +239,11 @@ func enterJobs(ctx context.Context, q querier, boxes []BoxRow, since map[string]
 }
 
 // failureOf is what an update that failed tells of the box and the release.
-func failureOf(b BoxRow, j Job) rollout.Failure {
+func failureOf(b BoxRow, j Job, down []rollout.Outage) rollout.Failure {
 	f := rollout.Failure{Version: j.Release, At: j.Finished, RolledBack: strings.Contains(j.Error, rolledBack)}
 	if strings.Contains(j.Error, neverFinished) && !b.Online && !b.Heard.After(j.Finished) {
 		f.Silent = later(b.Heard, j.Created, j.RebootAt)
+		f.Silent = f.Silent.Add(rollout.Deaf(f.Silent, down))
 	}
 	return f
 }

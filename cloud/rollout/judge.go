@@ -30,9 +30,10 @@ type Box struct {
 	Approved  []string // versions that were approved for this box
 	Busy      string   // the version of an update under way; empty: none
 	Begun     bool     // the box has begun it
-	// Heard is until when the box was heard; or nobody listened; or when it was asked, or
-	// the start that it waits for, where that is later.
+	// Heard is until when the box was heard; or when it was asked, or the start that it
+	// waits for, where that is later. In Deaf of the time since then nobody listened.
 	Heard    time.Time
+	Deaf     time.Duration
 	Failures []Failure
 }
 
@@ -40,7 +41,7 @@ type Box struct {
 func (b Box) lost(now time.Time) bool { return b.Begun && b.silent(now) }
 
 func (b Box) silent(now time.Time) bool {
-	return b.Busy != "" && !b.Online && now.Sub(b.Heard) > silence
+	return b.Busy != "" && !b.Online && now.Sub(b.Heard)-b.Deaf > silence
 }
 
 // Failure is an update that the box began and that did not succeed.

@@ -79,7 +79,7 @@ func WaveOf(now time.Time, r Release, boxes []Box) (w Wave) {
 		switch {
 		case b.Busy == r.Version && b.silent(now): // it takes nobody's turn
 			if b.Begun {
-				w.blame(r, Failure{Version: r.Version, Silent: b.Heard})
+				w.blame(r, Failure{Version: r.Version, Silent: b.Heard.Add(b.Deaf)})
 			}
 		case b.Busy == r.Version:
 			w.Busy++
