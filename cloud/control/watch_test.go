@@ -1,9 +1,16 @@
 package control
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"lwc/cloud/edp"
 	"lwc/transport/wire"
 )
 
@@ -97,4 +104,40 @@ func TestSilenceIsALoss(t *testing.T) {
 	b.connect()
 	b.hello()
 	lostWithin(t, c, time.Now(), beat)
+}
+
+// The time in which the cloud serves is noted, so that only the rest counts as one in
+// which nobody could be heard.
+func TestListeningIsNoted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, err := edp.Open(t.Context(), filepath.Join(t.TempDir(), "edp.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		err = errors.Join(store.Enrolled(ctx, edp.Enrolment{Collector: alpha, SPKI: "key", NotAfter: time.Now().Add(time.Hour)}),
+			store.SawHello(ctx, wire.Hello{Collector: alpha, Boot: "boot-1", Conn: 1}),
+			store.SawBye(ctx, alpha, "boot-1", true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = store.CreateJob(ctx, edp.NewJob{Collector: alpha, Kind: wire.JobUpdate, Source: "https://192.0.2.1/x"}); err != nil {
+			t.Fatal(err)
+		}
+		h := &Hub{cfg: Config{Store: store, Heartbeat: time.Minute}, log: slog.New(slog.DiscardHandler)}
+		var ended sync.WaitGroup
+		ended.Go(func() { h.watch(ctx) })
+		time.Sleep(10*time.Minute + time.Second)
+		cancel()
+		ended.Wait()
+		time.Sleep(2 * time.Hour)
+		if err := store.AllOffline(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		boxes, _, err := store.Boxes(t.Context())
+		if err != nil || len(boxes) != 1 || boxes[0].Deaf < 2*time.Hour || boxes[0].Deaf > 2*time.Hour+time.Minute {
+			t.Errorf("nobody listened for two hours: %+v, %v", boxes, err)
+		}
+	})
 }
