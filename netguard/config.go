@@ -12,7 +12,7 @@ type Mode string
 // The modes. The zero Mode is Enforce.
 const (
 	// Enforce separates the ports with namespaces. It needs CAP_NET_ADMIN,
-	// CAP_SYS_ADMIN and, for packet sockets, CAP_NET_RAW.
+	// CAP_SYS_ADMIN and, for packet sockets, CAP_NET_RAW; see [Config.Packets].
 	Enforce Mode = "enforce"
 	// Userns does the same as root of a user namespace, for a process that is
 	// not root; see [Reexec].
@@ -92,6 +92,9 @@ type Config struct {
 	// Allow is what the External Port may dial at first; Guard.SetAllowed replaces
 	// it. Nothing else can be dialled from there.
 	Allow []Endpoint
+	// Packets makes packet sockets in the namespaces of the ports. Optional: without
+	// it the process makes them itself, which takes CAP_NET_RAW.
+	Packets Packets `json:"-"`
 }
 
 // PortRange is the TCP ports from First to Last, both included.

@@ -129,19 +129,15 @@ func (g *Guard) keepLease(ctx context.Context, m *member) {
 	_ = client.Run(ctx) // nil: ctx ended
 }
 
-func (g *Guard) openLease(ctx context.Context, m *member, xid dhcpv4.TransactionID) (conn lease.Conn, err error) {
+func (g *Guard) openLease(ctx context.Context, m *member, xid dhcpv4.TransactionID) (lease.Conn, error) {
 	g.mu.Lock()
 	index := m.link.index
 	g.mu.Unlock()
-	err = m.ns.do(ctx, func() error {
-		conn, err = lease.Open(index, xid, wall.Mark)
-		return err
-	})
-	if lacks(err) {
-		err = &FeatureError{Port: m.ns.side, Feature: "packet sockets", Needs: "CONFIG_PACKET (module af_packet)",
-			Effect: "a port cannot use dhcp: give it a static address", Err: err}
+	file, err := m.wake(ctx, LeasePackets, func(fd int) error { return lease.Prepare(fd, index, xid, wall.Mark) })
+	if err != nil {
+		return nil, privilege(err)
 	}
-	return conn, privilege(err)
+	return lease.Over(file, index, func() error { return m.kept[LeasePackets].put(file) })
 }
 
 // configured returns the port as the configuration has it, without a lease.

@@ -80,6 +80,7 @@ type Guard struct {
 	detail   string
 	since    time.Time
 	paused   string // why dials are refused although the ports are open
+	doubtful string // why it is not known whether the ports are in one segment
 	found    uint64
 	healed   uint64
 	latched  bool
@@ -99,8 +100,10 @@ type member struct {
 	wall   *wall.Wall // nil where nftables cannot be reached: in the collector half
 	card   *member    // what the port is a sub-interface of; nil when it is a card itself
 
-	borrower   *borrower // nil unless the port uses DHCP
-	arrivedMTU int       // of the link before anything was set
+	packets    Packets              // who makes packet sockets; nil: the process itself
+	kept       map[PacketKind]*kept // those that the port needs; of a side alone
+	borrower   *borrower            // nil unless the port uses DHCP
+	arrivedMTU int                  // of the link before anything was set
 }
 
 // learn notes what the link of m is known by now.
@@ -145,6 +148,9 @@ func (g *Guard) State() State {
 func (g *Guard) lacking() []string {
 	g.mu.Lock()
 	all := slices.Clone(g.degraded)
+	if g.doubtful != "" {
+		all = append(all, g.doubtful)
+	}
 	g.mu.Unlock()
 	for _, m := range g.members() {
 		if m.wall == nil {

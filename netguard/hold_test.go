@@ -1,6 +1,7 @@
 package netguard
 
 import (
+	"context"
 	"testing"
 	"time"
 )
@@ -162,6 +163,38 @@ func TestProber(t *testing.T) {
 	q.restart(true, at(1e5))
 	if q.at != at(1e5+5) || q.running {
 		t.Errorf("after opening: %+v", q)
+	}
+}
+
+// A probe that cannot be made is tried again soon, and counts from the first; a probe that
+// was made, or a carrier that went, ends that.
+func TestProberWithoutASocket(t *testing.T) {
+	var q prober
+	q.restart(true, at(0))
+	now, tries := 605.0, 0
+	for q.begin(at(now)); q.unmade(errNobody, at(now)) < probeLimit; q.begin(at(now)) {
+		if !q.due(q.at) || q.latest() != at(605).Add(probeLimit) {
+			t.Fatalf("at %v s: %+v", now, q)
+		}
+		now, tries = q.at.Sub(at(0)).Seconds(), tries+1
+	}
+	if now != 605+300 || tries != 20 || !q.good.Equal(at(0)) {
+		t.Errorf("given up at %v s after %d tries: %+v", now, tries, q)
+	}
+	if q.unmade(context.DeadlineExceeded, at(now)); q.why != errNobody {
+		t.Errorf("why: %v", q.why)
+	}
+	q.carrier(false, at(1000))
+	if q.unmade(errNobody, at(1001)) != 0 || !q.lack.IsZero() || q.due(at(1e6)) {
+		t.Errorf("without carrier: %+v", q)
+	}
+	q.carrier(true, at(2000))
+	q.begin(at(2000))
+	if q.unmade(errNobody, at(2010)) != 10*time.Second {
+		t.Errorf("after a carrier: %+v", q)
+	}
+	if q.passed(at(2020)); !q.lack.IsZero() || !q.good.Equal(at(2020)) {
+		t.Errorf("after a probe: %+v", q)
 	}
 }
 

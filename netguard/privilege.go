@@ -15,8 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// needed is what Up does not work without.
-const needed = uint64(1)<<unix.CAP_NET_ADMIN | uint64(1)<<unix.CAP_SYS_ADMIN | uint64(1)<<unix.CAP_NET_RAW
+// needed is what Up does not work without; packetsNeeded is for packet sockets.
+const (
+	needed        = uint64(1)<<unix.CAP_NET_ADMIN | uint64(1)<<unix.CAP_SYS_ADMIN
+	packetsNeeded = uint64(1) << unix.CAP_NET_RAW
+)
 
 // privilege turns a permission error of the kernel into one that says what to do.
 func privilege(err error) error {
@@ -26,16 +29,20 @@ func privilege(err error) error {
 	return fmt.Errorf("%w: %w: run as root, with CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_NET_RAW, or in mode userns", ErrPrivilege, err)
 }
 
-// checkPrivileges says what is missing for that mode before anything is touched.
-func checkPrivileges(mode Mode) error {
+// checkPrivileges says what is missing for that configuration before anything is touched.
+func checkPrivileges(c Config) error {
 	have, err := effective()
 	if err != nil {
 		return err
 	}
-	if have&needed == needed {
+	all := needed
+	if c.Packets == nil {
+		all |= packetsNeeded
+	}
+	if have&all == all {
 		return nil
 	}
-	if mode == Userns {
+	if c.Mode == Userns {
 		return fmt.Errorf("%w: mode userns works inside a user namespace: call netguard.Reexec first", ErrPrivilege)
 	}
 	return fmt.Errorf("%w: mode enforce needs CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_NET_RAW: run as root, or use mode userns", ErrPrivilege)

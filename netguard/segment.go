@@ -76,32 +76,21 @@ func (m *member) openTap(ctx context.Context) (*tap, error) {
 	}
 	t := &tap{side: m.plan.side, mac: mac, nonce: make([]byte, nonceLen)}
 	rand.Read(t.nonce) // never fails
-	err = m.ns.do(ctx, func() (err error) {
-		t.file, err = openPacket(m.link.index)
-		return err
-	})
+	t.file, err = m.wake(ctx, ProbePackets, func(fd int) error { return preparePacket(fd, m.link.index) })
 	if err != nil {
-		return nil, fmt.Errorf("opening packet socket on %s: %w", m.link.name, privilege(err))
+		return nil, fmt.Errorf("opening packet socket on %s: %w", m.link.name, err)
 	}
 	return t, nil
 }
 
-// openPacket opens a packet socket in the namespace of the calling thread. It
-// takes frames of every type and filters them itself, because the kernel gives
-// them to such a socket before the ingress chain drops what is not IP, to a
-// socket of one type after it (__netif_receive_skb_core, net/core/dev.c).
-func openPacket(index int) (*os.File, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return nil, os.NewSyscallError("socket", err)
-	}
-	f := os.NewFile(uintptr(fd), "packet")
-	if err := preparePacket(fd, index); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+// closeTap keeps the socket of t for the next one.
+func (m *member) closeTap(t *tap) {
+	_ = m.kept[ProbePackets].put(t.file) // one that cannot rest is closed: the next tap asks for another
 }
 
+// preparePacket has the socket take frames of every type and filter them itself, because
+// the kernel gives them to such a socket before the ingress chain drops what is not IP, to
+// a socket of one type after it (__netif_receive_skb_core, net/core/dev.c).
 func preparePacket(fd, index int) error {
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_H | unix.BPF_ABS, K: headerLen - 2},
@@ -109,16 +98,26 @@ func preparePacket(fd, index int) error {
 		{Code: unix.BPF_RET | unix.BPF_K, K: minFrame},
 		{Code: unix.BPF_RET | unix.BPF_K},
 	}
-	program := &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, program); err != nil {
-		return os.NewSyscallError("setsockopt SO_ATTACH_FILTER", err)
+	if err := attachFilter(fd, filter); err != nil {
+		return err
 	}
 	// Frames go to the driver at once, past queues and egress chain.
 	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1); err != nil {
 		return os.NewSyscallError("setsockopt PACKET_QDISC_BYPASS", err)
 	}
-	all := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.ETH_P_ALL))
-	return os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: index}))
+	return bindPacket(fd, index, unix.ETH_P_ALL)
+}
+
+func attachFilter(fd int, filter []unix.SockFilter) error {
+	program := &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, program)
+	return os.NewSyscallError("setsockopt SO_ATTACH_FILTER", err)
+}
+
+// bindPacket has a packet socket take the frames of one EtherType at one link.
+func bindPacket(fd, index int, etherType uint16) error {
+	protocol := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, etherType))
+	return os.NewSyscallError("bind", unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: index}))
 }
 
 // hears reads until the frame that t sent with its nonce arrives at o, or until
@@ -148,7 +147,7 @@ func sameSegment(ctx context.Context, sides [2]*member) (*Violation, error) {
 		if err != nil {
 			return nil, fmt.Errorf("probing for a shared segment: %w", err)
 		}
-		defer t.file.Close()
+		defer m.closeTap(t)
 		if err := t.file.SetReadDeadline(time.Now().Add(probeTime)); err != nil {
 			return nil, fmt.Errorf("probing for a shared segment: %w", err)
 		}

@@ -2,6 +2,7 @@ package netguard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,6 +14,13 @@ import (
 // carrier they open all the same, and are probed when it comes.
 const carrierWait = 5 * time.Second
 
+// How long nothing may be known of the ports for want of a packet socket: then they are
+// blocked. It is asked for again meanwhile.
+const (
+	probeLimit = 5 * time.Minute
+	probeAgain = 15 * time.Second
+)
+
 // prober says when the two ports are asked whether they are in one segment.
 type prober struct {
 	at      time.Time // the next time; zero while a link has no carrier
@@ -20,6 +28,10 @@ type prober struct {
 	has     bool      // both have
 	began   time.Time // when the last probe did
 	running bool
+
+	good time.Time // when a probe last found nothing
+	lack time.Time // since when none could be made; zero: the last one was
+	why  error     // with lack: what was missing
 }
 
 // carrier notes whether both links have carrier; true means that it has just
@@ -31,7 +43,7 @@ func (q *prober) carrier(has bool, now time.Time) (back bool) {
 	case back:
 		q.came, q.at = now, now
 	case !has:
-		q.at = time.Time{}
+		q.at, q.lack = time.Time{}, time.Time{}
 	}
 	return back
 }
@@ -45,6 +57,42 @@ func (q *prober) due(now time.Time) bool {
 func (q *prober) restart(has bool, now time.Time) {
 	q.has, q.came, q.began, q.at = has, now, now, time.Time{}
 	q.done(now)
+	q.passed(now)
+}
+
+// passed notes that the ports are known to be in two segments.
+func (q *prober) passed(now time.Time) { q.good, q.lack = now, time.Time{} }
+
+// unmade notes that the probe could not be made, which is tried again soon, and returns
+// for how long none could be.
+func (q *prober) unmade(why error, now time.Time) time.Duration {
+	q.running = false
+	if !q.has { // there is nothing to probe
+		return 0
+	}
+	if q.lack.IsZero() || !errors.Is(why, context.DeadlineExceeded) { // that time is up says less than why
+		q.why = why
+	}
+	if q.lack.IsZero() {
+		q.lack = q.began
+	}
+	q.at = earliest(now.Add(probeAgain), q.latest())
+	return now.Sub(q.lack)
+}
+
+// latest is when a probe that begins now must have been made.
+func (q *prober) latest() time.Time {
+	if q.lack.IsZero() {
+		return q.began.Add(probeLimit)
+	}
+	return q.lack.Add(probeLimit)
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // begin notes that a probe runs.
@@ -87,7 +135,7 @@ func (p *patrol) prove(ctx context.Context, reopening bool) {
 	if reopening {
 		p.phase = proving
 	}
-	ctx, p.cancel = context.WithCancel(ctx)
+	ctx, p.cancel = context.WithDeadline(ctx, p.probe.latest())
 	p.running.Go(func() {
 		defer p.guard.failClosed()
 		var r proof
@@ -104,8 +152,11 @@ func (p *patrol) prove(ctx context.Context, reopening bool) {
 	})
 }
 
-// raiseAgain sets the External Port up with all that belongs to it.
+// raiseAgain sets the External Port up with all that belongs to it, once it can be probed.
 func (g *Guard) raiseAgain(ctx context.Context) error {
+	if err := g.stock(ctx); err != nil {
+		return err
+	}
 	g.verifying.Lock()
 	defer g.verifying.Unlock()
 	for _, m := range g.sides {
@@ -164,10 +215,16 @@ func awaitCarrier(ctx context.Context, sides [2]*member) (bool, error) {
 func (p *patrol) proved(ctx context.Context, r proof) {
 	p.cancel()
 	now := time.Now()
-	p.probe.done(now)
 	if p.phase == blocked || ctx.Err() != nil {
+		p.probe.done(now)
 		return // something was found meanwhile
 	}
+	// The time of one that follows others without a socket may be up before it asks for one.
+	if errors.Is(r.err, errNoPacket) || !p.probe.lack.IsZero() && errors.Is(r.err, context.DeadlineExceeded) {
+		p.unproved(ctx, r, now)
+		return
+	}
+	p.probe.done(now)
 	if r.err != nil {
 		r.shared = &Violation{Kind: KindLink, Detail: r.err.Error(), At: now}
 	}
@@ -177,12 +234,52 @@ func (p *patrol) proved(ctx context.Context, r proof) {
 		p.block(ctx, []*Violation{r.shared})
 		return
 	}
+	p.probe.passed(now)
+	p.guard.doubt("", "it is known again that the ports are in two network segments")
 	if r.reopening || !p.probe.due(now) {
 		p.guard.pauseDials("")
 	}
 	if p.phase == proving && r.reopening {
 		p.probe.restart(r.carrier, now)
 		p.open(ctx)
+	}
+}
+
+// unproved takes a probe that could not be made for want of a packet socket. Open ports
+// stay as they are for probeLimit: a scheduled probe leaves them to be used, one that
+// follows a carrier keeps dials refused. Blocked ones stay blocked.
+func (p *patrol) unproved(ctx context.Context, r proof, now time.Time) {
+	g := p.guard
+	g.verifying.Lock()
+	defer g.verifying.Unlock()
+	if r.reopening {
+		p.probe.done(now)
+		p.phase, p.sweepAt = blocked, p.hold.next(now)
+		p.describe(errors.Join(r.err, g.silence(ctx, nil)))
+		return
+	}
+	lacking := p.probe.unmade(r.err, now)
+	switch {
+	case lacking >= probeLimit:
+		p.block(ctx, []*Violation{{Kind: KindLink, Detail: p.probe.why.Error(), At: now}})
+	case p.probe.has:
+		why := fmt.Sprintf("whether both ports are in one network segment is not known yet, last known good %v ago: %v",
+			now.Sub(p.probe.good).Round(time.Second), p.probe.why)
+		g.doubt(why, why)
+	}
+}
+
+// doubt notes why it is not known whether the ports are in one segment; empty: it is, or
+// they are blocked. The text, if any, is told when that begins or ends.
+func (g *Guard) doubt(why, text string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if (g.doubtful == "") != (why == "") && text != "" {
+		g.tell(Event{Text: text})
+	}
+	if g.doubtful != why {
+		g.doubtful = why
+		g.changed()
 	}
 }
 

@@ -251,6 +251,9 @@ func (p *patrol) sweep(ctx context.Context, trouble []*Violation) {
 	if p.phase == opened && p.probe.carrier(report.Internal.Carrier && report.External.Carrier, now) {
 		g.pauseDials("looking whether both ports are in one network segment")
 	}
+	if p.phase == opened && !p.probe.has {
+		g.doubt("", "") // without carrier they are in none
+	}
 }
 
 // revert undoes what was found on the spot and returns what blocks: what is
@@ -302,9 +305,11 @@ func (p *patrol) block(ctx context.Context, found []*Violation) {
 	g := p.guard
 	p.cancel()
 	p.phase, p.known = blocked, found
+	p.probe.lack = time.Time{} // blocked ports are probed before they open, whenever that is
 	now := time.Now()
 	p.hold.block(now, slices.ContainsFunc(found, (*Violation).counts))
 	g.pauseDials("")
+	g.doubt("", "")
 	err := g.block(ctx, found)
 	err = errors.Join(err, g.heal(ctx, found))
 	p.sweepAt = now // the first that counts

@@ -28,7 +28,7 @@ func Up(ctx context.Context, c Config) (*Guard, error) {
 		g.status, g.detail = Open, "the ports are not separated: mode unprotected"
 		return g, nil
 	}
-	if err := checkPrivileges(c.Mode); err != nil {
+	if err := checkPrivileges(c); err != nil {
 		return nil, err
 	}
 	if err := g.raise(ctx); err != nil {
@@ -41,7 +41,7 @@ func Up(ctx context.Context, c Config) (*Guard, error) {
 // Silence sets down what an earlier process left up, when there is no valid
 // configuration any more. It needs none itself: of c only NamespaceDir counts.
 func Silence(ctx context.Context, c Config) error {
-	if checkPrivileges(Enforce) != nil {
+	if have, err := effective(); err != nil || have&needed != needed {
 		return nil // what cannot be touched was not put there by this user
 	}
 	var errs []error
@@ -96,6 +96,13 @@ func (g *Guard) raise(ctx context.Context) (err error) {
 	if err := g.distinct(); err != nil {
 		return err
 	}
+	if err := g.quieten(ctx); err != nil {
+		return err
+	}
+	// Before a port is up: it stays down while nobody makes these.
+	if err := g.stock(ctx); err != nil {
+		return err
+	}
 	if err := g.arrange(ctx); err != nil {
 		return err
 	}
@@ -105,7 +112,7 @@ func (g *Guard) raise(ctx context.Context) (err error) {
 // enter opens one namespace, turns forwarding and the rest off in it and closes
 // its walls.
 func (g *Guard) enter(ctx context.Context, p plan, path string) (*member, error) {
-	m := &member{plan: p}
+	m := &member{plan: p, packets: g.config.Packets, kept: p.keeps()}
 	if p.port.DHCP {
 		m.borrower = &borrower{note: "waiting for a DHCP server"}
 	}
@@ -131,7 +138,7 @@ func (g *Guard) enter(ctx context.Context, p plan, path string) (*member, error)
 
 // close sets the links down and lets the namespace go; the walls stay.
 func (m *member) close() error {
-	err := m.ns.close()
+	err := errors.Join(m.letGo(), m.ns.close())
 	if m.wall != nil {
 		err = errors.Join(err, m.wall.Close())
 	}
@@ -167,10 +174,8 @@ func (g *Guard) distinct() error {
 // namespaces are quiet and all cards are found. Applied again it changes
 // nothing. g.verifying is held, or nobody else has g yet.
 func (g *Guard) arrange(ctx context.Context) error {
-	for _, m := range g.members() {
-		if err := g.prepare(ctx, m); err != nil {
-			return fmt.Errorf("preparing namespace %s: %w", m.ns.path, err)
-		}
+	if err := g.quieten(ctx); err != nil {
+		return err
 	}
 	places, err := g.locate()
 	if err != nil {
@@ -189,6 +194,16 @@ func (g *Guard) arrange(ctx context.Context) error {
 	for _, m := range g.sides {
 		if err := m.awaitAddresses(ctx); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// quieten makes the namespaces safe to receive their links.
+func (g *Guard) quieten(ctx context.Context) error {
+	for _, m := range g.members() {
+		if err := g.prepare(ctx, m); err != nil {
+			return fmt.Errorf("preparing namespace %s: %w", m.ns.path, err)
 		}
 	}
 	return nil

@@ -33,7 +33,7 @@ func applianceNeeds() (set uint64) {
 
 // asOnTheAppliance gives up what the unit does not give.
 func asOnTheAppliance() error {
-	if os.Getenv(envAppliance) == "" || len(os.Args) == 2 && (os.Args[1] == halfArgument || os.Args[1] == halfCommand) {
+	if os.Getenv(envAppliance) == "" || len(os.Args) == 2 && (os.Args[1] == halfArgument || os.Args[1] == halfCommand || os.Args[1] == packetCommand) {
 		return nil
 	}
 	unlimited := &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
@@ -53,18 +53,15 @@ func needUnit(t *testing.T) {
 	need.Root(t)
 }
 
-// With the three capabilities of the appliance's unit a box enrols, its half being a
-// unit of its own; one that is killed and one that hangs are followed by another, and
+// With the two capabilities of the appliance's unit a box enrols, its half being a
+// unit of its own, and another one making its packet sockets; one that is killed and one that hangs are followed by another, and
 // it tells how things stand.
 func TestLwcdWithTheRightsOfTheAppliance(t *testing.T) {
 	needUnit(t)
 	t.Setenv(envAppliance, "1")
 	e := newEnforced(t)
-	u := e.withUnit(nobody, 2*time.Second)
-	// tmpfiles.d does this on the appliance
-	if err := errors.Join(os.Mkdir(e.state(), 0o700), os.Chown(e.state(), 0, nobody), os.Chmod(e.state(), 0o770|os.ModeSticky)); err != nil {
-		t.Fatal(err)
-	}
+	u := e.withUnitAndPackets()
+	playPacketUnit(t, filepath.Join(e.dir, "packet.sock"))
 	told := filepath.Join(e.dir, "lwcd.json")
 	e.args = []string{"--report", told}
 	e.start()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"lwc/cmd/lwcd/packets"
 	"lwc/collector"
 	"lwc/netguard"
 	"lwc/transport/boxkey"
@@ -20,39 +21,41 @@ import (
 
 // config is the clean form of a configuration file.
 type config struct {
-	stateDir    string
-	tokenFile   string
-	collectorID string // proposed; empty when the token is bound to one
-	tpm         string // device; empty: keys lie in files
-	clockSocket string // of who sets the clock; empty: we do
-	halfSocket  string // behind which systemd starts the collector half; empty: we do
-	ports       netguard.Config
-	outside     outside
-	user        string // the collector half runs as this one
-	userGiven   bool   // the file names it, so that it has to exist
-	console     string // path; empty: none
-	budget      int64  // bytes
-	update      updating
-	patience    patience
-	level       slog.Level
+	stateDir     string
+	tokenFile    string
+	collectorID  string // proposed; empty when the token is bound to one
+	tpm          string // device; empty: keys lie in files
+	clockSocket  string // of who sets the clock; empty: we do
+	halfSocket   string // behind which systemd starts the collector half; empty: we do
+	packetSocket string // of who makes packet sockets; empty: we do
+	ports        netguard.Config
+	outside      outside
+	user         string // the collector half runs as this one
+	userGiven    bool   // the file names it, so that it has to exist
+	console      string // path; empty: none
+	budget       int64  // bytes
+	update       updating
+	patience     patience
+	level        slog.Level
 }
 
 // file is the raw form. Values that need a check of their own are read as text,
 // so that errors name the key and what to do.
 type file struct {
-	StateDir    string   `toml:"state_dir"`
-	TokenFile   string   `toml:"enrolment_token_file"`
-	CollectorID string   `toml:"collector_id"`
-	TPM         string   `toml:"tpm"`
-	ClockSocket string   `toml:"clock_socket"`
-	HalfSocket  string   `toml:"half_socket"`
-	Guard       guard    `toml:"guard"`
-	Internal    inner    `toml:"internal"`
-	External    outer    `toml:"external"`
-	Collect     collect  `toml:"collect"`
-	Timeouts    timeouts `toml:"timeouts"`
-	Update      update   `toml:"update"`
-	Log         logging  `toml:"log"`
+	StateDir     string   `toml:"state_dir"`
+	TokenFile    string   `toml:"enrolment_token_file"`
+	CollectorID  string   `toml:"collector_id"`
+	TPM          string   `toml:"tpm"`
+	ClockSocket  string   `toml:"clock_socket"`
+	HalfSocket   string   `toml:"half_socket"`
+	PacketSocket string   `toml:"packet_socket"`
+	Guard        guard    `toml:"guard"`
+	Internal     inner    `toml:"internal"`
+	External     outer    `toml:"external"`
+	Collect      collect  `toml:"collect"`
+	Timeouts     timeouts `toml:"timeouts"`
+	Update       update   `toml:"update"`
+	Log          logging  `toml:"log"`
 }
 
 type guard struct {
@@ -210,6 +213,7 @@ func (c *checker) config(f file) config {
 	}
 	conf.clockSocket = c.absolute("clock_socket", f.ClockSocket, "")
 	conf.halfSocket = c.absolute("half_socket", f.HalfSocket, "")
+	conf.packetSocket = c.absolute("packet_socket", f.PacketSocket, "")
 	if f.TPM != noTPM {
 		conf.tpm = c.absolute("tpm", f.TPM, boxkey.DefaultDevice)
 	}
@@ -234,6 +238,7 @@ func (c *checker) config(f file) config {
 	if conf.halfSocket != "" && conf.ports.Mode != netguard.Enforce {
 		c.addf("half_socket", "systemd starts the collector half in guard.mode %q alone: leave it out", netguard.Enforce)
 	}
+	c.packets(&conf)
 	conf.outside = c.outside(f.External)
 	conf.user, conf.userGiven = f.Guard.User, f.Guard.User != ""
 	if !conf.userGiven {
@@ -242,6 +247,17 @@ func (c *checker) config(f file) config {
 	conf.console = c.absolute("guard.console", f.Guard.Console, "")
 	c.apart(conf)
 	return conf
+}
+
+// packets has the ports ask behind the socket for packet sockets.
+func (c *checker) packets(conf *config) {
+	if conf.packetSocket == "" {
+		return
+	}
+	if conf.ports.Mode != netguard.Enforce {
+		c.addf("packet_socket", "packet sockets are asked for in guard.mode %q alone: leave it out", netguard.Enforce)
+	}
+	conf.ports.Packets = packets.Remote{Path: conf.packetSocket}
 }
 
 // systemFolder tells that a folder belongs to the system, with all below it or, as
@@ -269,6 +285,7 @@ func (c *checker) apart(conf config) {
 		{"guard.console", conf.console},
 		{"clock_socket", conf.clockSocket},
 		{"half_socket", conf.halfSocket},
+		{"packet_socket", conf.packetSocket},
 		{"update.program", conf.update.program},
 		{"update.keys", conf.update.keys},
 	} {

@@ -36,6 +36,7 @@ usage:
   lwcd screen                   show how an appliance stands on its consoles (lwc-screen.service)
   lwcd clock                    set the clock of an appliance, once (lwc-clock.socket)
   lwcd half                     the collector half of an appliance (lwc-half.socket)
+  lwcd packet                   make a packet socket for an appliance, once (lwc-packet.socket)
   lwcd --version
   lwcd --help
 
@@ -146,6 +147,8 @@ func subcommand(name string) func(ctx context.Context, args []string, stdout, st
 		return serveClock
 	case halfCommand:
 		return runUnit
+	case packetCommand:
+		return servePacket
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ var supervisorNeeds = []struct {
 }{
 	{unix.CAP_NET_ADMIN, "NET_ADMIN", "links, addresses, routes, rules and the tables of both ports", ""},
 	{unix.CAP_SYS_ADMIN, "SYS_ADMIN", "making and entering network namespaces, naming them in /run/netns", ""},
-	{unix.CAP_NET_RAW, "NET_RAW", "packet sockets: the DHCP client and the probe for one segment", ""},
+	{unix.CAP_NET_RAW, "NET_RAW", "packet sockets: the DHCP client and the probe for one segment", "a packet_socket, behind which another process makes them"},
 	{unix.CAP_SYS_TIME, "SYS_TIME", "external.ntp sets the clock, or the time of the cloud does", "a clock.socket, behind which another process sets it"},
 	{unix.CAP_SETUID, "SETUID", "the collector half becomes another user", "a half.socket, behind which systemd starts the half as that user"},
 	{unix.CAP_SETGID, "SETGID", "and leaves root's groups", "the same"},

@@ -46,7 +46,7 @@ func newSite(ctx context.Context, s *supervisor, from source) (*site, error) {
 		return nil, errors.Join(err, netguard.Silence(ctx, netguard.Config{}))
 	}
 	if err := errors.Join(who.kept(s.path), who.kept(conf.tokenFile), who.kept(conf.outside.way.passwordFile), who.kept(conf.outside.way.caFile),
-		who.kept(conf.console), who.kept(conf.clockSocket), who.kept(conf.halfSocket), who.kept(conf.stateDir), who.kept(conf.update.program), who.kept(conf.update.keys)); err != nil {
+		who.kept(conf.console), who.kept(conf.clockSocket), who.kept(conf.halfSocket), who.kept(conf.packetSocket), who.kept(conf.stateDir), who.kept(conf.update.program), who.kept(conf.update.keys)); err != nil {
 		return nil, &configError{errors.Join(err, netguard.Silence(ctx, netguard.Config{}))}
 	}
 	password, err := conf.outside.way.password()

@@ -23,13 +23,14 @@ var exposures = map[string]float64{
 	"lwc-forget.service":    1.1,
 	"lwc-gate.service":      1.5,
 	"lwc-half@.service":     1.4,
+	"lwc-packet@.service":   1.4,
 	"lwc-provision.service": 1.4,
 	"lwc-reserve.service":   0.9,
 	"lwc-restart.service":   1.0,
 	"lwc-screen.service":    1.0,
 	"lwc-state.service":     1.2,
 	"lwc-update@.service":   2.0, // SYS_ADMIN, the disks, and what systemd-sysupdate needs
-	"lwcd.service":          2.7, // docs/lwcd.md says what each right is for
+	"lwcd.service":          2.4, // docs/lwcd.md says what each right is for
 }
 
 // exposureLine is what systemd-analyze says at the end.

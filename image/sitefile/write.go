@@ -14,6 +14,7 @@ const (
 	StateDir          = "/state/lwcd"
 	ClockSocketPath   = "/run/lwc/clock.sock"
 	HalfSocketPath    = "/run/lwc/half.sock"
+	PacketSocketPath  = "/run/lwc/packet.sock"
 	UpdaterPath       = "/usr/lib/lwc/update"
 	SpoolPath         = "/run/lwc/spool"
 	ReleaseKeysPath   = "/usr/lib/lwc/release-keys"
@@ -29,6 +30,7 @@ func (f *File) Daemon() []byte {
 	w.text("collector_id", f.CollectorID)
 	w.text("clock_socket", ClockSocketPath)
 	w.text("half_socket", HalfSocketPath)
+	w.text("packet_socket", PacketSocketPath)
 	w.line("\n[guard]\nmode = \"enforce\"\nuser = \"lwcd\"")
 	w.internal(f.Internal)
 	w.line("\n[external]")

@@ -29,6 +29,9 @@ const (
 	confirmations = 2
 	// requests is how often an offer is asked for before another is looked for.
 	requests = 3
+	// openAgain is the longest time after which a renewal that had no way to the servers
+	// is tried again.
+	openAgain = 10 * time.Second
 	// leastRetry is the least time between two attempts to renew (RFC 2131 section
 	// 4.4.5).
 	leastRetry = 60 * time.Second
@@ -40,7 +43,8 @@ type Client struct {
 	// MAC is the hardware address of the link.
 	MAC net.HardwareAddr
 	// Open makes a way to the servers that passes on what is meant for that
-	// transaction. It is called for each exchange; an error counts as silence.
+	// transaction. It is called for each exchange; an error counts as silence, and a
+	// renewal is soon tried again. Its context ends with the lease that is held.
 	Open func(context.Context, dhcpv4.TransactionID) (Conn, error)
 	// Accept says what is wrong with a lease, or nil.
 	Accept func(Lease) error
@@ -266,6 +270,7 @@ func (c *Client) extendNow(ctx context.Context, l Lease, now time.Time) {
 	c.next = earliest(now.Add(wait), limit)
 	x, err := c.begin(ctx)
 	if err != nil {
+		c.next = earliest(time.Now().Add(openAgain), c.next)
 		return
 	}
 	defer x.close()

@@ -186,6 +186,36 @@ func TestClientConfirmsAfterAFlap(t *testing.T) {
 	}
 }
 
+// A renewal that has no way to the servers is tried again within seconds, and is over with
+// the lease at the latest.
+func TestClientRenewsOnceThereIsAWay(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		wayless time.Duration // after T1
+		lost    int
+	}{{"later", 5 * time.Minute, 0}, {"never", 2 * time.Hour, 1}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := &network{answer: good().answer}
+				o := play(t, n, "")
+				pass(time.Second)
+				n.becomesWayless(time.Now().Add(30*time.Minute + tt.wayless))
+				if tt.lost > 0 {
+					pass(time.Until(o.leases()[0].Expires) + time.Second)
+					if got := o.losses(); len(got) != 1 || !errors.Is(got[0], ErrExpired) {
+						t.Errorf("lost %v", got)
+					}
+					return
+				}
+				pass(30*time.Minute + tt.wayless + wayTime + openAgain)
+				if all := o.leases(); len(all) != 2 || len(o.losses()) != 0 {
+					t.Errorf("%d leases, lost %v", len(all), o.losses())
+				}
+			})
+		})
+	}
+}
+
 func TestClientAsksForTheAddressItHad(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -3,7 +3,7 @@
 // A [Client] asks for a lease, keeps it, and tells its owner what to configure
 // and when to stop. It configures nothing itself, and it opens no socket of the
 // kernel's IP: its messages leave and arrive through a packet socket, see
-// [Open], so a firewall in front of that needs no hole. Start with a Client and
+// [Prepare], so a firewall in front of that needs no hole. Start with a Client and
 // its Run.
 //
 // # Guarantees
@@ -17,7 +17,7 @@
 //     section 3.2) while the address stays in use.
 //   - A message counts only when it answers one of ours: transaction, hardware
 //     address and, where one was chosen, the server must fit. What does not is
-//     dropped by a filter in the kernel; no socket is open while nothing is asked.
+//     dropped by a filter in the kernel; nothing arrives while nothing is asked.
 //   - Whatever servers send, the client starts anew at most once in four seconds
 //     and renews at most once in fifteen.
 package lease

@@ -48,6 +48,11 @@ func (c *Client) begin(ctx context.Context) (*exchange, error) {
 	if err != nil {
 		return nil, fmt.Errorf("choosing transaction number: %w", err)
 	}
+	if c.held != nil { // it is over in time, however long the way takes
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, c.held.Expires)
+		defer cancel()
+	}
 	conn, err := c.Open(ctx, xid)
 	if err != nil {
 		return nil, fmt.Errorf("opening a way to the DHCP servers: %w", err)

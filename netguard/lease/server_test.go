@@ -24,6 +24,7 @@ type network struct {
 	all    []sent
 	off    bool              // the link is down
 	refuse func(Lease) error // what the owner says of a lease
+	way    time.Time         // before it, nobody has a way to the servers
 }
 
 // sent is one message of the client.
@@ -40,7 +41,21 @@ type memory struct {
 	in  chan []byte
 }
 
-func (n *network) open(context.Context, dhcpv4.TransactionID) (Conn, error) {
+// wayTime is how long it takes to find out that there is no way to the servers.
+const wayTime = 22 * time.Second
+
+func (n *network) open(ctx context.Context, _ dhcpv4.TransactionID) (Conn, error) {
+	n.mu.Lock()
+	wayless := time.Now().Before(n.way)
+	n.mu.Unlock()
+	if wayless {
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wayTime):
+			return nil, errors.New("no way")
+		}
+	}
 	return &memory{n, make(chan []byte, 4096)}, nil
 }
 
@@ -194,6 +209,13 @@ func (n *network) refuses(bad func(Lease) bool) {
 		}
 		return nil
 	}
+}
+
+// becomesWayless takes the way to the servers away until then.
+func (n *network) becomesWayless(until time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.way = until
 }
 
 // becomes puts other servers on the link.

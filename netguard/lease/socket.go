@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -22,27 +23,30 @@ type socket struct {
 	file  *os.File // in the runtime's poller
 	raw   syscall.RawConn
 	index int
+	// release takes the file back.
+	release func() error
 }
 
-// Open makes a Conn on the link with that index in the network namespace of the
-// calling thread. It passes on answers to the transaction alone. What it sends
-// carries the mark (SO_MARK), unless that is zero. It needs CAP_NET_RAW there.
-func Open(index int, xid dhcpv4.TransactionID, mark int) (Conn, error) {
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+// Over makes a Conn of a packet socket that Prepare has made ready for the transaction
+// on the link with that index. Close calls release, whose the file is then.
+func Over(file *os.File, index int, release func() error) (Conn, error) {
+	raw, err := file.SyscallConn()
 	if err != nil {
-		return nil, fmt.Errorf("opening packet socket: %w", err)
+		return nil, errors.Join(fmt.Errorf("reading packet socket: %w", err), release())
 	}
-	// Protocol 0 receives nothing; bind switches it on behind the filter.
+	return &socket{file: file, raw: raw, index: index, release: release}, nil
+}
+
+// Prepare has a packet socket (AF_PACKET, SOCK_DGRAM, not blocking) receive the answers
+// to the transaction alone, on the link with that index in its network namespace. What it
+// sends carries the mark (SO_MARK), unless that is zero, which takes CAP_NET_ADMIN.
+// Prepared before, it is to have received nothing since.
+func Prepare(fd, index int, xid dhcpv4.TransactionID, mark int) error {
+	// bind switches a new one on, behind the filter.
 	if err := configure(fd, index, xid, mark); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("preparing packet socket: %w", err)
+		return fmt.Errorf("preparing packet socket: %w", err)
 	}
-	s := &socket{file: os.NewFile(uintptr(fd), "dhcp"), index: index}
-	if s.raw, err = s.file.SyscallConn(); err != nil {
-		s.file.Close()
-		return nil, err
-	}
-	return s, nil
+	return nil
 }
 
 func configure(fd, index int, xid dhcpv4.TransactionID, mark int) error {
@@ -101,7 +105,13 @@ func (s *socket) Receive(ctx context.Context, b []byte) (int, Peer, error) {
 	if err := s.file.SetReadDeadline(time.Time{}); err != nil {
 		return 0, Peer{}, err
 	}
-	defer context.AfterFunc(ctx, func() { _ = s.file.SetReadDeadline(time.Unix(1, 0)) })()
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() { defer close(ended); _ = s.file.SetReadDeadline(time.Unix(1, 0)) })
+	defer func() {
+		if !stop() {
+			<-ended // it would end the next wait
+		}
+	}()
 	for ctx.Err() == nil {
 		n, checked, mac, err := s.read(b)
 		if err != nil {
@@ -150,5 +160,5 @@ func unfinished(oob []byte) bool {
 	return false
 }
 
-// Close closes the socket.
-func (s *socket) Close() error { return s.file.Close() }
+// Close gives the socket back.
+func (s *socket) Close() error { return s.release() }
