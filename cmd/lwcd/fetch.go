@@ -98,7 +98,7 @@ func (f fetcher) fitting(signed []byte, j wire.Job, trusted []ed25519.PublicKey)
 		return m, os.NewSyscallError("statfs "+f.spool, err)
 	}
 	if free, missing := int64(disk.Bavail)*disk.Bsize, m.PackedSize()-here; missing > free {
-		return m, fmt.Errorf("release %s needs %d MB, the spool has %d MB left", m.Version, missing>>20, free>>20)
+		return m, fmt.Errorf("release %s needs %d MiB, the spool has %d MiB left", m.Version, missing>>20, free>>20)
 	}
 	return m, nil
 }
@@ -132,7 +132,7 @@ func (f fetcher) file(ctx context.Context, client download.Client, from string, 
 		Size: file.PackedSize, SHA256: file.PackedSHA256}, func(have int64) {
 		if now := time.Now(); now.Sub(told) >= tellEvery {
 			told = now
-			tell(fmt.Sprintf("downloading release %s: %s, %d of %d MB", m.Version, file.Role, have>>20, file.PackedSize>>20))
+			tell(fmt.Sprintf("downloading release %s: %s, %d of %d MiB", m.Version, file.Role, have>>20, file.PackedSize>>20))
 		}
 	})
 }

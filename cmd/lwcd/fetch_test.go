@@ -115,7 +115,7 @@ func TestFetch(t *testing.T) {
 			}
 		}
 	}
-	if len(told) < 2 || told[0] != "fetching the manifest of release 1.2.0" || !strings.HasPrefix(told[1], "downloading release 1.2.0: ") {
+	if len(told) < 2 || told[0] != "fetching the manifest of release 1.2.0" || !strings.HasPrefix(told[1], "downloading release 1.2.0: ") || !strings.HasSuffix(told[1], " MiB") {
 		t.Errorf("%q", told)
 	}
 }
