@@ -36,7 +36,8 @@ func (k PacketKind) socketType() (int, error) {
 // Packets makes packet sockets for a process that has no CAP_NET_RAW.
 type Packets interface {
 	// Socket returns a socket of that kind in the network namespace that the file
-	// is. It must not block, must be bound to nothing and receive nothing.
+	// is. It must not block, must be bound to nothing and receive nothing. Several
+	// may be asked for at once.
 	Socket(ctx context.Context, space *os.File, kind PacketKind) (*os.File, error)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -12,12 +13,15 @@ import (
 
 // otherMaker makes packet sockets as another process would, or what a test has it hand over.
 type otherMaker struct {
+	mu    sync.Mutex // held while a socket is made
 	made  map[PacketKind]int
 	cheat func(space *os.File, kind PacketKind) (*os.File, error)
 }
 
 // Socket implements Packets.
 func (l *otherMaker) Socket(_ context.Context, space *os.File, kind PacketKind) (*os.File, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.made[kind]++
 	if l.cheat != nil {
 		return l.cheat(space, kind)

@@ -144,30 +144,39 @@ func (m *member) request(ctx context.Context, kind PacketKind) (*os.File, error)
 	return file, nil
 }
 
-// stock makes sure that the kinds of packet sockets are kept that m needs, so that nobody
-// has to be asked for them while the ports are open.
-func (m *member) stock(ctx context.Context) error {
-	for kind, k := range m.kept {
-		if k.has() {
-			continue
-		}
-		file, err := m.request(ctx, kind)
-		if err == nil {
-			err = k.put(file)
-		}
-		if err != nil {
-			return fmt.Errorf("opening packet socket of the %s port: %w", m.ns.side, err)
+// stock makes sure that both sides keep the packet sockets that they need, so that nobody
+// has to be asked for them while the ports are open. It asks for all at once: whoever
+// makes them may have to be started for each.
+func (g *Guard) stock(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var asking sync.WaitGroup
+	var failing sync.Once
+	var first error // the others may have failed for it
+	for _, m := range g.sides {
+		for kind, k := range m.kept {
+			if k.has() {
+				continue
+			}
+			asking.Go(func() {
+				if err := m.fill(ctx, kind, k); err != nil {
+					failing.Do(func() { first = err; cancel() })
+				}
+			})
 		}
 	}
-	return nil
+	asking.Wait()
+	return first
 }
 
-// stock makes sure that both sides keep the packet sockets that they need.
-func (g *Guard) stock(ctx context.Context) error {
-	for _, m := range g.sides {
-		if err := m.stock(ctx); err != nil {
-			return err
-		}
+// fill has k keep a socket of that kind.
+func (m *member) fill(ctx context.Context, kind PacketKind, k *kept) error {
+	file, err := m.request(ctx, kind)
+	if err == nil {
+		err = k.put(file)
+	}
+	if err != nil {
+		return fmt.Errorf("opening packet socket of the %s port: %w", m.ns.side, err)
 	}
 	return nil
 }

@@ -209,7 +209,7 @@ func TestUpWithoutPackets(t *testing.T) {
 	s := newSite(t)
 	s.config.Packets = &otherMaker{made: map[PacketKind]int{}, cheat: nobody}
 	_, err := Up(t.Context(), s.config)
-	if !errors.Is(err, errNobody) || !strings.Contains(err.Error(), "opening packet socket of the internal port: no packet socket is to be had: ") {
+	if !errors.Is(err, errNobody) || !strings.Contains(err.Error(), "ternal port: no packet socket is to be had: ") {
 		t.Errorf("error %v", err)
 	}
 	for ns, link := range map[string]string{InternalNamespace: "lwcint0", ExternalNamespace: "lwcext0"} {

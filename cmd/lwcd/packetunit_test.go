@@ -95,7 +95,7 @@ func TestLeaseWithoutTheRightToPackets(t *testing.T) {
 	told := filepath.Join(e.dir, "lwcd.json")
 	e.args = []string{"--report", told}
 	e.start()
-	e.sd.await("opening packet socket of the internal port: no packet socket is to be had: the process that makes packet sockets does not answer (lwc-packet.socket)")
+	e.sd.await("ternal port: no packet socket is to be had: the process that makes packet sockets does not answer (lwc-packet.socket)")
 	if a, b := e.portsUp(); a+b > 0 {
 		t.Errorf("ports up before they were probed: internal %d, external %d", a, b)
 	}
