@@ -126,20 +126,26 @@ func (c *cloud) run(ctx context.Context, l net.Listener, more []net.Listener, re
 	hubCtx, stopHub := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopHub()
 	g.Go(func() error { return c.hub.Run(hubCtx) })
-	g.Go(func() error { return c.sweep(gctx) })
-	g.Go(func() error { return c.plan.Run(gctx) })
-	g.Go(func() error {
-		defer stopHub()
+	// Before the hub has noted until when nobody listened, every box may look silent.
+	listening := func(part func(context.Context) error) error {
 		select {
 		case <-c.bus.handled:
+			return part(gctx)
 		case <-gctx.Done():
 			return nil
 		}
-		if err := ready(gctx); err != nil {
-			return err
-		}
-		c.log.Info("serving", "address", l.Addr().String(), "version", version)
-		return c.gate.Serve(gctx, l, more...)
+	}
+	g.Go(func() error { return listening(c.sweep) })
+	g.Go(func() error { return listening(c.plan.Run) })
+	g.Go(func() error {
+		defer stopHub()
+		return listening(func(gctx context.Context) error {
+			if err := ready(gctx); err != nil {
+				return err
+			}
+			c.log.Info("serving", "address", l.Addr().String(), "version", version)
+			return c.gate.Serve(gctx, l, more...)
+		})
 	})
 	err := g.Wait()
 	if ctx.Err() != nil {
