@@ -51,4 +51,17 @@ func TestDecisionsAreTold(t *testing.T) {
 	token()
 	ok(t, s.Revoke(ctx, site, "bob"))
 	says(t, s, site, edp.EventRevoked, "the collector was revoked by bob; the 2 enrolment tokens that were bound to it are void")
+	n = events()
+	ok(t, s.Revoke(ctx, site, "bob"))
+	if events() != n {
+		t.Error("it was shut out already, and is told again")
+	}
+	again := newToken(t, s, edp.EnrolTokenSpec{Collector: site})
+	if _, err := admit(t, s, again, site, "key 2"); err != nil {
+		t.Fatal(err)
+	}
+	ok(t, s.Revoke(ctx, site, "bob"))
+	if e := must[[]wire.Event](t)(s.Events(ctx, site, 1))[0]; e.Text != "the collector was revoked by bob" {
+		t.Errorf("its token was used: %q", e.Text)
+	}
 }

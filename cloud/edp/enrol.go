@@ -237,16 +237,22 @@ func (s *Store) Enrolled(ctx context.Context, e Enrolment) error {
 // had to do. The caller ends its session.
 func (s *Store) Revoke(ctx context.Context, id, by string) error {
 	err := s.tx(ctx, func(t *sql.Tx) error {
-		n, err := exec(ctx, t, `UPDATE collectors SET state = $1, online = 0 WHERE id = $2`, CollectorRevoked, id)
-		if err == nil && n == 0 {
-			err = ErrNotFound
-		}
+		was, err := one(ctx, t, scanString, `SELECT state FROM collectors WHERE id = $1`, id)
 		if err != nil {
 			return err
 		}
-		void, err := exec(ctx, t, `DELETE FROM enrol_tokens WHERE collector = $1`, id)
+		void, err := one(ctx, t, scanInt, `SELECT COUNT(*) FROM enrol_tokens WHERE collector = $1 AND uses_left > 0 AND expires_at > $2`, id, micros(time.Now()))
+		if err == nil {
+			_, err = exec(ctx, t, `UPDATE collectors SET state = $1, online = 0 WHERE id = $2`, CollectorRevoked, id)
+		}
+		if err == nil {
+			_, err = exec(ctx, t, `DELETE FROM enrol_tokens WHERE collector = $1`, id)
+		}
 		if err == nil {
 			err = abandon(ctx, t, id)
+		}
+		if err == nil && CollectorState(was) == CollectorRevoked && void == 0 {
+			return nil // nothing has changed
 		}
 		return told(ctx, t, err, EventRevoked, id, "the collector was revoked by %s%s", whom(by), voidTokens(void))
 	})
