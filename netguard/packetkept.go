@@ -25,6 +25,7 @@ var errNoPacket = errors.New("no packet socket is to be had")
 type kept struct {
 	mu     sync.Mutex // guards what follows
 	file   *os.File   // nil while it is in use, or there is none
+	out    int        // how many are in use
 	closed bool
 }
 
@@ -34,16 +35,29 @@ func (k *kept) take() *os.File {
 	defer k.mu.Unlock()
 	file := k.file
 	k.file = nil
+	if file != nil {
+		k.out++
+	}
 	return file
+}
+
+// came notes that one is in use which was not kept. Each that is in use ends with put or
+// drop.
+func (k *kept) came() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.out++
 }
 
 // put has a socket rest that was in use. One that is of no use any more is closed.
 func (k *kept) put(file *os.File) error {
-	if err := onDescriptor(file, rest); err != nil {
-		return errors.Join(fmt.Errorf("laying packet socket to rest: %w", err), file.Close())
-	}
+	err := onDescriptor(file, rest)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.out--
+	if err != nil {
+		return errors.Join(fmt.Errorf("laying packet socket to rest: %w", err), file.Close())
+	}
 	if k.closed || k.file != nil {
 		return file.Close()
 	}
@@ -51,10 +65,19 @@ func (k *kept) put(file *os.File) error {
 	return nil
 }
 
+// drop closes a socket that was in use and is of none any more.
+func (k *kept) drop(file *os.File) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.out--
+	_ = file.Close() // it has failed already
+}
+
+// has reports whether there is a socket, be it in use: whoever uses it puts it back.
 func (k *kept) has() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.file != nil
+	return k.file != nil || k.out > 0
 }
 
 // close lets the socket go, and those that are in use when they are put back.
@@ -108,7 +131,7 @@ func (m *member) wake(ctx context.Context, kind PacketKind, prepare func(fd int)
 		case errors.Is(err, unix.ENODEV): // not the socket is gone, the link is
 			return nil, errors.Join(err, k.put(file))
 		}
-		_ = file.Close() // it was of no use
+		k.drop(file)
 	}
 	file, err := m.request(ctx, kind)
 	if err != nil {
@@ -129,7 +152,8 @@ func rouse(fd int, prepare func(fd int) error) error {
 	return prepare(fd)
 }
 
-// request makes a packet socket, or has it made, within packetPatience.
+// request makes a packet socket, or has it made, within packetPatience. It is in use from
+// then on.
 func (m *member) request(ctx context.Context, kind PacketKind) (*os.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, packetPatience)
 	defer cancel()
@@ -141,6 +165,7 @@ func (m *member) request(ctx context.Context, kind PacketKind) (*os.File, error)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoPacket, err)
 	}
+	m.kept[kind].came()
 	return file, nil
 }
 

@@ -39,7 +39,7 @@ func (k *kept) dies(t *testing.T) {
 	must(t, file.Close())
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.file = file
+	k.file, k.out = file, k.out-1
 }
 
 // upBehind brings ports up whose packet sockets another makes, and stops the patrol.
@@ -181,6 +181,10 @@ func TestNothingKnownForTooLong(t *testing.T) {
 			t.Fatalf("state %+v, phase %d, down: %v", state, p.phase, down())
 		}
 	}
+	p.sweep(t.Context(), nil) // the cause goes on being told
+	if state := g.State(); state.Status != Blocked || !strings.Contains(state.Detail, errNobody.Error()) {
+		t.Errorf("after a sweep: %+v", state)
+	}
 	l.cheat = nil
 	p.prove(t.Context(), true)
 	p.proved(t.Context(), <-p.results)
@@ -235,6 +239,30 @@ func TestLeaseNeedsNobody(t *testing.T) {
 	server.expect(t, seen, "DHCPACK") // asked whether it still holds
 	if l.made[LeasePackets] != 1 {
 		t.Errorf("%v sockets were asked for", l.made)
+	}
+}
+
+// Blocked ports get ready to open while a lease is asked for, which has the socket: nobody
+// is asked for another.
+func TestStockCountsWhatIsInUse(t *testing.T) {
+	g, _, l := upBehind(t, newLentSite(t))
+	l.cheat = nobody
+	conn, err := g.openLease(t.Context(), g.sides[1], dhcpv4.TransactionID{1})
+	must(t, err)
+	if err := g.stock(t.Context()); err != nil {
+		t.Error(err)
+	}
+	must(t, conn.Close())
+	k := g.sides[1].kept[LeasePackets]
+	k.dies(t)
+	if conn, err := g.openLease(t.Context(), g.sides[1], dhcpv4.TransactionID{2}); conn != nil || !errors.Is(err, errNobody) {
+		t.Errorf("with a dead socket: %v", err)
+	}
+	if k.has() || g.stock(t.Context()) == nil {
+		t.Error("a dead socket counts")
+	}
+	if l.cheat = nil; g.stock(t.Context()) != nil || !k.has() {
+		t.Error("no other socket came in its place")
 	}
 }
 

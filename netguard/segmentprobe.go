@@ -234,6 +234,7 @@ func (p *patrol) proved(ctx context.Context, r proof) {
 		p.block(ctx, []*Violation{r.shared})
 		return
 	}
+	p.unready = nil
 	p.probe.passed(now)
 	p.guard.doubt("", "it is known again that the ports are in two network segments")
 	if r.reopening || !p.probe.due(now) {
@@ -254,7 +255,7 @@ func (p *patrol) unproved(ctx context.Context, r proof, now time.Time) {
 	defer g.verifying.Unlock()
 	if r.reopening {
 		p.probe.done(now)
-		p.phase, p.sweepAt = blocked, p.hold.next(now)
+		p.phase, p.sweepAt, p.unready = blocked, p.hold.next(now), r.err
 		p.describe(errors.Join(r.err, g.silence(ctx, nil)))
 		return
 	}

@@ -46,6 +46,7 @@ type patrol struct {
 	results chan proof
 	running sync.WaitGroup // the proofs
 	cancel  context.CancelFunc
+	unready error // why blocked ports could not be probed when they were to open
 }
 
 // start opens the watch, verifies, looks whether the ports are in one segment and,
@@ -304,7 +305,7 @@ func merge(a, b []*Violation) []*Violation {
 func (p *patrol) block(ctx context.Context, found []*Violation) {
 	g := p.guard
 	p.cancel()
-	p.phase, p.known = blocked, found
+	p.phase, p.known, p.unready = blocked, found, nil
 	p.probe.lack = time.Time{} // blocked ports are probed before they open, whenever that is
 	now := time.Now()
 	p.hold.block(now, slices.ContainsFunc(found, (*Violation).counts))
@@ -366,7 +367,7 @@ func (p *patrol) wait(ctx context.Context, found []*Violation, now time.Time) {
 		}
 	}
 	p.known = known
-	var err error
+	err := p.unready
 	if len(found) > 0 {
 		err = errors.Join(g.silence(ctx, found), g.heal(ctx, found))
 	}
