@@ -18,7 +18,7 @@ KERNEL_DEPS := qemu-system-x86 xz-utils nftables netbase iproute2 dnsmasq-base
 KERNELS ?= bookworm trixie
 KERNEL_PKGS ?= ./netguard/...
 
-.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults test-volatile bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink cli image image-test image-test-boot image-test-volatile image-test-update image-test-secureboot image-test-tpm image-test-broken-root image-repro image-archive image-scan clean
+.PHONY: help build build-chaos test-chaos demo test deps lint unit test-vlan test-kernels fuzz screenshot fleet-faults test-volatile bench bench-fleet bench-scan bench-collect bench-netguard bench-uplink cli image image-test image-test-boot image-test-volatile image-test-update image-test-secureboot image-test-tpm image-test-broken-root image-test-hardware image-repro image-archive image-scan clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -125,7 +125,7 @@ IMAGE_TEST = LWC_IMAGE_TEST=$(abspath $(IMG)) LWC_TEST_STRICT=1 $(GO) test -coun
 IMAGE_TEST_PARTS := image-test-tpm image-test-secureboot image-test-boot image-test-volatile image-test-update
 IMAGE_TEST_MINUTES := 40
 # Not in image-test, which has its minutes.
-IMAGE_TEST_OTHERS := image-test-broken-root
+IMAGE_TEST_OTHERS := image-test-broken-root image-test-hardware
 
 image-test: ## boot the image and judge it, emulated: 40 minutes; IMG=FILE is another image
 	@began=$$(date +%s); failed=; \
@@ -150,6 +150,7 @@ image-test-update: IMAGE_TESTS := ^Test(ImageUpdate|Install|InstallWithoutRestar
 image-test-secureboot: IMAGE_TESTS := ^TestImage(SecureBoot|TamperedRoot) ## own keys enrol, unsigned is refused, a tampered root panics: 3 minutes
 image-test-tpm: IMAGE_TESTS := ^TestImageTPM ## the identity stays on its machine: 4 minutes
 image-test-broken-root: IMAGE_TESTS := ^TestImageBroken(Root|Hashes) ## a release whose root was spoilt on the disk goes back by itself: 8 minutes; not in image-test
+image-test-hardware: IMAGE_TESTS := ^TestImage(Hardware|Hang) ## every sort of disk, two cards each, and the watchdog firing: 8 minutes; not in image-test
 
 # Two newer releases, which only the tests see; the second cannot work. IMAGE_KEYS holds
 # the private half of what all images here believe.

@@ -55,8 +55,8 @@ type Machine struct {
 	// Timeout bounds the machine's life: it is killed then, and the test fails; zero:
 	// the constant of that name.
 	Timeout time.Duration
-	// SATA has the disk at a SATA controller, as small boxes do; else it is virtio's.
-	SATA bool
+	// Bus is what the disk hangs on; empty: Virtio.
+	Bus Bus
 	// Clock is what the machine's clock says at the start, RFC 3339 without a zone; empty:
 	// the right time.
 	Clock string
@@ -107,7 +107,11 @@ func (vm *VM) start(ctx context.Context, m Machine) error {
 	if err != nil {
 		return err
 	}
-	args = append(args, m.arguments()...)
+	more, err := m.arguments()
+	if err != nil {
+		return err
+	}
+	args = append(args, more...)
 	if m.TPM != "" {
 		if err := vm.startTPM(ctx, m.TPM, filepath.Join(dir, "tpm")); err != nil {
 			return err
@@ -215,21 +219,22 @@ func (m Machine) firmware(dir string) ([]string, error) {
 // arguments are those of every machine: a disk whose writes reach the file at once,
 // so that they outlive the kill; a display and a PS/2 keyboard; a port for sticks; a
 // watchdog, which is armed and only tells; a balloon, which says how much memory is free.
-func (m Machine) arguments() []string {
+func (m Machine) arguments() ([]string, error) {
 	accel := []string{"-accel", "tcg,thread=multi"}
 	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err == nil && os.Getenv("LWC_IMAGE_KVM") != "" {
 		f.Close()
 		accel = []string{"-accel", "kvm"}
 	}
-	disk := "virtio-blk-pci"
-	if m.SATA {
-		disk = "ide-hd,bus=ide.0" // the AHCI of the chip set
+	disk, err := m.Bus.devices()
+	if err != nil {
+		return nil, err
 	}
 	args := append(accel, "-cpu", processor, "-smp", "2", "-m", strconv.Itoa(cmp.Or(m.Memory, 1024)),
 		"-nodefaults", "-display", "none", "-vga", "std", "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial",
-		"-drive", "if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file="+m.Disk, "-device", disk+",drive=disk,bootindex=0",
+		"-drive", "if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file="+m.Disk,
 		"-device", "virtio-rng-pci", "-device", "qemu-xhci,id=usb", "-device", "pcie-root-port,id=bay,chassis=1", "-device", "i6300esb", "-action", "watchdog=none",
 		"-device", "virtio-balloon-pci,id=balloon")
+	args = append(args, disk...)
 	if m.Clock != "" {
 		args = append(args, "-rtc", "base="+m.Clock)
 	}
@@ -239,5 +244,5 @@ func (m Machine) arguments() []string {
 	if m.NoReboot {
 		args = append(args, "-no-reboot")
 	}
-	return append(args, m.Extra...)
+	return append(args, m.Extra...), nil
 }

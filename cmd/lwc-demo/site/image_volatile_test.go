@@ -31,7 +31,7 @@ func TestImagePowerCut(t *testing.T) {
 	for i := range a.nics {
 		a.nics[i].Model = "e1000e"
 	}
-	a.switchOnAs(boottest.Machine{SATA: true})
+	a.switchOnAs(boottest.Machine{Bus: boottest.SATA})
 	a.goesReady(ctx)
 	_, err = a.Cloud(ctx, "collect", "--collector", Collector)
 	must(t, err)
@@ -45,7 +45,7 @@ func TestImagePowerCut(t *testing.T) {
 	a.searchDiskImage(append(encoded(canary), pieces(token, 12)...))
 	a.vm = nil
 	began := time.Now()
-	a.switchOnAs(boottest.Machine{SATA: true, Clock: "2001-01-01T00:00:00"})
+	a.switchOnAs(boottest.Machine{Bus: boottest.SATA, Clock: "2001-01-01T00:00:00"})
 	a.goesReady(ctx)
 	t.Logf("it works again %v after the power came back", time.Since(began).Round(time.Second))
 	must(t, a.cloud.waitFor(ctx, "the run to be complete", func() bool {
