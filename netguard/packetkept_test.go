@@ -102,6 +102,44 @@ func TestKeptSocketsHear(t *testing.T) {
 	}
 }
 
+// A socket that is made while the other one waits takes none of the other's time to
+// listen. It sends and hears nothing itself here: its frames go to a ring.
+func TestProbeWithALateSocket(t *testing.T) {
+	s := newSite(t)
+	g, p, l := upBehind(t, s)
+	s.plug(t)
+	l.cheat = func(space *os.File, kind PacketKind) (*os.File, error) {
+		<-time.After(probeTime) // a process starts
+		file, err := PacketSocketIn(space, kind, 0)
+		if err != nil {
+			return nil, err
+		}
+		ring := &unix.TpacketReq{Block_size: 4096, Block_nr: 1, Frame_size: 2048, Frame_nr: 2}
+		return file, onDescriptor(file, func(fd int) error {
+			return unix.SetsockoptTpacketReq(fd, unix.SOL_PACKET, unix.PACKET_RX_RING, ring)
+		})
+	}
+	var r proof
+	await(t, "a shared segment", func() bool { // a bridge forwards nothing at first
+		g.sides[1].kept[ProbePackets].dies(t)
+		r = p.probeNow(t)
+		return r.shared != nil || r.err != nil
+	})
+	if r.err != nil || !errors.Is(r.shared, ErrSameSegment) || r.shared.Port != InternalSide {
+		t.Errorf("probe: %+v", r)
+	}
+}
+
+// A socket that cannot be read says nothing about the ports.
+func TestTapThatCannotBeRead(t *testing.T) {
+	ended, w, err := os.Pipe()
+	must(t, errors.Join(err, w.Close()))
+	defer ended.Close()
+	if heard, err := (&tap{side: InternalSide, file: ended}).hears(&tap{}); heard || err == nil {
+		t.Errorf("heard %v, %v", heard, err)
+	}
+}
+
 // While no socket is to be had in the place of a dead one, ports that were probed before
 // stay open and say that this is not known; once there is one again they say nothing.
 func TestProbeLacksASocket(t *testing.T) {

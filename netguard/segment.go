@@ -121,19 +121,20 @@ func bindPacket(fd, index int, etherType uint16) error {
 }
 
 // hears reads until the frame that t sent with its nonce arrives at o, or until
-// the deadline. A link that goes down ends it as silence does.
-func (o *tap) hears(t *tap) bool {
+// the deadline. A link that goes down is as silent as one that is up; a socket that cannot
+// be read says nothing about the ports, which is an error.
+func (o *tap) hears(t *tap) (bool, error) {
 	b := make([]byte, minFrame)
 	for {
 		n, err := o.file.Read(b)
-		if errors.Is(err, unix.ENETDOWN) {
-			continue // told once, until the deadline
-		}
-		if err != nil {
-			return false
-		}
-		if carriesNonce(b[:n], t.nonce) {
-			return true
+		switch {
+		case errors.Is(err, unix.ENETDOWN): // told once, until the deadline
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return false, nil
+		case err != nil:
+			return false, fmt.Errorf("listening at the %s port: %w", o.side, err)
+		case carriesNonce(b[:n], t.nonce):
+			return true, nil
 		}
 	}
 }
@@ -148,30 +149,52 @@ func sameSegment(ctx context.Context, sides [2]*member) (*Violation, error) {
 			return nil, fmt.Errorf("probing for a shared segment: %w", err)
 		}
 		defer m.closeTap(t)
-		if err := t.file.SetReadDeadline(time.Now().Add(probeTime)); err != nil {
-			return nil, fmt.Errorf("probing for a shared segment: %w", err)
-		}
 		taps[i] = t
 	}
-	heard := make(chan *Violation, 2)
-	for i, t := range taps {
-		go func() { heard <- t.verdict(taps[1-i]) }()
-	}
-	send(ctx, taps)
-	v := <-heard
-	if w := <-heard; v == nil {
-		v = w
+	v, err := listenAndSend(ctx, taps)
+	if err != nil && v == nil { // what was heard says more
+		return nil, fmt.Errorf("probing for a shared segment: %w", err)
 	}
 	return v, ctx.Err()
 }
 
+// listenAndSend returns what the taps hear of each other within probeTime, which begins
+// once both are there: the second may have been waited for. A card that sends nothing any
+// more is waited for no longer.
+func listenAndSend(ctx context.Context, taps [2]*tap) (*Violation, error) {
+	type word struct {
+		shared *Violation
+		err    error
+	}
+	until := time.Now().Add(probeTime)
+	for _, t := range taps {
+		if err := t.file.SetDeadline(until); err != nil {
+			return nil, err
+		}
+	}
+	heard := make(chan word, 2)
+	for i, t := range taps {
+		go func() {
+			v, err := t.verdict(taps[1-i])
+			heard <- word{v, err}
+		}()
+	}
+	send(ctx, taps)
+	a, b := <-heard, <-heard
+	if a.shared == nil {
+		a.shared = b.shared
+	}
+	return a.shared, errors.Join(a.err, b.err)
+}
+
 // verdict listens at t for what was sent at from.
-func (t *tap) verdict(from *tap) *Violation {
-	if !t.hears(from) {
-		return nil
+func (t *tap) verdict(from *tap) (*Violation, error) {
+	heard, err := t.hears(from)
+	if !heard {
+		return nil, err
 	}
 	return &Violation{Kind: KindSegment, Port: t.side, At: time.Now(), Detail: fmt.Sprintf(
-		"%v: a frame that the %s port sent came in here: connect the two ports to separate networks", ErrSameSegment, from.side)}
+		"%v: a frame that the %s port sent came in here: connect the two ports to separate networks", ErrSameSegment, from.side)}, nil
 }
 
 // send sends the frames of both taps. What a link without carrier refuses does
