@@ -217,11 +217,14 @@ func TestUnitOfThePackets(t *testing.T) {
 	unit := text("lwc-packet@.service")
 	for key, want := range map[string]string{
 		"ExecStart": "/usr/bin/lwcd " + packetCommand, "StandardInput": "socket", "PrivateNetwork": "yes", "RestrictNamespaces": "net",
-		"CapabilityBoundingSet": "CAP_SYS_ADMIN CAP_NET_RAW", "RestrictAddressFamilies": "AF_UNIX AF_PACKET",
+		"CapabilityBoundingSet": "CAP_SYS_ADMIN CAP_NET_RAW", "RestrictAddressFamilies": "AF_UNIX AF_PACKET", "TimeoutStopSec": "5s",
 	} {
 		if got := settingOf(t, unit, key); got != want {
 			t.Errorf("%s is %s, want %s", key, got, want)
 		}
+	}
+	if mode := settingOf(t, text("lwc-packet.socket"), "SocketMode"); mode != "0600" {
+		t.Errorf("who may ask: %s", mode)
 	}
 	if path := settingOf(t, text("lwc-packet.socket"), "ListenStream"); path != sitefile.PacketSocketPath {
 		t.Errorf("the socket is %s, and the configuration names %s", path, sitefile.PacketSocketPath)
