@@ -133,13 +133,13 @@ func TestLibrariesThatNothingAsksForGo(t *testing.T) {
 	}
 }
 
-func TestNobodyKeepsAShell(t *testing.T) {
+func TestAccountsKeepNoShellAndNoDay(t *testing.T) {
 	p := tree(t, map[string]string{"etc/passwd": "root:x:0:0:root:/root:/bin/bash\nlwcd:x:990:990::/:\n", "etc/shadow": "root::1:0:::::\n"})
 	if err := p.accounts(); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"etc/passwd": "root:x:0:0:root:/root:/usr/sbin/nologin\nlwcd:x:990:990::/:/usr/sbin/nologin\n", "etc/shadow": "root:!*:1:0:::::\n",
+		"etc/passwd": "root:x:0:0:root:/root:/usr/sbin/nologin\nlwcd:x:990:990::/:/usr/sbin/nologin\n", "etc/shadow": "root:!*::0:::::\n",
 	} {
 		if got, err := os.ReadFile(filepath.Join(p.root, name)); err != nil || string(got) != want {
 			t.Errorf("%s is %q (%v), want %q", name, got, err, want)

@@ -123,12 +123,15 @@ func (p pruner) links() error {
 	})
 }
 
-// accounts leaves nobody a shell or a password.
+// accounts leaves nobody a shell or a password, and forgets the day on which
+// each account was made: it is the day of the build, and two builds of one
+// commit are to be the same. An empty field means that no password ages
+// (shadow(5)).
 func (p pruner) accounts() error {
 	if err := p.edit("etc/passwd", func(fields []string) { fields[len(fields)-1] = "/usr/sbin/nologin" }); err != nil {
 		return err
 	}
-	return p.edit("etc/shadow", func(fields []string) { fields[1] = "!*" })
+	return p.edit("etc/shadow", func(fields []string) { fields[1], fields[2] = "!*", "" })
 }
 
 // edit changes the lines of an account file.
