@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"lwc/cloud/edp"
+	"lwc/testdata/script"
 	"lwc/transport/wire"
 )
 
@@ -38,11 +39,7 @@ func TestJobsForTheMachine(t *testing.T) {
 	s := listenAsSystemd(t, "2000000")
 	p := newProcess(t)
 	mark := filepath.Join(p.dir, "orders")
-	updater := filepath.Join(p.dir, "updater")
-	script := "#!/bin/sh\ncat >> " + mark + "\necho '{\"state\":\"running\",\"text\":\"loading\"}'\necho '{\"state\":\"done\",\"text\":\"installed\"}'\n"
-	if err := os.WriteFile(updater, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	updater := script.Write(t, p.dir, "updater", "#!/bin/sh\ncat >> "+mark+"\necho '{\"state\":\"running\",\"text\":\"loading\"}'\necho '{\"state\":\"done\",\"text\":\"installed\"}'\n")
 	p.start()
 	p.giveToken(cl.token(nil))
 	s.await("enrolled as "+theCollector, "no configuration yet")

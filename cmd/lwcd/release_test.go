@@ -15,6 +15,7 @@ import (
 	"lwc/cloud/shelf"
 	"lwc/cmd/lwcd/halves"
 	releases "lwc/image/release"
+	"lwc/testdata/script"
 	"lwc/transport/wire"
 )
 
@@ -44,19 +45,19 @@ func TestReleaseFromTheCloud(t *testing.T) {
 	cl := startCloudEnd(t)
 	s := listenAsSystemd(t, "2000000")
 	p := newProcess(t)
-	spool, keys, updater := filepath.Join(p.dir, "spool"), filepath.Join(p.dir, "keys"), filepath.Join(p.dir, "updater")
-	script := `#!/bin/sh
+	spool, keys := filepath.Join(p.dir, "spool"), filepath.Join(p.dir, "keys")
+	updater := script.Write(t, p.dir, "updater", `#!/bin/sh
 read -r order
-[ -e ` + p.dir + `/restarted ] && { echo '{"state":"failed","text":"rolled back to 1.1.0: because"}'; exit; }
+[ -e `+p.dir+`/restarted ] && { echo '{"state":"failed","text":"rolled back to 1.1.0: because"}'; exit; }
 case "$order" in
-*'"files":"` + spool + `"'*) ls ` + spool + ` > ` + p.dir + `/found; echo '{"state":"waiting","text":"installed"}' ;;
+*'"files":"`+spool+`"'*) ls `+spool+` > `+p.dir+`/found; echo '{"state":"waiting","text":"installed"}' ;;
 *) echo '{"state":"fetch"}' ;;
 esac
-`
+`)
 	conf := must[[]byte](t)(os.ReadFile(p.conf))
 	conf = fmt.Appendf(conf, "[update]\nprogram = %q\nspool = %q\nkeys = %q\n", updater, spool, keys)
-	for path, text := range map[string][]byte{p.conf: conf, keys: cl.onTheCloudsShelf(), updater: []byte(script)} {
-		if err := os.WriteFile(path, text, 0o700); err != nil {
+	for path, text := range map[string][]byte{p.conf: conf, keys: cl.onTheCloudsShelf()} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -12,17 +12,14 @@ import (
 	"time"
 
 	"lwc/cmd/lwcd/halves"
+	"lwc/testdata/script"
 	"lwc/transport/wire"
 )
 
 // program writes a script that only root can change.
 func program(t *testing.T, text string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "updater")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return script.Write(t, t.TempDir(), "updater", "#!/bin/sh\n"+text)
 }
 
 // working runs an updater until the test ends.

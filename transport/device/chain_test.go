@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"lwc/testdata/need"
+	"lwc/testdata/script"
 	"lwc/transport/secret"
 )
 
@@ -246,14 +247,11 @@ func TestHostCertificates(t *testing.T) {
 func TestStandIns(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	script := func(name, text string) string {
-		path := writeFile(t, dir, name, "#!/bin/sh\n"+text)
-		if err := os.Chmod(path, 0o700); err != nil {
-			t.Fatal(err)
-		}
+	command := func(name, text string) string {
+		script.Write(t, dir, name, "#!/bin/sh\n"+text)
 		return dir
 	}
-	path := noStartup + " PATH=" + script("xml-mode", "printf '\\n<hello></hello>]]>]]>'; exec cat\n") + ":/usr/bin:/bin"
+	path := noStartup + " PATH=" + command("xml-mode", "printf '\\n<hello></hello>]]>]]>'; exec cat\n") + ":/usr/bin:/bin"
 	s := startSSHD(t, path)
 	c, err := quick(t).Dial(t.Context(), Target{Device: s.hop("r1")})
 	if err != nil {
@@ -265,8 +263,8 @@ func TestStandIns(t *testing.T) {
 	readHello(t, c)
 	c.Close()
 
-	script("xml-mode", "echo 'unknown command.'; exit 1\n")
-	script("show", `case $1 in
+	command("xml-mode", "echo 'unknown command.'; exit 1\n")
+	command("show", `case $1 in
 fail) echo half; kill -9 $$;;
 slow) echo begun; exec sleep 60;;
 *) echo "<output>$*</output>"; echo noise >&2;;

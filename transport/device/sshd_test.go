@@ -26,6 +26,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"lwc/testdata/need"
+	"lwc/testdata/script"
 	"lwc/transport/secret"
 )
 
@@ -86,11 +87,8 @@ func startSSHD(t testing.TB, config ...string) *sshd {
 	s.auth.PrivateKey, public = newKey(t, ssh.KeyAlgoED25519)
 	s.other.PrivateKey, _ = newKey(t, ssh.KeyAlgoED25519)
 	writeFile(t, dir, "authorized", public)
-	script := writeFile(t, dir, "echo", echoScript)
-	if err := os.Chmod(script, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.ReplaceAll(strings.Join(config, "\n"), echo, echo+" "+script), "\n")
+	answer := script.Write(t, dir, "echo", echoScript)
+	lines := strings.Split(strings.ReplaceAll(strings.Join(config, "\n"), echo, echo+" "+answer), "\n")
 	lines = append(lines, "ListenAddress 127.0.0.1", "UsePAM no", "StrictModes no", "PidFile none",
 		"AuthorizedKeysFile "+filepath.Join(dir, "authorized"), "PermitRootLogin yes", "LogLevel VERBOSE",
 		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "UseDNS no", noStartup)
