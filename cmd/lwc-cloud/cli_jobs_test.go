@@ -58,3 +58,22 @@ func TestWaitingForWhatIsCalledOff(t *testing.T) {
 		}
 	}
 }
+
+// What a job said last before it failed is not said again as if it held.
+func TestWaitingForWhatFails(t *testing.T) {
+	s := newShell(t, edp.RoleAdmin)
+	s.cloud.Hub.OnJob = func(collector string) {
+		jobs, err := s.cloud.Store.OpenJobs(t.Context(), collector)
+		if err == nil {
+			err = s.cloud.Store.SawJobStatus(t.Context(), wire.JobStatus{V: wire.Version, ID: jobs[len(jobs)-1].ID, Collector: collector,
+				State: wire.JobFailed, Detail: "the machine restarts now", Error: "rolled back to 1.1.0"})
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	out, errs, code := s.run("restart", apitest.Collector, "--wait", "--timeout", "20s")
+	if code != exitFailed || strings.Contains(out, "restarts now") || !strings.Contains(errs, "restart failed: rolled back to 1.1.0") {
+		t.Errorf("%d\n%s%s", code, out, errs)
+	}
+}

@@ -102,11 +102,15 @@ func followMachine(ctx context.Context, c *call, job apitype.Job) error {
 		switch {
 		case err == nil:
 			answered = time.Now()
+			if err := machineFailure(now); err != nil { // the last words before it no longer hold
+				return err
+			}
 			if line := now.State + ": " + now.Detail; now.Detail != "" && line != said {
 				said = line
 				fmt.Fprintln(c.stdout, line)
 			}
-			if over, err := machineEnd(c, now); over {
+			if now.State == string(wire.JobDone) {
+				_, err := fmt.Fprintf(c.stdout, "collector %s: %s is done\n", now.Collector, now.Kind)
 				return err
 			}
 		case errors.As(err, &refused) && refused.Status < 500, time.Since(answered) > patience, ctx.Err() != nil:
@@ -120,19 +124,17 @@ func followMachine(ctx context.Context, c *call, job apitype.Job) error {
 	}
 }
 
-func machineEnd(c *call, j apitype.Job) (over bool, err error) {
+// machineFailure is how a job ended that is over and not done.
+func machineFailure(j apitype.Job) error {
 	switch wire.JobState(j.State) {
-	case wire.JobDone:
-		_, err := fmt.Fprintf(c.stdout, "collector %s: %s is done\n", j.Collector, j.Kind)
-		return true, err
 	case edp.JobCalledOff: // one that was sent may go on; lwc-cloud job show tells
-		return true, &exitError{exitFailed, fmt.Sprintf("%s: %s", j.Kind, j.Error)}
+		return &exitError{exitFailed, fmt.Sprintf("%s: %s", j.Kind, j.Error)}
 	case wire.JobFailed:
-		return true, &exitError{exitFailed, fmt.Sprintf("%s failed: %s", j.Kind, cmp.Or(j.Error, "no reason was given"))}
+		return &exitError{exitFailed, fmt.Sprintf("%s failed: %s", j.Kind, cmp.Or(j.Error, "no reason was given"))}
 	case wire.JobRefused:
-		return true, &exitError{exitFailed, fmt.Sprintf("the collector refuses to %s: %s", j.Kind, cmp.Or(j.Error, "no reason was given"))}
+		return &exitError{exitFailed, fmt.Sprintf("the collector refuses to %s: %s", j.Kind, cmp.Or(j.Error, "no reason was given"))}
 	}
-	return false, nil
+	return nil
 }
 
 // rebootAt reads --at.
