@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"golang.org/x/sys/unix"
+
+	"lwc/netguard/lease"
 )
 
 var errNobody = errors.New("nobody makes packet sockets")
@@ -127,6 +131,37 @@ func TestProbeWithALateSocket(t *testing.T) {
 	})
 	if r.err != nil || !errors.Is(r.shared, ErrSameSegment) || r.shared.Port != InternalSide {
 		t.Errorf("probe: %+v", r)
+	}
+}
+
+// A card that sends nothing any more does not hold up a client of DHCP.
+func TestLeaseOverAFullQueue(t *testing.T) {
+	s := newSite(t)
+	g, _, _ := upBehind(t, s)
+	m := g.sides[0]
+	m.kept[LeasePackets] = new(kept) // as of a port that DHCP configures
+	s.inside(t, "tc qdisc add dev lwcint0 root tbf rate 8bit burst 5kb limit 10000000")
+	conn, err := g.openLease(t.Context(), m, dhcpv4.TransactionID{1, 2, 3, 4})
+	must(t, err)
+	all := lease.Peer{Addr: netip.MustParseAddr("255.255.255.255"), MAC: net.HardwareAddr{255, 255, 255, 255, 255, 255}}
+	var full error
+	for i := 0; full == nil && i < 10_000; i++ {
+		full = conn.Send(make([]byte, 1000), netip.IPv4Unspecified(), all)
+	}
+	if !errors.Is(full, unix.EAGAIN) {
+		t.Errorf("the queue takes all: %v", full)
+	}
+	must(t, conn.Close())
+}
+
+// That the maker of packet sockets may not make one is not mended by rights of our own.
+func TestMakerWithoutPrivilege(t *testing.T) {
+	s := newSite(t)
+	g, p, l := upBehind(t, s)
+	l.cheat = func(*os.File, PacketKind) (*os.File, error) { return nil, fmt.Errorf("the maker says: %w", unix.EPERM) }
+	g.sides[1].kept[ProbePackets].dies(t)
+	if r := p.probeNow(t); !errors.Is(r.err, unix.EPERM) || errors.Is(privilege(r.err), ErrPrivilege) {
+		t.Errorf("%v", privilege(r.err))
 	}
 }
 

@@ -21,9 +21,10 @@ const (
 	packetsNeeded = uint64(1) << unix.CAP_NET_RAW
 )
 
-// privilege turns a permission error of the kernel into one that says what to do.
+// privilege turns a permission error of the kernel into one that says what to do. What
+// another process may not do, that of the packet sockets, is not this one's lack.
 func privilege(err error) error {
-	if err == nil || !(errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)) {
+	if err == nil || errors.Is(err, errNoPacket) || !(errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)) {
 		return err
 	}
 	return fmt.Errorf("%w: %w: run as root, with CAP_NET_ADMIN, CAP_SYS_ADMIN and CAP_NET_RAW, or in mode userns", ErrPrivilege, err)

@@ -84,7 +84,8 @@ func networkOrder(v uint16) uint16 {
 	return binary.NativeEndian.Uint16(b[:])
 }
 
-// Send sends the message in one frame.
+// Send sends the message in one frame, and waits for nothing: where the queue is full of
+// what the card does not send, the frame is as good as lost, and it will be repeated.
 func (s *socket) Send(message []byte, from netip.Addr, to Peer) error {
 	addr := &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_IP), Ifindex: s.index, Halen: uint8(len(to.MAC))}
 	copy(addr.Addr[:], to.MAC)
@@ -92,7 +93,7 @@ func (s *socket) Send(message []byte, from netip.Addr, to Peer) error {
 	var sent error
 	err := s.raw.Write(func(fd uintptr) bool {
 		sent = unix.Sendto(int(fd), datagram, 0, addr)
-		return sent != unix.EAGAIN
+		return true
 	})
 	if err != nil {
 		return err
