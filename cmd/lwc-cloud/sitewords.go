@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"lwc/image/sitefile"
-	"lwc/transport/wire"
 )
 
 // siteWords says what a good file amounts to, and what is odd about it: never the token
@@ -22,7 +21,7 @@ func siteWords(path string, f *sitefile.File, raw []byte) string {
 	}
 	fmt.Fprintf(&b, "  internal port  %s\n", portWords(f.Internal.Port))
 	fmt.Fprintf(&b, "  external port  %s\n", portWords(f.External.Port))
-	token, warning := tokenWords(f, raw)
+	token, warning := sitefile.TokenWords(f, raw, time.Now())
 	fmt.Fprintf(&b, "  token          %s\n", token)
 	b.WriteString(warning)
 	if at := f.Loopback(); at != "" {
@@ -60,29 +59,6 @@ func portWords(p sitefile.Port) string {
 		words = append(words, fmt.Sprintf("VLAN %d", p.VLAN))
 	}
 	return strings.Join(words, " ")
-}
-
-// tokenWords names the token by its id, and says until when it is good where the file
-// tells; the warning is a line of its own.
-func tokenWords(f *sitefile.File, raw []byte) (words, warning string) {
-	switch {
-	case f.TokenUsed:
-		return "used: only a box that has enrolled takes this file", ""
-	case f.Token.Empty():
-		return "none: only a box that has enrolled takes this file", ""
-	}
-	t, err := wire.ParseToken(wire.EnrolToken, f.Token)
-	if err != nil {
-		return "damaged", ""
-	}
-	until := sitefile.GoodUntil(raw, t.ID)
-	switch {
-	case until.IsZero():
-		return t.ID + "; the file does not say until when it is good (lwc-cloud enrol-token --list does)", ""
-	case !time.Now().Before(until):
-		return t.ID + ", ran out at " + until.Format(time.RFC3339), "The token has run out: the cloud refuses it. Get a new file.\n"
-	}
-	return t.ID + ", good until " + until.Format(time.RFC3339), ""
 }
 
 // hinted is an error, and what else may be meant.

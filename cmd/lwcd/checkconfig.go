@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"lwc/image/provision"
 	"lwc/image/sitefile"
@@ -54,7 +55,7 @@ func checkConfig(_ context.Context, args []string, stdout, stderr io.Writer) int
 		}
 		return exitUsage
 	}
-	fmt.Fprint(stdout, siteSummary(path, f))
+	fmt.Fprint(stdout, siteSummary(path, f, raw))
 	return exitStopped
 }
 
@@ -149,7 +150,7 @@ func located(path string, p sitefile.Problem) string {
 }
 
 // siteSummary says what a good file amounts to, and what is odd about it.
-func siteSummary(path string, f *sitefile.File) string {
+func siteSummary(path string, f *sitefile.File, raw []byte) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: good\n", path)
 	if f.Endpoint != "" {
@@ -166,9 +167,9 @@ func siteSummary(path string, f *sitefile.File) string {
 	if f.External.Proxy != "" {
 		fmt.Fprintf(&b, "  proxy            %s\n", f.External.Proxy)
 	}
-	if f.Token.Empty() {
-		b.WriteString("  token            none: only a box that has enrolled takes this file\n")
-	}
+	token, warning := sitefile.TokenWords(f, raw, time.Now())
+	fmt.Fprintf(&b, "  token            %s\n", token)
+	b.WriteString(warning)
 	if at := f.Loopback(); at != "" {
 		fmt.Fprintf(&b, "The cloud at %s is the computer itself: a box never reaches it.\n", at)
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"lwc/image/sitefile"
 )
@@ -40,9 +41,14 @@ func TestCheckConfigOfAGoodFile(t *testing.T) {
   proposed id      site-0001
   internal port    52:54:00:12:34:56 10.1.0.2/24
   external port    52:54:00:12:34:57 dhcp
+  token            t1; the file does not say until when it is good (lwc-cloud enrol-token --list does)
 `
 	if code != exitStopped || out != want || errs != "" {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	over := string(sitefile.About("t1", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))) + good(t)
+	if code, out, _ = checkedConfig(t, "lwc.toml", over); code != exitStopped || !strings.Contains(out, "t1, ran out at 2026-01-02T03:04:05Z\nThe token has run out") {
+		t.Errorf("exit code %d of a token that has run out\n%s", code, out)
 	}
 	_, out, _ = checkedConfig(t, "site-a.toml", good(t))
 	if !strings.HasSuffix(out, "The box looks for lwc.toml: call the file so on the volume, not site-a.toml.\n") {

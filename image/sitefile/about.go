@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"time"
+
+	"lwc/transport/wire"
 )
 
 // About is the remark before a file that was made with a token: its id, and until when
@@ -14,9 +16,9 @@ func About(id string, expires time.Time) []byte {
 
 var about = regexp.MustCompile(`(?m)^# With the token (\S+), good until (\S+)\. `)
 
-// GoodUntil is when the token of that id runs out, as the remark of [About] has it. Zero:
+// goodUntil is when the token of that id runs out, as the remark of [About] has it. Zero:
 // the file does not say so of this token.
-func GoodUntil(raw []byte, id string) time.Time {
+func goodUntil(raw []byte, id string) time.Time {
 	text, _, p := decode(raw)
 	if p != nil {
 		return time.Time{}
@@ -27,6 +29,29 @@ func GoodUntil(raw []byte, id string) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// TokenWords names the token of a file by its id, and says until when it is good where the file
+// tells; the warning is a line of its own.
+func TokenWords(f *File, raw []byte, now time.Time) (words, warning string) {
+	switch {
+	case f.TokenUsed:
+		return "used: only a box that has enrolled takes this file", ""
+	case f.Token.Empty():
+		return "none: only a box that has enrolled takes this file", ""
+	}
+	t, err := wire.ParseToken(wire.EnrolToken, f.Token)
+	if err != nil {
+		return "damaged", ""
+	}
+	until := goodUntil(raw, t.ID)
+	switch {
+	case until.IsZero():
+		return t.ID + "; the file does not say until when it is good (lwc-cloud enrol-token --list does)", ""
+	case !now.Before(until):
+		return t.ID + ", ran out at " + until.Format(time.RFC3339), "The token has run out: the cloud refuses it. Get a new file.\n"
+	}
+	return t.ID + ", good until " + until.Format(time.RFC3339), ""
 }
 
 // EnrolledOnly is what to tell of a file that [Parse] refuses for its token alone. A box

@@ -15,15 +15,15 @@ func TestAFileSaysUntilWhenItsTokenIsGood(t *testing.T) {
 	until := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 	text := string(About("t1", until)) + string(Template(filled()))
 	for name, raw := range inForms(text) {
-		if got := GoodUntil(raw, "t1"); !got.Equal(until) {
+		if got := goodUntil(raw, "t1"); !got.Equal(until) {
 			t.Errorf("%s: %v", name, got)
 		}
-		if got := GoodUntil(raw, "t2"); !got.IsZero() {
+		if got := goodUntil(raw, "t2"); !got.IsZero() {
 			t.Errorf("%s: another token: %v", name, got)
 		}
 	}
 	for _, odd := range []string{"", "# With the token t1, good until tomorrow. \n", "\x00\x00", string(Template(filled()))} {
-		if got := GoodUntil([]byte(odd), "t1"); !got.IsZero() {
+		if got := goodUntil([]byte(odd), "t1"); !got.IsZero() {
 			t.Errorf("%q: %v", odd, got)
 		}
 	}
