@@ -122,9 +122,12 @@ func TestUplinkDownForAnHour(t *testing.T) {
 		}}, 0)
 	born := time.Now()
 	must(t, errors.Join(c.tellLines("refuse"), c.tellLines("reset")))
-	most := c.passHour(ctx, pace)
+	must(t, c.clock.SetPace(pace))
+	most := c.passHour(ctx)
 	must(t, c.tellLines("heal"))
-	must(t, c.WaitOnline(ctx))
+	c.comeBack(ctx)
+	must(t, c.clock.SetPace(1))
+	c.leaps = append(c.leaps, leap{time.Now(), c.follow()})
 	c.waitOwesNothing(ctx)
 	_, peak := c.resident(t)
 	life := c.lastBoot(ctx)
@@ -145,10 +148,9 @@ func TestUplinkDownForAnHour(t *testing.T) {
 	}
 }
 
-// passHour has an hour go by for lwcd and looks at its memory. The cloud's clock
-// follows.
-func (c *chaosRun) passHour(ctx context.Context, pace int64) (most memory) {
-	must(c.t, c.clock.SetPace(pace))
+// passHour waits until an hour has gone by for lwcd, and looks at its memory. The cloud's
+// clock follows.
+func (c *chaosRun) passHour(ctx context.Context) (most memory) {
 	for told := time.Duration(0); ; {
 		gained, err := c.clock.Gained()
 		must(c.t, err)
@@ -165,12 +167,30 @@ func (c *chaosRun) passHour(ctx context.Context, pace int64) (most memory) {
 			c.say("%s: %s", gained.Round(time.Second), now)
 		}
 	}
-	must(c.t, c.clock.SetPace(1))
+	c.leaps = append(c.leaps, leap{time.Now(), c.follow()})
+	return most
+}
+
+// comeBack waits until lwcd has found the line healed. Its pause before the next try, of
+// up to five minutes, goes by at its pace too.
+func (c *chaosRun) comeBack(ctx context.Context) {
+	for {
+		c.follow()
+		if now, _, err := c.owes(ctx); err == nil && now.Online {
+			return
+		}
+		if !rest(ctx, 100*time.Millisecond) {
+			c.t.Fatal(context.Cause(ctx))
+		}
+	}
+}
+
+// follow puts the cloud's clock where lwcd's is, and returns how far ahead that is.
+func (c *chaosRun) follow() time.Duration {
 	gained, err := c.clock.Gained()
 	must(c.t, err)
 	c.cloudClock.Set(gained)
-	c.leaps = append(c.leaps, leap{time.Now(), gained})
-	return most
+	return gained
 }
 
 // A reply of 200 MB goes from the device into the store and lwcd hardly grows; the
