@@ -122,12 +122,9 @@ func TestUplinkDownForAnHour(t *testing.T) {
 		}}, 0)
 	born := time.Now()
 	must(t, errors.Join(c.tellLines("refuse"), c.tellLines("reset")))
-	must(t, c.clock.SetPace(pace))
-	most := c.passHour(ctx)
+	most := c.passHour(ctx, pace)
 	must(t, c.tellLines("heal"))
-	c.comeBack(ctx)
-	must(t, c.clock.SetPace(1))
-	c.leaps = append(c.leaps, leap{time.Now(), c.follow()})
+	must(t, c.WaitOnline(ctx))
 	c.waitOwesNothing(ctx)
 	_, peak := c.resident(t)
 	life := c.lastBoot(ctx)
@@ -148,9 +145,10 @@ func TestUplinkDownForAnHour(t *testing.T) {
 	}
 }
 
-// passHour waits until an hour has gone by for lwcd, and looks at its memory. The cloud's
-// clock follows.
-func (c *chaosRun) passHour(ctx context.Context) (most memory) {
+// passHour has an hour go by for lwcd and looks at its memory. The cloud's clock
+// follows.
+func (c *chaosRun) passHour(ctx context.Context, pace int64) (most memory) {
+	must(c.t, c.clock.SetPace(pace))
 	for told := time.Duration(0); ; {
 		gained, err := c.clock.Gained()
 		must(c.t, err)
@@ -167,30 +165,12 @@ func (c *chaosRun) passHour(ctx context.Context) (most memory) {
 			c.say("%s: %s", gained.Round(time.Second), now)
 		}
 	}
-	c.leaps = append(c.leaps, leap{time.Now(), c.follow()})
-	return most
-}
-
-// comeBack waits until lwcd has found the line healed. Its pause before the next try, of
-// up to five minutes, goes by at its pace too.
-func (c *chaosRun) comeBack(ctx context.Context) {
-	for {
-		c.follow()
-		if now, _, err := c.owes(ctx); err == nil && now.Online {
-			return
-		}
-		if !rest(ctx, 100*time.Millisecond) {
-			c.t.Fatal(context.Cause(ctx))
-		}
-	}
-}
-
-// follow puts the cloud's clock where lwcd's is, and returns how far ahead that is.
-func (c *chaosRun) follow() time.Duration {
+	must(c.t, c.clock.SetPace(1))
 	gained, err := c.clock.Gained()
 	must(c.t, err)
 	c.cloudClock.Set(gained)
-	return gained
+	c.leaps = append(c.leaps, leap{time.Now(), gained})
+	return most
 }
 
 // A reply of 200 MB goes from the device into the store and lwcd hardly grows; the
