@@ -66,7 +66,10 @@ func (c *chaosRun) waitOwesNothing(ctx context.Context) {
 			Running []string
 			Error   error
 		}{now, running, err}) // plain values
-		told = string(b)
+		if s := string(b); s != told {
+			c.say("owed: %s", s)
+			told = s
+		}
 		switch {
 		case err != nil || !now.Online || now.Health.Queue > 0 || len(running) > 0:
 			last = time.Time{}
