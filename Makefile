@@ -51,7 +51,7 @@ lint: ## gofmt, go vet and staticcheck
 
 unit:
 	@[ -d ../shared/corpus ] || echo "NOTE: ../shared/corpus is not here; the tests over replies of real devices do not run"
-	LWC_TEST_STRICT=1 LWC_TEST_KERNEL_WITHOUT=8021q $(GO) test -count=1 -timeout 24m $(PKGS)
+	LWC_TEST_STRICT=1 LWC_TEST_KERNEL_WITHOUT=8021q $(GO) test -count=1 -timeout 20m $(PKGS)
 
 # Not every kernel has 802.1Q, so these run in an emulated machine under one that has.
 test-vlan: ## the ports as VLANs of one card, under the appliance's kernel in QEMU

@@ -159,3 +159,19 @@ func TestPlanIsTheSeeds(t *testing.T) {
 		}
 	}
 }
+
+// The short chaos has what it is for, and nothing that makes it long.
+func TestPlanOfTheShortChaos(t *testing.T) {
+	have := map[string]int{}
+	for _, a := range plan(shortSeed, shortLength, false, make([]string, fewVictims)) {
+		have[a.what]++
+	}
+	for _, what := range []string{actLine, actLwcd, actHalf, actCloud, actClock, actDisk, actCollect} {
+		if have[what] == 0 {
+			t.Errorf("never: %s", what)
+		}
+	}
+	if have[actLater] > 0 {
+		t.Errorf("%d leaps of hours", have[actLater])
+	}
+}

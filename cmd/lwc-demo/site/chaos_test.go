@@ -53,7 +53,7 @@ type chaosRun struct {
 // every document of every run is stored exactly once, as the device sent it, or
 // named with the reason.
 func TestChaos(t *testing.T) {
-	length, devices, patience := 25*time.Second, 24, maxOwed
+	length, devices, patience := shortLength, fewVictims, maxOwed
 	if s := os.Getenv(chaosTime); s != "" {
 		var err error
 		length, err = time.ParseDuration(s)
@@ -83,10 +83,16 @@ func TestChaos(t *testing.T) {
 // the cloud's time.
 const keepSteps = "cloud_clock = false\n"
 
-// shortSeed is the seed of the short chaos, which each change has to pass in a time that
-// can be told: both halves, the half, the cloud, the disk, the line and the clock have
-// their turn, and no leap of hours, after which a window may be open for minutes.
+// shortSeed is the seed of the short chaos, which each change has to pass: both halves,
+// the half, the cloud, the disk, the line and the clock have their turn, and no leap of
+// hours, after which a window may be open for minutes.
 const shortSeed = 6910
+
+// The short chaos.
+const (
+	shortLength = 25 * time.Second
+	fewVictims  = 24
+)
 
 func seedOfChaos(t *testing.T) uint64 {
 	t.Helper()
